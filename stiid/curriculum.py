@@ -1,0 +1,84 @@
+"""The curriculum (Appendix D): stages of growing clips, and when a stage has done its work."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stretch of training with one clip length.
+
+    Attributes:
+      steps: updates at most.
+      num_frames: frames T of each clip.
+      batch_size: videos in a global batch, over all devices. Paper: 32 at 4 frames, falling in
+        inverse proportion as T grows.
+      inference: fields of ``model.Inference`` that differ in this stage.
+      objective: fields of ``objective.Objective`` that differ in this stage.
+      optim: fields of ``optim.Optim`` that differ in this stage.
+    """
+
+    steps: int
+    num_frames: int
+    batch_size: int
+    inference: Mapping[str, Any]
+    objective: Mapping[str, Any]
+    optim: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stagnation:
+    """When to end a stage before its steps are over: "stagnant loss or posterior collapse".
+
+    Attributes:
+      window: steps over which loss and KL are averaged; 0 lets every stage run its full length.
+      min_improvement: a stage ends when the mean loss of a window is not lower than that of the
+        window before by this fraction of its magnitude.
+      collapse_kl: a stage ends when the mean KL of a window (nats per video and frame, summed
+        over slots) falls below this.
+    """
+
+    window: int
+    min_improvement: float
+    collapse_kl: float
+
+
+class Watch:
+    """Follows loss and KL of a stage; its state is a plain dict, saved with the checkpoint."""
+
+    def __init__(self, rule: Stagnation, state: Mapping[str, Any] | None = None) -> None:
+        self._rule = rule
+        state = state or {}
+        self._losses: list[float] = list(state.get("losses", []))
+        self._kls: list[float] = list(state.get("kls", []))
+        self._previous: float | None = state.get("previous")
+        self.verdict: str | None = state.get("verdict")
+
+    def observe(self, loss: float, kl: float) -> None:
+        """Take one step's loss and KL; sets ``verdict`` ("stagnant", "collapsed") when done."""
+        if self._rule.window == 0:
+            return
+        self._losses.append(loss)
+        self._kls.append(kl)
+        if len(self._losses) < self._rule.window:
+            return
+        mean = sum(self._losses) / len(self._losses)
+        mean_kl = sum(self._kls) / len(self._kls)
+        self._losses, self._kls = [], []
+        if mean_kl < self._rule.collapse_kl:
+            self.verdict = "collapsed"
+        elif self._previous is not None and (
+            self._previous - mean < self._rule.min_improvement * abs(self._previous)
+        ):
+            self.verdict = "stagnant"
+        self._previous = mean
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs to go on exactly."""
+        return {
+            "losses": list(self._losses),
+            "kls": list(self._kls),
+            "previous": self._previous,
+            "verdict": self.verdict,
+        }

@@ -1,0 +1,179 @@
+"""From a source to batches: endless random windows for training, ordered clips for evaluation.
+
+Shapes: B clips of the global batch, P processes, b = B / P rows per process, T frames. Process p
+holds the rows p, p + P, p + 2 P, ... of every global batch, so that the processes together see
+exactly the batches of a single process.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import grain
+import numpy as np
+
+from stiid.data.source import Source
+
+
+def train_iterator(
+    source: Source,
+    *,
+    batch_size: int,
+    num_frames: int,
+    seed: int,
+    max_frames: int | None = None,
+    shard_index: int = 0,
+    shard_count: int = 1,
+    num_threads: int = 2,
+    prefetch: int = 4,
+) -> grain.DatasetIterator:
+    """Endless batches of random windows, in an order that is reshuffled every epoch.
+
+    A batch depends only on the source, its number, B, num_frames, max_frames and the seed: not on
+    sharding, threads or prefetching. Epochs follow each other without a gap, so a batch may
+    straddle two of them.
+
+    Args:
+        source: At least one clip.
+        batch_size: B, the rows of all processes together.
+        num_frames: T, the length of a window. Its start is uniform.
+        seed: Of the order and of the window starts; not negative.
+        max_frames: Windows stay inside the first `max_frames` frames; None means all frames. The
+            paper trains on the first 40 of the 50 frames of Bouncing Balls.
+        shard_index: p.
+        shard_count: P, a divisor of B.
+        num_threads: Reading threads; 0 reads in the calling thread.
+        prefetch: Batches held in memory ahead of use; at least `num_threads`.
+
+    Returns:
+        Iterator over {"video": uint8 [b, T, H, W, C]} with `get_state` and `set_state`, which
+        resume it exactly; `grain.checkpoint` stores that state in an Orbax checkpoint.
+
+    Raises:
+        ValueError: If the arguments contradict each other or the source.
+    """
+    rows = _rows_per_process(source, batch_size, shard_index, shard_count)
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+    if num_threads < 0 or prefetch < num_threads:
+        raise ValueError(
+            f"num_threads must not be negative and prefetch not smaller, "
+            f"got num_threads={num_threads} and prefetch={prefetch}"
+        )
+    window = _RandomWindow(num_frames, max_frames)
+    window.check(source[0])
+    return iter(
+        grain.MapDataset.source(source)
+        .seed(seed)
+        .shuffle()
+        .repeat()
+        .random_map(window)
+        .slice(slice(shard_index, None, shard_count))
+        .batch(rows, drop_remainder=True)
+        .to_iter_dataset(
+            grain.ReadOptions(
+                num_threads=num_threads, prefetch_buffer_size=prefetch if num_threads else 0
+            )
+        )
+    )
+
+
+class _RandomWindow(grain.transforms.RandomMap):
+    """Keeps the video only, and of it a window of `num_frames` within the first `max_frames`."""
+
+    def __init__(self, num_frames: int, max_frames: int | None):
+        self._num_frames = num_frames
+        self._max_frames = max_frames
+
+    def check(self, clip: dict[str, Any]) -> int:
+        """Returns the number of frames to choose from; raises ValueError if they do not suffice."""
+        frames = len(clip["video"])
+        usable = frames if self._max_frames is None else self._max_frames
+        if not 1 <= self._num_frames <= usable <= frames:
+            raise ValueError(
+                f"num_frames must be at least 1, at most max_frames, and that at most the {frames} "
+                f"frames of clip {clip['id']!r}, got num_frames={self._num_frames} and "
+                f"max_frames={self._max_frames}"
+            )
+        return usable
+
+    def random_map(
+        self, element: dict[str, Any], rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        start = rng.integers(self.check(element) - self._num_frames + 1)
+        return {"video": element["video"][start : start + self._num_frames]}
+
+
+def eval_batches(
+    source: Source,
+    *,
+    batch_size: int,
+    num_frames: int,
+    limit: int | None = None,
+    shard_index: int = 0,
+    shard_count: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+    """The first `num_frames` frames of every clip, in order, in batches of one shape.
+
+    Every process gets the same number of batches. Missing rows at the end repeat the last clip and
+    are marked.
+
+    Args:
+        source: At least one clip.
+        batch_size: B, the rows of all processes together.
+        num_frames: T.
+        limit: Use the first `limit` clips only.
+        shard_index: p.
+        shard_count: P, a divisor of B.
+
+    Returns:
+        Iterator over
+            video: uint8 [b, T, H, W, C].
+            masks: uint8 [b, T, H, W].
+            valid: bool [b], False for a repeated row.
+            index: int64 [b], place of the clip in the source, -1 for a repeated row.
+
+    Raises:
+        ValueError: If the arguments contradict each other or the source.
+    """
+    rows = _rows_per_process(source, batch_size, shard_index, shard_count)
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be None or at least 1, got {limit}")
+    count = len(source) if limit is None else min(limit, len(source))
+    frames = len(source[0]["video"])
+    if not 1 <= num_frames <= frames:
+        raise ValueError(f"num_frames must lie in 1..{frames}, got {num_frames}")
+    places = (
+        first + shard_index + shard_count * np.arange(rows) for first in range(0, count, batch_size)
+    )
+    return (_eval_batch(source, place, count, num_frames) for place in places)
+
+
+def _eval_batch(
+    source: Source, places: np.ndarray, count: int, num_frames: int
+) -> dict[str, np.ndarray]:
+    valid = places < count
+    read = {int(i): source[int(i)] for i in np.minimum(places, count - 1)}
+    clips = [read[int(i)] for i in np.minimum(places, count - 1)]
+    return {
+        "video": np.stack([clip["video"][:num_frames] for clip in clips]),
+        "masks": np.stack([clip["masks"][:num_frames] for clip in clips]),
+        "valid": valid,
+        "index": np.where(valid, places, -1),
+    }
+
+
+def _rows_per_process(source: Source, batch_size: int, shard_index: int, shard_count: int) -> int:
+    """Checks what both iterators share and returns b."""
+    if not len(source):
+        raise ValueError("the source has no clips")
+    if batch_size < 1 or shard_count < 1 or batch_size % shard_count:
+        raise ValueError(
+            f"batch_size must be a positive multiple of shard_count (the number of processes), "
+            f"got batch_size={batch_size} and shard_count={shard_count}"
+        )
+    if not 0 <= shard_index < shard_count:
+        raise ValueError(
+            f"shard_index must lie in 0..shard_count - 1, got shard_index={shard_index} and "
+            f"shard_count={shard_count}"
+        )
+    return batch_size // shard_count

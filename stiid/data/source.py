@@ -1,0 +1,119 @@
+"""What every data source looks like, and sources that tfds prepares on first use."""
+
+import contextlib
+import fcntl
+import pathlib
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import tensorflow_datasets as tfds
+
+
+class Source(Protocol):
+    """Random access to the clips of one split.
+
+    Elements are dicts of NumPy arrays (and of plain str or int) with at least
+
+        video: uint8 [T, H, W, C].
+        masks: uint8 [T, H, W], 0 is background, 1..n_objects an object, stable over the clip.
+        id: str, unique within the source.
+        n_objects: int.
+
+    Attributes:
+        fingerprint: Names the content: equal if and only if the data have the same parameters.
+    """
+
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+
+class TfdsSource:
+    """A split of a prepared tfds data set as a `Source`."""
+
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+        """Opens `split`.
+
+        Args:
+            builder: A prepared builder, see `prepare`.
+            split: Name of a split, without slicing.
+
+        Raises:
+            ValueError: If there is no such split.
+        """
+        splits = tuple(builder.info.splits)
+        if split not in splits:
+            raise ValueError(f"{builder.info.full_name} has the splits {splits}, got {split!r}")
+        self.fingerprint = f"{builder.info.full_name}:{split}"
+        self._records = builder.as_data_source(split)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        # tfds returns text as bytes.
+        return {
+            name: value.decode() if isinstance(value, bytes) else value
+            for name, value in self._records[index].items()
+        }
+
+
+def prepare(
+    builder_class: type[tfds.core.DatasetBuilder],
+    *,
+    config: tfds.core.BuilderConfig,
+    data_dir: str,
+) -> tfds.core.DatasetBuilder:
+    """Returns a builder whose data are on disk, after generating them if they are not.
+
+    tfds writes to a directory "incomplete.*" next to the final one and renames it at the end, so
+    that an existing final directory is complete. A lock file next to it makes other processes wait
+    for the one that generates; the operating system releases it if that process dies, and the next
+    one removes what was left.
+
+    Args:
+        builder_class: A builder that needs no TensorFlow to write array_record.
+        config: Its config.
+        data_dir: Directory of all prepared data.
+
+    Raises:
+        OSError: If the data cannot be written. Nothing of the data set is kept.
+    """
+    builder = builder_class(config=config, data_dir=data_dir)
+    if builder.info.splits:  # read from the final directory
+        return builder
+    target = pathlib.Path(builder.data_dir)
+    config_dir = target.parent
+    try:
+        config_dir.mkdir(parents=True, exist_ok=True)
+        with _lock(config_dir.with_name(f"{config_dir.name}.lock")):
+            if not target.exists():
+                for leftover in config_dir.glob("incomplete.*"):
+                    shutil.rmtree(leftover)
+                builder.download_and_prepare(
+                    file_format="array_record",
+                    download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+                )
+    except (OSError, RuntimeError) as error:  # the array_record writer raises RuntimeError
+        raise OSError(
+            f"cannot prepare {builder.name} in {config_dir}: {error}. Nothing incomplete was kept; "
+            "if the disk is full or not writable, choose another data_dir"
+        ) from error
+    # A builder learns only at its construction what is on disk.
+    return builder_class(config=config, data_dir=data_dir)
+
+
+@contextlib.contextmanager
+def _lock(path: pathlib.Path) -> Iterator[None]:
+    """Holds an exclusive lock on `path`, which stays behind as an empty file."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for the process that prepares {path.stem}", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

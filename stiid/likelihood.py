@@ -1,0 +1,66 @@
+"""The image likelihood: a spatial mixture of Gaussians (Eq. 1 and 6)."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from stiid.shapes import Array
+
+MIXTURES = ("pixel", "channel")
+POSTERIOR_MASKS = ("normalized", "softmax")
+
+
+def slot_masks(logits: Array) -> Array:
+    """Assignment probabilities m: softmax over slots of the logits [B, K, H, W, 1]."""
+    return jax.nn.softmax(logits, axis=1)
+
+
+def slot_exponents(x: Array, means: Array, *, variance: float) -> Array:
+    """−(x − μ)² / 2σ² of every slot and channel: [B, K, H, W, C] from x [B, H, W, C]."""
+    return -((x[:, None] - means) ** 2) / (2.0 * variance)
+
+
+def mixture_log_likelihood(exponents: Array, masks: Array, *, mixture: str) -> Array:
+    """log Σ_k m_k N(x; μ_k, σ²) without the Gaussian's constant.
+
+    Args:
+      exponents: [B, K, H, W, C] from ``slot_exponents``.
+      masks: [B, K, H, W, 1].
+      mixture: "pixel": one mixture per pixel, as Eq. 1 reads; "channel": one per color channel,
+        their logarithms added, as in the implementation that the paper builds on.
+
+    Returns:
+      [B, H, W]. Add ``log_normalizer`` for a log-density.
+    """
+    if mixture == "pixel":
+        exponents = exponents.sum(-1, keepdims=True)
+    top = lax.stop_gradient(exponents.max(axis=1, keepdims=True))
+    mixed = (masks * jnp.exp(exponents - top)).sum(axis=1, keepdims=True)
+    # A pixel that no slot with a positive mask explains must not become −∞.
+    log_mixed = jnp.log(jnp.maximum(mixed, jnp.finfo(mixed.dtype).tiny)) + top
+    return log_mixed.sum(axis=(1, -1))
+
+
+def log_normalizer(*, variance: float, channels: int) -> float:
+    """The constant of a pixel's log-density, −C/2 · log 2πσ², in nats."""
+    return -0.5 * channels * math.log(2.0 * math.pi * variance)
+
+
+def posterior_masks(exponents: Array, *, kind: str) -> Array:
+    """How well each slot explains each pixel, whatever its mask: [B, K, H, W, 1], sums to one.
+
+    "normalized": likelihood over the sum of likelihoods; "softmax": softmax of the likelihood
+    values themselves, as in the implementation that the paper builds on (near uniform: two slots
+    differ by a factor of e at most).
+    """
+    log_likelihoods = exponents.sum(-1, keepdims=True)
+    if kind == "softmax":
+        log_likelihoods = jnp.exp(log_likelihoods)
+    return jax.nn.softmax(log_likelihoods, axis=1)
+
+
+def reconstruct(masks: Array, means: Array) -> Array:
+    """x̃ = Σ_k m_k μ_k: [B, H, W, C]."""
+    return (masks * means).sum(axis=1)

@@ -1,0 +1,64 @@
+"""Command line: ``python -m stiid.main --config=configs/NAME.py --workdir=DIR [--mode=…]``."""
+
+import sys
+from collections.abc import Sequence
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from stiid import parallel, run
+from stiid.experiment import Experiment, parse
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file, with --config.section.field=value overrides."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of checkpoints, logs and results.")
+_MODE = flags.DEFINE_enum("mode", "train", list(run.MODES), "What to do.")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint",
+    "latest",
+    "For eval and predict: 'latest' or 'best' of the workdir, or the path of another workdir or of "
+    "one checkpoint in it.",
+)
+_DEVICES = flags.DEFINE_integer("host_devices", 0, "CPU devices to make; 0: one per core.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0 of several.")
+_PROCESSES = flags.DEFINE_integer("num_processes", 1, "How many processes train together.")
+_PROCESS = flags.DEFINE_integer("process_id", 0, "Which of them this one is.")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, say where we run, dispatch; an error that a user can mend is one line."""
+    if len(argv) > 1:
+        _fail(f"unexpected arguments {argv[1:]}: options start with --")
+    parallel.configure_host_devices(_DEVICES.value)
+    parallel.initialize_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    logging.info("JAX %s on %s", jax.__version__, jax.devices())
+    try:
+        experiment: Experiment | None = None
+        if _CONFIG.value is not None:
+            experiment = parse(Experiment, _CONFIG.value.to_dict())
+        run.run(_MODE.value, experiment, workdir=_WORKDIR.value, checkpoint=_CHECKPOINT.value)
+    except run.USER_ERRORS as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(1)
+
+
+def cli() -> None:
+    """Entry point: flag errors, config typos among them, are one line too."""
+    logging.set_verbosity(logging.INFO)
+    try:
+        flags.FLAGS(sys.argv, known_only=False)
+    except (flags.Error, AttributeError, TypeError, ValueError, OSError) as error:
+        if not {"--help", "--helpshort", "--helpfull"} & set(sys.argv):
+            _fail(str(error))
+    flags.FLAGS.unparse_flags()
+    app.run(main)
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,249 @@
+"""Scores of a decomposition: ARI, F-ARI, matched IoU, MSE, slot switches.
+
+The device only counts: per frame, the contingency table of true ids against predicted slots
+(`contingency`). Every score is a function of these tables and is taken on the host in float64.
+Inference is causal, so the tables of one pass over the longest clip hold the scores of each prefix.
+
+Shapes: B clips, T frames, H x W pixels, N true ids (0 = background), K slots; `table[..., n, k]` is
+the number of pixels with true id n and slot k.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+
+def check_ids(ids: Any, *, size: int) -> None:
+    """Raises ValueError unless `ids` are integers in [0, size). Reads the values: host only."""
+    ids = np.asarray(ids)
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"ids must be integers, got dtype {ids.dtype}")
+    if ids.size and not (ids.min() >= 0 and ids.max() < size):
+        raise ValueError(
+            f"ids must lie in [0, {size}), got the range [{ids.min()}, {ids.max()}]; "
+            "raise the size or relabel the ids"
+        )
+
+
+def contingency(
+    true_ids: jax.Array, slots: jax.Array, *, num_ids: int, num_slots: int
+) -> jax.Array:
+    """Counts, per frame, the pixels of every (true id, slot) pair.
+
+    The counts are integer additions and therefore exact. A traced function cannot raise on values:
+    check them with `check_ids` where the data enter. Pixels out of range are not counted.
+
+    Args:
+      true_ids: [B, T, H, W] integers in [0, num_ids), 0 = background.
+      slots: [B, T, H, W] integers in [0, num_slots), the argmax of the masks.
+      num_ids: N, background included.
+      num_slots: K.
+
+    Returns:
+      [B, T, N, K] int32.
+    """
+    if true_ids.ndim != 4 or true_ids.shape != slots.shape:
+        raise ValueError(
+            "true_ids and slots must have the same shape [B, T, H, W], "
+            f"got {true_ids.shape} and {slots.shape}"
+        )
+    for name, array in (("true_ids", true_ids), ("slots", slots)):
+        if not jnp.issubdtype(array.dtype, jnp.integer):
+            raise ValueError(f"{name} must be integers, got dtype {array.dtype}")
+    batch, length = true_ids.shape[:2]
+    cells = num_ids * num_slots
+    ids = true_ids.astype(jnp.int32).reshape(batch * length, -1)
+    slots = slots.astype(jnp.int32).reshape(batch * length, -1)
+    inside = (ids >= 0) & (ids < num_ids) & (slots >= 0) & (slots < num_slots)
+    frame = jnp.arange(batch * length, dtype=jnp.int32)[:, None]
+    # An index behind the last cell is dropped; a negative one would wrap around.
+    cell = jnp.where(inside, frame * cells + ids * num_slots + slots, batch * length * cells)
+    table = jnp.zeros(batch * length * cells, jnp.int32).at[cell.ravel()].add(1, mode="drop")
+    return table.reshape(batch, length, num_ids, num_slots)
+
+
+def _counts(table: Any, rank: int) -> np.ndarray:
+    table = np.asarray(table)
+    if table.ndim < rank:
+        raise ValueError(f"a table needs at least {rank} axes, got shape {table.shape}")
+    if not np.issubdtype(table.dtype, np.integer):
+        raise ValueError(f"a table holds integer counts, got dtype {table.dtype}")
+    if table.size and table.min() < 0:
+        raise ValueError(f"a table holds counts, got the negative entry {table.min()}")
+    return table.astype(np.int64)
+
+
+def adjusted_rand_index(table: Any) -> np.ndarray:
+    """Adjusted Rand index (Hubert & Arabie 1985) of contingency tables.
+
+    With C(x) = x(x-1)/2, a_n and b_k the row and column sums and P = C(number of pixels),
+
+        ARI = (S - A B / P) / ((A + B) / 2 - A B / P),
+        S = sum C(n_nk), A = sum C(a_n), B = sum C(b_k).
+
+    It is evaluated through the numbers of pixel pairs on which the two clusterings agree (together
+    in both: S; apart in both: P - A - B + S) and disagree (A - S; B - S). All of these are exact
+    integers and no two large numbers are subtracted after rounding.
+
+    The denominator is 0 exactly if both clusterings are one cluster, or both are all singletons
+    (also: fewer than two pixels). The score is then 1, the rule of SAVi and of scikit-learn; an
+    empty table, hence F-ARI of a clip without objects, scores 1.
+
+    Args:
+      table: [..., N, K] integer counts. F-ARI is the score of `table[..., 1:, :]`: pixels of the
+        true background are left out, predicted clusters are still all slots.
+
+    Returns:
+      [...] float64, at most 1.
+    """
+    table = _counts(table, 2)
+
+    def pairs(count: np.ndarray) -> np.ndarray:
+        return count * (count - 1) // 2
+
+    together = pairs(table).sum((-2, -1))
+    only_true = pairs(table.sum(-1)).sum(-1) - together
+    only_slots = pairs(table.sum(-2)).sum(-1) - together
+    apart = pairs(table.sum((-2, -1))) - together - only_true - only_slots
+    agree = (only_true == 0) & (only_slots == 0)  # contains the degenerate cases
+
+    s, t, k, n = (np.asarray(x, np.float64) for x in (together, only_true, only_slots, apart))
+    denominator = np.where(agree, 1.0, (s + t) * (t + n) + (s + k) * (k + n))
+    return np.where(agree, 1.0, 2.0 * (s * n - t * k) / denominator)
+
+
+def matched_iou(table: Any) -> np.ndarray:
+    """Mean intersection over union of true objects and slots, matched one to one.
+
+    IoU(n, k) = n_nk / (a_n + b_k - n_nk), where b_k counts all pixels of slot k, those on the true
+    background too. Hungarian matching maximizes the sum over the foreground objects that occur in
+    the table; an object left without a slot counts 0. A table without objects scores 1: nothing
+    was there to be found (as for `adjusted_rand_index`).
+
+    Args:
+      table: [..., N, K] integer counts, row 0 = background. Sum over frames for a per-clip score,
+        so that an object must stay in one slot.
+
+    Returns:
+      [...] float64 in [0, 1].
+    """
+    table = _counts(table, 2)
+    flat = table.reshape(-1, *table.shape[-2:])
+    scores = np.ones(len(flat))
+    for i, counts in enumerate(flat):
+        objects = counts[1:][counts[1:].sum(1) > 0]
+        if len(objects):
+            union = objects.sum(1, keepdims=True) + counts.sum(0) - objects
+            iou = objects / union
+            rows, columns = linear_sum_assignment(iou, maximize=True)
+            scores[i] = iou[rows, columns].sum() / len(objects)
+    return scores.reshape(table.shape[:-2])
+
+
+def slot_switches(table: Any) -> np.ndarray:
+    """Number of times that a true object changes its slot, summed over the objects of a clip.
+
+    The holder of an object is the slot with most of its pixels. It is compared with the holder in
+    the last frame in which the object was visible, so a change behind an occlusion counts. On a tie
+    the object stays where it was if it can.
+
+    Args:
+      table: [B, T, N, K] integer counts, row 0 = background (not counted).
+
+    Returns:
+      [B] float64 whole numbers.
+    """
+    table = _counts(table, 4)[:, :, 1:]
+    switches = np.zeros(len(table))
+    if table.shape[2] == 0:
+        return switches
+    holder = np.full((len(table), table.shape[2]), -1)  # -1: not seen yet
+    for counts in np.moveaxis(table, 1, 0):
+        most = counts.max(-1)
+        held = np.take_along_axis(counts, np.maximum(holder, 0)[..., None], -1)[..., 0]
+        moves = (most > 0) & ((holder < 0) | (held < most))
+        switches += (moves & (holder >= 0)).sum(-1)
+        holder = np.where(moves, counts.argmax(-1), holder)
+    return switches
+
+
+def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np.ndarray]:
+    """All scores of the first `length` frames of each clip.
+
+    `ari`, `f_ari` and `miou` treat the clip as one clustering of all its pixels (table summed over
+    the frames): a slot that changes its object costs. `ari_frame` and `f_ari_frame` are means over
+    the frames of each frame's own score, as in the paper, and cannot see such changes.
+
+    Args:
+      tables: [B, T, N, K] integer counts of `contingency`.
+      squared_error: [B, T] squared error of the reconstruction, mean over pixels and channels.
+      length: number of frames to score, 1 <= length <= T.
+
+    Returns:
+      float64 [B] for each of ari, f_ari, ari_frame, f_ari_frame, miou, mse, slot_switches.
+    """
+    tables = _counts(tables, 4)
+    squared_error = np.asarray(squared_error, np.float64)
+    if tables.ndim != 4 or squared_error.shape != tables.shape[:2]:
+        raise ValueError(
+            "expected tables [B, T, N, K] and squared_error [B, T], "
+            f"got {tables.shape} and {squared_error.shape}"
+        )
+    if not 1 <= length <= tables.shape[1]:
+        raise ValueError(f"length must lie in [1, {tables.shape[1]}], got {length}")
+    tables = tables[:, :length]
+    clip = tables.sum(1)
+    return {
+        "ari": adjusted_rand_index(clip),
+        "f_ari": adjusted_rand_index(clip[:, 1:]),
+        "ari_frame": adjusted_rand_index(tables).mean(1),
+        "f_ari_frame": adjusted_rand_index(tables[:, :, 1:]).mean(1),
+        "miou": matched_iou(clip),
+        "mse": squared_error[:, :length].mean(1),
+        "slot_switches": slot_switches(tables),
+    }
+
+
+@dataclass(frozen=True)
+class ScoreTotals:
+    """Sums of per-clip scores and the number of clips: merges over batches, devices, processes."""
+
+    sums: Mapping[str, float] = field(default_factory=dict)
+    count: int = 0
+
+    @classmethod
+    def empty(cls) -> "ScoreTotals":
+        """The neutral element of `merge`."""
+        return cls()
+
+    @classmethod
+    def from_clips(cls, scores: Mapping[str, Any], valid: Any) -> "ScoreTotals":
+        """Totals of `scores` [B] over the clips with `valid` [B] true; the others are padding."""
+        valid = np.asarray(valid)
+        if valid.ndim != 1 or valid.dtype != np.bool_:
+            raise ValueError(f"valid must be bool [B], got {valid.dtype} {valid.shape}")
+        values = {name: np.asarray(value, np.float64) for name, value in scores.items()}
+        for name, value in values.items():
+            if value.shape != valid.shape:
+                raise ValueError(f"{name} must have shape {valid.shape}, got {value.shape}")
+        sums = {name: float(value[valid].sum()) for name, value in values.items()}
+        return cls(sums=sums, count=int(valid.sum()))
+
+    def merge(self, other: "ScoreTotals") -> "ScoreTotals":
+        """Totals of both; both must hold the same scores (or be empty)."""
+        if self.sums and other.sums and set(self.sums) != set(other.sums):
+            raise ValueError(f"cannot merge {sorted(self.sums)} with {sorted(other.sums)}")
+        names = self.sums or other.sums
+        sums = {name: self.sums.get(name, 0.0) + other.sums.get(name, 0.0) for name in names}
+        return ScoreTotals(sums=sums, count=self.count + other.count)
+
+    def mean(self) -> dict[str, float]:
+        """Mean over the clips."""
+        if self.count == 0:
+            raise ValueError("no clip was scored: the mean of nothing is not defined")
+        return {name: total / self.count for name, total in self.sums.items()}

@@ -1,0 +1,1 @@
+"""Linen leaves (decoder, refiner, prior) and the fast paths that they need."""

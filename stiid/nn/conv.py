@@ -1,0 +1,181 @@
+"""Convolutions whose gradients stay fast inside ``lax.scan`` on CPU.
+
+XLA:CPU rewrites a convolution into the layout of its fast kernels in the entry computation only.
+Inside a loop body the two gradient convolutions of a plain convolution keep their permuted
+dimensions and fall to naive loops, 20 to 35 times slower. On CPU we therefore state the gradients
+ourselves, in forms that are fast anywhere:
+
+* with respect to the input: a plain convolution with the flipped, transposed kernel, behind an
+  ``optimization_barrier`` so that XLA does not fold the transposition back;
+* with respect to the kernel: one matrix product per kernel tap;
+* with a stride: patches and one matrix product, for which plain differentiation is fast.
+
+On GPU and TPU the plain convolution and its plain gradient are right. ``experiments/benchmarks/
+conv_in_scan.py`` measures the ratio, ``tests/test_conv.py`` pins that both paths agree.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from stiid.shapes import Array
+
+Initializer = Callable[..., Any]
+
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def conv2d(x: Array, kernel: Array, *, stride: int = 1) -> Array:
+    """Convolve images with zero padding to ⌈H/stride⌉ × ⌈W/stride⌉ ('SAME').
+
+    Args:
+      x: [N, H, W, I].
+      kernel: [k, k, I, O], k odd.
+      stride: step between output pixels, the same for rows and columns.
+
+    Returns:
+      [N, ⌈H/stride⌉, ⌈W/stride⌉, O]. The same values on every platform; how the gradient is
+      computed depends on ``jax.default_backend()`` at trace time.
+    """
+    if jax.default_backend() != "cpu":
+        return plain_conv2d(x, kernel, stride=stride)
+    if kernel.shape[0] == 1 and stride == 1:
+        return x @ kernel[0, 0]
+    return _conv2d_cpu(x, kernel) if stride == 1 else _patch_conv2d(x, kernel, stride)
+
+
+def plain_conv2d(x: Array, kernel: Array, *, stride: int = 1) -> Array:
+    """The same convolution by XLA alone, gradients included (GPU, TPU; oracle on CPU)."""
+    return lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=_LAYOUT)
+
+
+@jax.custom_vjp
+def _conv2d_cpu(x: Array, kernel: Array) -> Array:
+    return plain_conv2d(x, kernel)
+
+
+def _conv2d_fwd(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    # Calls the wrapped function, not the plain one: when this gradient is itself inside a
+    # function that is differentiated (the inner posterior gradient), JAX differentiates *this*
+    # body, and must find the fast rule again.
+    return _conv2d_cpu(x, kernel), (x, kernel)
+
+
+def _conv2d_bwd(residuals: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    x, kernel = residuals
+    flipped = lax.optimization_barrier(jnp.swapaxes(kernel[::-1, ::-1], 2, 3))
+    return plain_conv2d(g, flipped), _kernel_gradient(x, g, size=kernel.shape[0])
+
+
+_conv2d_cpu.defvjp(_conv2d_fwd, _conv2d_bwd)
+
+
+def _kernel_gradient(x: Array, g: Array, *, size: int) -> Array:
+    """d/d kernel of a stride-1 SAME convolution, [k, k, I, O], one product per tap."""
+    _, height, width, features = x.shape
+    p = size // 2
+    x = jnp.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
+    g = g.reshape(-1, g.shape[-1])
+    taps = [
+        x[:, i : i + height, j : j + width].reshape(-1, features).T @ g
+        for i in range(size)
+        for j in range(size)
+    ]
+    return jnp.stack(taps).reshape(size, size, features, -1)
+
+
+def _patch_conv2d(x: Array, kernel: Array, stride: int) -> Array:
+    """Strided SAME convolution as one product of patches with the kernel."""
+    size = kernel.shape[0]
+    pads = []
+    for extent in x.shape[1:3]:
+        total = max((-(-extent // stride) - 1) * stride + size - extent, 0)
+        pads.append((total // 2, total - total // 2))
+    rows, columns = (-(-extent // stride) for extent in x.shape[1:3])
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    patches = [
+        x[:, i : i + (rows - 1) * stride + 1 : stride, j : j + (columns - 1) * stride + 1 : stride]
+        for i in range(size)
+        for j in range(size)
+    ]
+    return jnp.concatenate(patches, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+class Conv(nn.Module):
+    """A convolution layer with bias (SAME padding).
+
+    Attributes:
+      features: output channels O.
+      kernel_size: odd k.
+      stride: see ``conv2d``.
+    """
+
+    features: int
+    kernel_size: int = 3
+    stride: int = 1
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[N, H, W, I] → [N, ⌈H/stride⌉, ⌈W/stride⌉, O]."""
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return conv2d(x, kernel, stride=self.stride) + bias.reshape(1, 1, 1, -1)
+
+
+class BroadcastConv(nn.Module):
+    """The first convolution of a spatial broadcast decoder, without a full convolution.
+
+    Its input would be a vector repeated over the image beside fixed position features. Away from
+    the border the convolution of a constant is a constant, so a vector has only k × k distinct
+    outputs (one per case of clipped rows and columns): one product [N, D]·[D, k²·O], spread over
+    the image, plus one convolution of the position features that all vectors share. The output
+    equals the full convolution's up to rounding; k = 3 at 64 × 64 saves 98 % of the layer's work.
+
+    Attributes:
+      features: output channels O.
+      kernel_size: odd k.
+    """
+
+    features: int
+    kernel_size: int = 3
+
+    @nn.compact
+    def __call__(self, z: Array, positions: Array) -> Array:
+        """Vectors [N, D] and position features [H, W, P] → [N, H, W, O]."""
+        size, (height, width, channels) = self.kernel_size, positions.shape
+        shape = (size, size, z.shape[-1] + channels, self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        of_vector, of_position = kernel[:, :, : z.shape[-1]], kernel[:, :, z.shape[-1] :]
+
+        cases = _sum_visible_taps(_sum_visible_taps(of_vector, axis=0), axis=1)
+        table = jnp.einsum("nd,ijdo->nijo", z, cases)
+        spread = partial(_repeat_interior, pad=size // 2)
+        table = spread(spread(table, axis=1, extent=height), axis=2, extent=width)
+        shared = conv2d(positions[None], of_position) + bias.reshape(1, 1, 1, -1)
+        return table + shared
+
+
+def _sum_visible_taps(kernel: Array, *, axis: int) -> Array:
+    """Sum the taps that fall inside the image, for each of the k cases along an axis."""
+    size = kernel.shape[axis]
+    p = size // 2
+    # Case i < p: the first p − i taps hang over the low border; case p: all inside; then high.
+    bounds = [(p - i, size) for i in range(p)] + [(0, size - i) for i in range(p + 1)]
+    sums = [lax.slice_in_dim(kernel, lo, hi, axis=axis).sum(axis) for lo, hi in bounds]
+    return jnp.stack(sums, axis=axis)
+
+
+def _repeat_interior(table: Array, *, axis: int, extent: int, pad: int) -> Array:
+    """Spread the k border cases along an axis over its pixels."""
+    low, interior, high = jnp.split(table, [pad, pad + 1], axis=axis)
+    shape = list(interior.shape)
+    shape[axis] = extent - 2 * pad
+    return jnp.concatenate([low, jnp.broadcast_to(interior, shape), high], axis=axis)

@@ -1,0 +1,102 @@
+"""The training objective (Eq. 3 and 7, Appendix C), as a loss to minimize."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from stiid.inference import ElboWeights, Terms, VideoResult
+from stiid.shapes import Array
+
+STEP_WEIGHTS = ("linear", "uniform", "last")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """Weights of the loss.
+
+    Attributes:
+      beta: β of the log-likelihood. Paper: 100 on Bouncing Balls.
+      psi: ψ of the KL divergence. Paper: 10 on Bouncing Balls.
+      gamma: γ of Eq. 7 as printed: the *maximized* objective gains γ Σ m log m, so γ > 0 makes
+        masks sharper (less entropy). The paper's text says that the entropy is maximized: that is
+        γ < 0. Paper: 0.1 on binary data.
+      slot_entropy: weight of the entropy of the slots' shares of the image, times the number of
+        pixels (ours: parsimony, one slot takes what no other needs). Paper: 0.
+      step_weights: weight of evaluation j of J = R̂ + 1 in a frame: "linear", j/J, favors late
+        refinements (IODINE); "uniform", 1; "last", the last decode only.
+    """
+
+    beta: float
+    psi: float
+    gamma: float
+    slot_entropy: float
+    step_weights: str
+
+    def __post_init__(self) -> None:
+        """Refuse unknown weights."""
+        if self.step_weights not in STEP_WEIGHTS:
+            raise ValueError(
+                f"objective.step_weights: expected one of {STEP_WEIGHTS}, got {self.step_weights!r}"
+            )
+
+    @property
+    def elbo(self) -> ElboWeights:
+        """β and ψ, which inference needs as well."""
+        return ElboWeights(self.beta, self.psi)
+
+
+class Loss(NamedTuple):
+    """The loss of each video and the terms that users watch."""
+
+    total: Array  # [B] minus Eq. 7
+    nll: Array  # [B] −log p(x|z) of the last decodes, without constant, mean over frames; nats
+    kl: Array  # [B] of the last decodes, summed over slots, mean over frames; nats
+    mask_entropy: Array  # [B] nats per pixel
+    slot_entropy: Array  # [B] nats
+    mse: Array  # [B] mean over frames, pixels and channels
+
+
+def step_weights(kind: str, count: int) -> Array:
+    """Weights of a frame's J evaluations: [J]."""
+    if kind == "linear":
+        return jnp.arange(1, count + 1) / count
+    if kind == "uniform":
+        return jnp.ones(count)
+    return jnp.zeros(count).at[-1].set(1.0)
+
+
+def loss(objective: Objective, result: VideoResult, video: Array) -> Loss:
+    """Minus Eq. 7, summed over frames and weighted evaluations, for each video.
+
+    Args:
+      objective: the weights.
+      result: of ``inference.infer_video`` on the same video, without simulated frames.
+      video: [B, T, H, W, C].
+    """
+    pixels = video.shape[2] * video.shape[3]
+    total = jnp.stack([_run_loss(objective, terms) for terms in result.terms]).sum(0)
+    last = [
+        jnp.concatenate([t[:, -1] for t in leaves]) for leaves in zip(*result.terms, strict=True)
+    ]
+    nll, kl, mask_entropy, slot_entropy = last
+    error = (result.frames.reconstruction - jnp.swapaxes(video, 0, 1)) ** 2
+    return Loss(
+        total=total,
+        nll=nll.mean(0),
+        kl=kl.sum(-1).mean(0),
+        mask_entropy=mask_entropy.mean(0) / pixels,
+        slot_entropy=slot_entropy.mean(0) / pixels,
+        mse=error.mean(axis=(0, 2, 3, 4)),
+    )
+
+
+def _run_loss(objective: Objective, terms: Terms) -> Array:
+    """Loss [B] of the frames of one run; terms are [frames, J, B, …]."""
+    cost = objective.beta * terms.nll + objective.psi * terms.kl.sum(-1)
+    if objective.gamma:
+        cost = cost + objective.gamma * terms.mask_entropy
+    if objective.slot_entropy:
+        cost = cost + objective.slot_entropy * terms.slot_entropy
+    weights = step_weights(objective.step_weights, terms.nll.shape[1])
+    return (weights.reshape(1, -1, 1) * cost).sum(axis=(0, 1))

@@ -1,0 +1,40 @@
+"""Adam with clipped gradients, and the learning rate of a stage."""
+
+import math
+from dataclasses import dataclass
+
+import optax
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optim:
+    """Hyper-parameters of the optimizer.
+
+    Attributes:
+      learning_rate: at the start of a stage (after the warm-up). Paper: 3e-4.
+      final_learning_rate: at the end of the stage's steps, reached along a half cosine. Paper: the
+        same as ``learning_rate``.
+      warmup_steps: linear warm-up from zero at the start of each stage. Paper: 0.
+      clip_norm: bound on the global norm of the gradient. The implementation that the paper
+        builds on: 5.
+    """
+
+    learning_rate: float
+    final_learning_rate: float
+    warmup_steps: int
+    clip_norm: float
+
+
+def transformation(optim: Optim) -> optax.GradientTransformation:
+    """Clip, then Adam's direction. The caller scales it by minus the learning rate."""
+    return optax.chain(optax.clip_by_global_norm(optim.clip_norm), optax.scale_by_adam())
+
+
+def learning_rate(optim: Optim, *, step: int, steps: int) -> float:
+    """Learning rate of a step (from 0) within a stage of a number of steps."""
+    if step < optim.warmup_steps:
+        return optim.learning_rate * (step + 1) / optim.warmup_steps
+    span = max(steps - optim.warmup_steps, 1)
+    progress = min((step - optim.warmup_steps) / span, 1.0)
+    cosine = 0.5 * (1.0 + math.cos(math.pi * progress))
+    return optim.final_learning_rate + (optim.learning_rate - optim.final_learning_rate) * cosine

@@ -1,0 +1,111 @@
+"""Data parallelism by ``pmap``: the only file that knows of devices and processes.
+
+State is *replicated without a leading axis*: it enters with ``in_axes=None``, leaves with
+``out_axes=None``, and is placed once with a replicated ``NamedSharding``, so that a step compiles
+once. Only batches carry a device axis.
+
+Do not turn this into a default ``jax.shard_map``: its ``check_vma=True`` treats what derives from
+replicated parameters as invariant, and sums the *inner* posterior gradients over devices without an
+error. The test "8 devices == 1 device" catches it.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+AXIS = "devices"
+
+
+def configure_host_devices(count: int) -> None:
+    """Give JAX one CPU device per core (or ``count``) before a backend starts.
+
+    XLA:CPU runs a convolution on one thread, so that one device uses one core: data parallelism
+    over host devices is what uses them all. Has no effect on GPU and TPU, nor where the user has
+    set JAX_NUM_CPU_DEVICES or --xla_force_host_platform_device_count.
+    """
+    forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
+        jax.config.update("jax_num_cpu_devices", count or len(os.sched_getaffinity(0)))
+
+
+def initialize_processes(coordinator: str | None, num_processes: int, process_id: int) -> None:
+    """Join a multi-process run, from arguments or from the environment that JAX recognizes.
+
+    Args:
+      coordinator: "host:port" of process 0, or None for a single process.
+      num_processes: how many there are.
+      process_id: which this one is.
+    """
+    if coordinator is not None:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    elif any(name in os.environ for name in ("JAX_COORDINATOR_ADDRESS", "COORDINATOR_ADDRESS")):
+        jax.distributed.initialize()
+
+
+def data_parallel(
+    function: Callable[..., Any], *, batch_args: tuple[int, ...], num_args: int
+) -> Any:
+    """Map a function over devices: some arguments are batches, all else is replicated.
+
+    The function must make its outputs equal on all devices (``all_mean``, ``all_sum``): the value
+    of device 0 is taken.
+
+    Args:
+      function: of ``num_args`` positional arguments; sees its device's rows of each batch.
+      batch_args: positions of the arguments that are batches [devices, rows, …].
+      num_args: number of arguments.
+    """
+    in_axes = tuple(0 if i in batch_args else None for i in range(num_args))
+    return jax.pmap(function, axis_name=AXIS, in_axes=in_axes, out_axes=None)
+
+
+def data_parallel_rows(
+    function: Callable[..., Any], *, batch_args: tuple[int, ...], num_args: int
+) -> Any:
+    """Like ``data_parallel``, for a function whose outputs have a row per video."""
+    in_axes = tuple(0 if i in batch_args else None for i in range(num_args))
+    return jax.pmap(function, axis_name=AXIS, in_axes=in_axes)
+
+
+def all_mean(tree: Any) -> Any:
+    """Mean over all devices of all processes, inside ``data_parallel``."""
+    return jax.lax.pmean(tree, AXIS)
+
+
+def replicate(tree: Any) -> Any:
+    """Place a tree on all local devices."""
+    return jax.device_put(tree, replicated())
+
+
+def replicated() -> NamedSharding:
+    """The sharding of ``replicate``."""
+    return NamedSharding(Mesh(np.asarray(jax.local_devices()), (AXIS,)), PartitionSpec())
+
+
+def shard(batch: Any) -> Any:
+    """Split the rows of a process's batch over its devices: [rows, …] → [devices, rows', …]."""
+    devices = jax.local_device_count()
+    return jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
+
+
+def unshard(tree: Any) -> Any:
+    """The inverse of ``shard``, as NumPy arrays."""
+    return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), tree)
+
+
+def global_rows(batch_size: int) -> np.ndarray:
+    """Numbers, in the global batch, of the rows that this process holds (every P-th)."""
+    return np.arange(jax.process_index(), batch_size, jax.process_count(), dtype=np.int32)
+
+
+def check_batch_size(batch_size: int, *, name: str) -> None:
+    """Refuse a global batch that devices cannot share equally."""
+    if batch_size % jax.device_count():
+        raise ValueError(
+            f"{name} = {batch_size} must be a multiple of the number of devices "
+            f"({jax.device_count()}): change it, or run on fewer devices"
+        )

@@ -1,0 +1,295 @@
+"""The training loop: stages of the curriculum, each one compiled update applied again and again.
+
+Order within a step: update → look at the previous update → log → evaluate → checkpoint. Whatever
+happens afterwards (a signal, a kill, a crash), the run resumes from the last checkpoint and repeats
+the same steps with the same data and noise.
+"""
+
+import dataclasses
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import logging
+
+from stiid import parallel
+from stiid.checkpoint import Checkpoints
+from stiid.curriculum import Stage, Watch
+from stiid.data.pipeline import train_iterator
+from stiid.data.source import Source
+from stiid.evaluate import Evaluator, Scores
+from stiid.experiment import Experiment, to_dict
+from stiid.objective import Loss
+from stiid.optim import learning_rate, transformation
+from stiid.shapes import Array, Params
+from stiid.state import TrainState
+from stiid.system import System, build, row_keys
+from stiid.writer import MetricWriter, Progress
+
+_SHOWN = ("total", "nll", "kl", "mse")
+
+Update = Callable[..., tuple[TrainState, dict[str, Array]]]
+
+
+class NonFiniteError(RuntimeError):
+    """Loss or gradient was not finite; the parameters are those before that update."""
+
+
+class Interrupted(RuntimeError):
+    """SIGTERM or SIGINT came; everything is saved."""
+
+
+@dataclass
+class Position:
+    """Where a run stands; with the state and the data iterator, all that resuming needs."""
+
+    stage: int
+    step_in_stage: int
+    watch: Mapping[str, Any]
+
+
+def init_state(experiment: Experiment, system: System) -> TrainState:
+    """Fresh parameters and optimizer, from the experiment's seed."""
+    key, init_key = jax.random.split(jax.random.key(experiment.seed))
+    params = system.init(init_key)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=transformation(experiment.optim).init(params),
+        key=key,
+        skipped=jnp.zeros((), jnp.int32),
+    )
+
+
+def make_update(experiment: Experiment, system: System) -> Update:
+    """The compiled update of one stage.
+
+    Returns:
+      (state, video [devices, rows, T, H, W, C], rows [devices, rows], learning rate)
+      → (state, metrics), where metrics are means over the global batch, and an update whose loss
+      or gradient is not finite leaves everything but ``step`` and ``skipped`` as it was.
+    """
+    optimizer = transformation(experiment.optim)
+    num_slots = experiment.model.num_slots
+
+    def update(
+        state: TrainState, video: Array, rows: Array, rate: Array
+    ) -> tuple[TrainState, dict[str, Array]]:
+        keys = row_keys(jax.random.fold_in(state.key, state.step), rows)
+
+        def mean_loss(params: Params) -> tuple[Array, Loss]:
+            terms = system.loss(params, video, keys, num_slots=num_slots)
+            means = jax.tree.map(jnp.mean, terms)
+            return means.total, means
+
+        grads, terms = jax.grad(mean_loss, has_aux=True)(state.params)
+        grads, terms = parallel.all_mean((grads, terms))
+        norm = optax.global_norm(grads)
+        direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+        finite = jnp.isfinite(norm) & jnp.isfinite(terms.total)
+        params, opt_state = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old),
+            (params, opt_state),
+            (state.params, state.opt_state),
+        )
+        state = dataclasses.replace(
+            state,
+            step=state.step + 1,
+            params=params,
+            opt_state=opt_state,
+            skipped=state.skipped + jnp.where(finite, 0, 1),
+        )
+        metrics = {**terms._asdict(), "grad_norm": norm, "skipped": state.skipped}
+        return state, {**metrics, "finite": finite}
+
+    return parallel.data_parallel(update, batch_args=(1, 2), num_args=4)
+
+
+@dataclass
+class Trainer:
+    """A run: everything that does not change from stage to stage.
+
+    Attributes:
+      experiment: what to do.
+      train_source: clips to train on.
+      eval_source: clips to evaluate on.
+      checkpoints: where to save.
+      writer: where to log.
+      on_evaluation: called with the step and the parameters after each evaluation (pictures).
+    """
+
+    experiment: Experiment
+    train_source: Source
+    eval_source: Source
+    checkpoints: Checkpoints
+    writer: MetricWriter
+    on_evaluation: Callable[[int, Params], None]
+
+    def __post_init__(self) -> None:
+        """Prepare the evaluation and, in their order, the stages."""
+        self._image_shape = self.train_source[0]["video"].shape[1:]
+        self._stages = sorted(self.experiment.train.stages)
+        for name in self._stages:
+            stage = self.experiment.train.stages[name]
+            parallel.check_batch_size(stage.batch_size, name=f"train.stages.{name}.batch_size")
+        test = build(
+            self.experiment, image_shape=self._image_shape, inference=self.experiment.at_test()
+        )
+        self._evaluator = Evaluator(self.experiment.evaluate, test, self.eval_source)
+        self._initial = build(self.experiment, image_shape=self._image_shape)
+        self._scores: tuple[Scores, int] | None = None
+        self._signal: int | None = None
+
+    def run(self) -> tuple[TrainState, Scores, int]:
+        """Train from the latest checkpoint, or from the start, to the end.
+
+        Returns:
+          The final state, the scores of its evaluation, and the number of clips behind them.
+
+        Raises:
+          NonFiniteError: per ``train.non_finite`` = "stop".
+          Interrupted: a signal asked to stop; a checkpoint was saved.
+        """
+        steps = self.checkpoints.steps()
+        state, position = self._start() if not steps else self._resume(steps[-1])
+        with self._catch_signals(), self._progress(int(state.step), position) as bar:
+            while position.stage < len(self._stages):
+                state, position = self._run_stage(state, position, bar)
+        if self._scores is None:
+            self._evaluate(state)
+        scores, clips = self._scores  # type: ignore[misc]
+        return state, scores, clips
+
+    def _start(self) -> tuple[TrainState, Position]:
+        state = parallel.replicate(jax.jit(lambda: init_state(self.experiment, self._initial))())
+        return state, Position(0, 0, {})
+
+    def _resume(self, step: int) -> tuple[TrainState, Position]:
+        template = jax.eval_shape(lambda: init_state(self.experiment, self._initial))
+        state = self.checkpoints.state(step, template)
+        logging.info("Resuming from step %d", step)
+        return state, Position(**self.checkpoints.progress(step))
+
+    def _run_stage(
+        self, state: TrainState, position: Position, bar: Progress
+    ) -> tuple[TrainState, Position]:
+        train, name = self.experiment.train, self._stages[position.stage]
+        stage, experiment = train.stages[name], self.experiment.at_stage(name)
+        update = make_update(experiment, build(experiment, image_shape=self._image_shape))
+        data = self._data(position.stage, stage)
+        if position.step_in_stage:
+            self.checkpoints.restore_data(int(state.step), data)
+        watch = Watch(train.stagnation, position.watch)
+        rows = parallel.shard(parallel.global_rows(stage.batch_size))
+        pending: dict[str, Array] | None = None
+        step, started = int(state.step), time.monotonic()
+
+        while position.step_in_stage < stage.steps and watch.verdict is None:
+            rate = learning_rate(experiment.optim, step=position.step_in_stage, steps=stage.steps)
+            batch = parallel.shard(next(data))
+            state, metrics = update(state, batch["video"], rows, np.float32(rate))
+            step, position.step_in_stage = step + 1, position.step_in_stage + 1
+            if position.step_in_stage == 1:
+                jax.block_until_ready(metrics)
+                logging.info("%s: first step after %.1f s", name, time.monotonic() - started)
+            if pending is not None:  # one step behind, so that devices never wait for the host
+                self._check(step - 1, pending)
+            pending = metrics
+            done = position.step_in_stage == stage.steps
+            if train.stagnation.window or step % train.log_every == 0 or done:
+                values = {k: float(v) for k, v in metrics.items() if k != "finite"}
+                watch.observe(values["total"], values["kl"])
+                if step % train.log_every == 0 or done:
+                    extra = {"learning_rate": rate, "num_frames": stage.num_frames}
+                    self.writer.write(step, "train", values | extra)
+                    bar.update(step, {k: values[k] for k in _SHOWN})
+            done = done or watch.verdict is not None
+            if done and watch.verdict:
+                logging.info("%s ends at step %d: %s", name, step, watch.verdict)
+            position.watch = watch.state()
+            last = done and position.stage == len(self._stages) - 1
+            if step % train.eval_every == 0 or last or done:
+                self._check(step, metrics)
+                self._evaluate(state)
+                self._save(state, data, position, evaluated=True)
+            elif step % train.checkpoint_every == 0 or self._signal is not None:
+                self._check(step, metrics)
+                self._save(state, data, position, evaluated=False)
+            if self._signal is not None:
+                self.checkpoints.close()
+                raise Interrupted(f"stopped by signal {self._signal} after step {step}")
+        return state, Position(position.stage + 1, 0, {})
+
+    def _data(self, index: int, stage: Stage) -> grain.DatasetIterator:
+        return train_iterator(
+            self.train_source,
+            batch_size=stage.batch_size,
+            num_frames=stage.num_frames,
+            max_frames=self.experiment.data.max_frames,
+            seed=self.experiment.seed + index,
+            shard_index=jax.process_index(),
+            shard_count=jax.process_count(),
+        )
+
+    def _progress(self, step: int, position: Position) -> Progress:
+        stages = [self.experiment.train.stages[name] for name in self._stages]
+        rest = sum(stage.steps for stage in stages[position.stage :]) - position.step_in_stage
+        return Progress(step + rest, initial=step, enabled=jax.process_index() == 0)
+
+    def _check(self, step: int, metrics: Mapping[str, Array]) -> None:
+        if self.experiment.train.non_finite == "skip" or bool(metrics["finite"]):
+            return
+        values = {k: float(v) for k, v in metrics.items()}
+        self.checkpoints.close()
+        raise NonFiniteError(
+            f"step {step}: loss {values['total']}, gradient norm {values['grad_norm']}, "
+            f"nll {values['nll']}, KL {values['kl']}. The update was not applied; the last good "
+            f"checkpoint is step {max(self.checkpoints.steps(), default=0)}. Lower "
+            "optim.learning_rate or set train.non_finite='skip'"
+        )
+
+    def _evaluate(self, state: TrainState) -> None:
+        step = int(state.step)
+        self._scores = self._evaluator(state.params)
+        for length, values in self._scores[0].items():
+            self.writer.write(step, f"eval_{length}", values)
+        shown = self._scores[0][self.experiment.evaluate.lengths[0]]
+        logging.info("step %d: %s", step, " ".join(f"{k} {v:.4f}" for k, v in shown.items()))
+        self.on_evaluation(step, state.params)
+
+    def _save(
+        self, state: TrainState, data: grain.DatasetIterator, position: Position, *, evaluated: bool
+    ) -> None:
+        scores = self._scores[0] if evaluated and self._scores else None
+        self.checkpoints.save(
+            state,
+            data=data,
+            progress=vars(position),
+            config=to_dict(self.experiment),
+            metrics=scores[self.experiment.evaluate.lengths[0]] if scores else None,
+        )
+
+    @contextmanager
+    def _catch_signals(self) -> Iterator[None]:
+        """Note SIGTERM and SIGINT; the loop saves and leaves at the end of the step."""
+
+        def note(number: int, frame: object) -> None:
+            del frame
+            self._signal = number
+
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        before = [signal.signal(number, note) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)

@@ -1,0 +1,250 @@
+"""Pictures of a decomposition: what goes in, what comes out, and what each slot explains.
+
+Shapes: T frames, K slots, H x W pixels, C = 1 or 3 channels. Pictures are uint8 in 0..255 or float
+in 0..1. A slot has one color everywhere: in the masks, and as the frame around its own tile.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+# RGB of slot 0, 1, ...; more slots than colors begin again.
+PALETTE = np.array(
+    [
+        (66, 117, 214),  # blue
+        (235, 77, 61),  # red
+        (67, 170, 92),  # green
+        (250, 196, 48),  # yellow
+        (146, 82, 190),  # purple
+        (64, 196, 208),  # cyan
+        (240, 135, 35),  # orange
+        (242, 130, 186),  # pink
+        (138, 92, 60),  # brown
+        (168, 208, 72),  # lime
+        (30, 56, 112),  # navy
+        (132, 140, 150),  # gray
+        (190, 174, 240),  # lavender
+        (128, 22, 66),  # maroon
+        (12, 96, 84),  # pine
+        (236, 212, 176),  # sand
+    ],
+    np.uint8,
+)
+GROUND = np.array((52, 54, 60), np.uint8)  # behind a slot's picture: black objects still show
+SIMULATED = np.array((214, 66, 0), np.uint8)  # marks frames that the model has not seen
+_INK = np.array((40, 40, 44), np.uint8)
+_LINE = np.array((168, 170, 176), np.uint8)
+
+_TILE = 112  # pixels of a tile's longer side that the automatic scale aims at
+_BORDER, _GAP, _MARGIN, _LINE_HEIGHT = 3, 5, 9, 18
+
+
+class _Strip(NamedTuple):
+    """What is shown of one quantity: a label and one finished tile per frame."""
+
+    label: str
+    tiles: np.ndarray  # uint8 [T, h, w, 3]
+
+
+def colorize(slots: np.ndarray) -> np.ndarray:
+    """Colors of slot numbers: integers [..., H, W] to uint8 [..., H, W, 3]."""
+    slots = np.asarray(slots)
+    if not np.issubdtype(slots.dtype, np.integer):
+        raise ValueError(f"slots must be integers, got dtype {slots.dtype}")
+    if slots.size and slots.min() < 0:
+        raise ValueError(f"slots must not be negative, got {slots.min()}")
+    return PALETTE[slots % len(PALETTE)]
+
+
+def decomposition_frames(
+    video: np.ndarray,
+    reconstruction: np.ndarray,
+    masks: np.ndarray,
+    means: np.ndarray,
+    true_masks: np.ndarray | None = None,
+    *,
+    scale: int | None = None,
+    simulated_from: int | None = None,
+) -> np.ndarray:
+    """Animation frames: one row of tiles, input, reconstruction, (truth), masks, slot by slot.
+
+    Args:
+      video: [T, H, W, C].
+      reconstruction: [T, H, W, C].
+      masks: [T, K, H, W] probabilities; shown by their argmax over K.
+      means: [T, K, H, W, C]; a slot's tile is mask * mean on a dark gray ground.
+      true_masks: [T, H, W] integers; each id gets the color of the slot that holds most of it.
+      scale: whole-number magnification; by default tiles come out at about 112 pixels.
+      simulated_from: frames from here on are marked as predicted without seeing the input.
+
+    Returns:
+      uint8 [T, H', W', 3].
+    """
+    strips = _strips(video, reconstruction, masks, means, true_masks, scale)
+    length, height, width, _ = strips[0].tiles.shape
+    pitch = max(width, *(_text_width(strip.label) for strip in strips)) + _GAP
+
+    shape = (2 * (_MARGIN + _LINE_HEIGHT) + height, 2 * _MARGIN + pitch * len(strips), 3)
+    canvas = np.full(shape, 255, np.uint8)
+    top = _MARGIN + _LINE_HEIGHT
+    centers = [_MARGIN + i * pitch + pitch // 2 for i in range(len(strips))]
+    for strip, center in zip(strips, centers, strict=True):
+        canvas = _write(canvas, strip.label, (center, top - _LINE_HEIGHT // 2), anchor="mm")
+    frames = np.repeat(canvas[None], length, axis=0)
+    for strip, center in zip(strips, centers, strict=True):
+        left = center - width // 2
+        frames[:, top : top + height, left : left + width] = strip.tiles
+
+    position = (centers[0] - width // 2 + _BORDER, top + height + _LINE_HEIGHT // 2 + 2)
+    for t in range(length):
+        simulated = simulated_from is not None and t >= simulated_from
+        text = f"t = {t}    simulated" if simulated else f"t = {t}"
+        color = SIMULATED if simulated else _INK
+        frames[t] = _write(frames[t], text, position, color=color, anchor="lm")
+        if simulated:
+            frames[t, :_BORDER] = frames[t, -_BORDER:] = SIMULATED
+            frames[t, :, :_BORDER] = frames[t, :, -_BORDER:] = SIMULATED
+    return frames
+
+
+def decomposition_sheet(
+    video: np.ndarray,
+    reconstruction: np.ndarray,
+    masks: np.ndarray,
+    means: np.ndarray,
+    true_masks: np.ndarray | None = None,
+    *,
+    frames: Sequence[int],
+    scale: int | None = None,
+    simulated_from: int | None = None,
+) -> np.ndarray:
+    """A still picture: the tiles of `decomposition_frames`, the chosen `frames` as columns.
+
+    Returns:
+      uint8 [H', W', 3].
+    """
+    strips = _strips(video, reconstruction, masks, means, true_masks, scale)
+    length, height, width, _ = strips[0].tiles.shape
+    if not len(frames) or min(frames) < 0 or max(frames) >= length:
+        raise ValueError(f"frames must be some of 0..{length - 1}, got {list(frames)}")
+    side = _MARGIN + max(_text_width(strip.label) for strip in strips) + _GAP
+    pitch = max(width, _text_width("simulated")) + _GAP
+    top = _MARGIN + _LINE_HEIGHT * (1 if simulated_from is None else 2)
+
+    bottom, right = top + (height + _GAP) * len(strips) - _GAP, side + pitch * len(frames)
+    canvas = np.full((bottom + _MARGIN, right + _MARGIN, 3), 255, np.uint8)
+    for column, t in enumerate(frames):
+        simulated = simulated_from is not None and t >= simulated_from
+        center = side + column * pitch + pitch // 2
+        color = SIMULATED if simulated else _INK
+        for line, text in enumerate([f"t = {t}"] + ["simulated"] * simulated):
+            position = (center, top - _LINE_HEIGHT * line - _LINE_HEIGHT // 2)
+            canvas = _write(canvas, text, position, color=color, anchor="mm")
+        for row, strip in enumerate(strips):
+            y, x = top + row * (height + _GAP), center - width // 2
+            canvas[y : y + height, x : x + width] = strip.tiles[t]
+    for row, strip in enumerate(strips):
+        position = (side - _GAP, top + row * (height + _GAP) + height // 2)
+        canvas = _write(canvas, strip.label, position, anchor="rm")
+    return canvas
+
+
+def _strips(
+    video: np.ndarray,
+    reconstruction: np.ndarray,
+    masks: np.ndarray,
+    means: np.ndarray,
+    true_masks: np.ndarray | None,
+    scale: int | None,
+) -> list[_Strip]:
+    """Checks the shapes and makes the tiles."""
+    if video.ndim != 4 or video.shape[-1] not in (1, 3) or 0 in video.shape:
+        raise ValueError(f"video must have shape [T, H, W, 1 or 3], got {video.shape}")
+    length, height, width, channels = video.shape
+    slots = masks.shape[1] if masks.ndim == 4 else 0
+    for name, array, shape in (
+        ("reconstruction", reconstruction, video.shape),
+        ("masks", masks, (length, max(slots, 1), height, width)),
+        ("means", means, (length, slots, height, width, channels)),
+        ("true_masks", true_masks, (length, height, width)),
+    ):
+        if array is not None and array.shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    if scale is None:
+        scale = max(1, round(_TILE / max(height, width)))
+    if scale < 1:
+        raise ValueError(f"scale must be a positive whole number, got {scale}")
+
+    winner = masks.argmax(1)
+    strips = [
+        _Strip("input", _frame(_picture(video), scale)),
+        _Strip("reconstruction", _frame(_picture(reconstruction), scale)),
+    ]
+    if true_masks is not None:
+        truth = colorize(_match_slots(true_masks, winner, slots))
+        strips.append(_Strip("truth", _frame(truth, scale)))
+    strips.append(_Strip("masks", _frame(colorize(winner), scale)))
+    for k, color in enumerate(colorize(np.arange(slots))):
+        mask = masks[:, k, :, :, None].astype(np.float64)
+        picture = mask * _picture(means[:, k]) + (1 - mask) * GROUND
+        tiles = _frame(np.rint(picture).astype(np.uint8), scale, color=color)
+        strips.append(_Strip(f"slot {k}", tiles))
+    return strips
+
+
+def _match_slots(true_masks: np.ndarray, winner: np.ndarray, slots: int) -> np.ndarray:
+    """Renames true ids to slots, largest overlap in the clip first; the rest to free numbers."""
+    ids, index = np.unique(true_masks, return_inverse=True)
+    overlap = np.zeros((len(ids), slots), np.int64)
+    np.add.at(overlap, (index.ravel(), winner.ravel()), 1)
+    name = np.full(len(ids), -1)
+    for n, k in zip(*np.unravel_index(np.argsort(-overlap, axis=None), overlap.shape), strict=True):
+        if overlap[n, k] and name[n] < 0 and k not in name:
+            name[n] = k
+    name[name < 0] = slots + np.arange((name < 0).sum())
+    return name[index].reshape(true_masks.shape)
+
+
+def _picture(array: np.ndarray) -> np.ndarray:
+    if array.dtype != np.uint8:
+        array = np.rint(255 * np.clip(array.astype(np.float64), 0, 1)).astype(np.uint8)
+    return np.broadcast_to(array, (*array.shape[:-1], 3))
+
+
+def _frame(pictures: np.ndarray, scale: int, *, color: np.ndarray | None = None) -> np.ndarray:
+    """Magnifies [T, H, W, 3] without smoothing; a colored frame, or a thin gray line."""
+    tiles = pictures.repeat(scale, axis=1).repeat(scale, axis=2)
+    line, width = (_LINE, 1) if color is None else (color, _BORDER)
+    length, height, across, _ = tiles.shape
+    framed = np.full((length, height + 2 * _BORDER, across + 2 * _BORDER, 3), 255, np.uint8)
+    outer, inner = _BORDER - width, _BORDER
+    framed[:, outer : -outer or None, outer : -outer or None] = line
+    framed[:, inner:-inner, inner:-inner] = tiles
+    return framed
+
+
+@cache
+def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size=12)
+
+
+def _text_width(text: str) -> int:
+    return int(np.ceil(_font().getbbox(text)[2]))
+
+
+def _write(
+    canvas: np.ndarray,
+    text: str,
+    position: tuple[int, int],
+    *,
+    anchor: str,
+    color: np.ndarray = _INK,
+) -> np.ndarray:
+    """The canvas with text at (x, y); anchor = Pillow's two letters, horizontal and vertical."""
+    image = Image.fromarray(canvas)
+    fill = tuple(color.tolist())
+    ImageDraw.Draw(image).text(position, text, fill=fill, font=_font(), anchor=anchor)
+    return np.array(image)
