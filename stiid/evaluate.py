@@ -2,10 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
@@ -15,16 +14,26 @@ from stiid.data.source import Source
 from stiid.experiment import Evaluate, Experiment, to_dict
 from stiid.files import atomic_path
 from stiid.metrics import ScoreTotals, check_ids, clip_scores, contingency
-from stiid.shapes import Array, Params
-from stiid.system import System, row_keys
+from stiid.rollout import Clips, Rollout
+from stiid.shapes import Params
+from stiid.system import Decomposition, System
 
 NUM_IDS = 16  # true ids that a table has room for, background included
 
-Scores = dict[int, dict[str, float]]  # length → score → mean over clips
+
+class Evaluation(NamedTuple):
+    """What an evaluation found."""
+
+    scores: dict[int, dict[str, float]]  # length → score → mean over clips
+    clips: int  # how many the means are of
+    preview: tuple[Clips, Decomposition]  # of the first batch, for pictures
 
 
 class Evaluator:
     """Scores parameters on the clips of a source; compiles once.
+
+    Inference is causal, frame after frame, so that one pass over the longest clips gives the
+    scores at all lengths.
 
     Args:
       settings: what to measure.
@@ -35,33 +44,13 @@ class Evaluator:
     def __init__(self, settings: Evaluate, system: System, source: Source) -> None:
         parallel.check_batch_size(settings.batch_size, name="evaluate.batch_size")
         self._settings, self._source = settings, source
-        key = jax.random.key(settings.seed)
+        self._rollout = Rollout(settings, system, num_simulated=0)
 
-        def score(
-            params: Params, video: Array, true_ids: Array, rows: Array
-        ) -> tuple[Array, Array]:
-            result = system.decompose(
-                params,
-                video,
-                row_keys(key, rows),
-                num_slots=settings.num_slots,
-                noise=settings.noise,
-            )
-            error = (result.reconstruction - video.astype(jnp.float32) / 255.0) ** 2
-            table = contingency(
-                true_ids,
-                result.masks.argmax(axis=2),
-                num_ids=NUM_IDS,
-                num_slots=settings.num_slots,
-            )
-            return table, error.mean(axis=(2, 3, 4))
-
-        self._score = parallel.data_parallel_rows(score, batch_args=(1, 2, 3), num_args=4)
-
-    def __call__(self, params: Params) -> tuple[Scores, int]:
-        """Mean scores at each length, and the number of clips that they are means of."""
+    def __call__(self, params: Params) -> Evaluation:
+        """Decompose all clips and score them."""
         lengths = self._settings.lengths
         totals = {length: ScoreTotals.empty() for length in lengths}
+        preview = None
         for batch in eval_batches(
             self._source,
             batch_size=self._settings.batch_size,
@@ -70,39 +59,50 @@ class Evaluator:
             shard_index=jax.process_index(),
             shard_count=jax.process_count(),
         ):
-            check_ids(batch["masks"], size=NUM_IDS)
-            rows = np.maximum(batch["index"], 0).astype(np.int32)
-            inputs = parallel.shard((batch["video"], batch["masks"], rows))
-            tables, errors = parallel.unshard(self._score(params, *inputs))
+            clips = Clips.from_batch(batch)
+            result = self._rollout(params, clips.video, clips.rows)
+            preview = preview or (clips, result)
+            table, error = tables(clips, result)
             for length in lengths:
-                clips = clip_scores(tables, errors, length=length)
-                totals[length] = totals[length].merge(ScoreTotals.from_clips(clips, batch["valid"]))
+                scores = clip_scores(table, error, length=length)
+                total = ScoreTotals.from_clips(scores, batch["valid"])
+                totals[length] = totals[length].merge(total)
+        assert preview is not None  # a source has at least one clip
         merged = {length: _over_processes(total) for length, total in totals.items()}
-        scores = {length: total.mean() for length, total in merged.items()}
-        return scores, merged[lengths[0]].count
+        means = {length: total.mean() for length, total in merged.items()}
+        return Evaluation(means, merged[lengths[0]].count, preview)
+
+
+def tables(clips: Clips, result: Decomposition) -> tuple[np.ndarray, np.ndarray]:
+    """Contingency tables [B, T, N, K], and mean squared errors of the reconstruction [B, T]."""
+    check_ids(clips.masks, size=NUM_IDS)
+    slots = result.masks.argmax(axis=2)
+    table = contingency(clips.masks, slots, num_ids=NUM_IDS, num_slots=result.masks.shape[2])
+    error = (result.reconstruction - clips.video.astype(np.float32) / 255.0) ** 2
+    return np.asarray(table), np.asarray(error.mean(axis=(2, 3, 4)), np.float64)
 
 
 def report(
-    scores: Scores, *, clips: int, step: int, experiment: Experiment, fingerprint: str
+    evaluation: Evaluation, *, step: int, experiment: Experiment, fingerprint: str
 ) -> dict[str, Any]:
     """The content of ``eval/metrics.json``."""
     return {
-        "lengths": {str(length): values for length, values in scores.items()},
+        "lengths": {str(length): values for length, values in evaluation.scores.items()},
         "slots": experiment.evaluate.num_slots,
-        "clips": clips,
+        "clips": evaluation.clips,
         "step": step,
         "data": fingerprint,
         "config": to_dict(experiment),
     }
 
 
-def write_report(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def table(scores: Scores) -> str:
+def table_text(scores: dict[int, dict[str, float]]) -> str:
     """Scores as text: one row per length."""
     names = list(next(iter(scores.values())))
     lines = ["frames " + " ".join(f"{name:>13}" for name in names)]
@@ -122,7 +122,6 @@ def _over_processes(total: ScoreTotals) -> ScoreTotals:
     merged = ScoreTotals.empty()
     for words in gathered:
         *sums, count = np.ascontiguousarray(words).view(np.float64)
-        merged = merged.merge(
-            ScoreTotals(sums=dict(zip(names, map(float, sums), strict=True)), count=int(count))
-        )
+        named = dict(zip(names, map(float, sums), strict=True))
+        merged = merged.merge(ScoreTotals(sums=named, count=int(count)))
     return merged

@@ -1,10 +1,12 @@
 """Command line: ``python -m stiid.main --config=configs/NAME.py --workdir=DIR [--mode=…]``."""
 
+import logging
 import sys
 from collections.abc import Sequence
 
 import jax
-from absl import app, flags, logging
+from absl import app, flags
+from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from stiid import parallel, run
@@ -31,9 +33,10 @@ def main(argv: Sequence[str]) -> None:
     """Parse, say where we run, dispatch; an error that a user can mend is one line."""
     if len(argv) > 1:
         _fail(f"unexpected arguments {argv[1:]}: options start with --")
+    _speak()
     parallel.configure_host_devices(_DEVICES.value)
     parallel.initialize_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-    logging.info("JAX %s on %s", jax.__version__, jax.devices())
+    logging.getLogger("stiid").info("JAX %s on %s", jax.__version__, jax.devices())
     try:
         experiment: Experiment | None = None
         if _CONFIG.value is not None:
@@ -48,9 +51,19 @@ def _fail(message: str) -> None:
     sys.exit(1)
 
 
+def _speak() -> None:
+    """Our own messages on standard error; of the libraries' only errors."""
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("stiid")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+
+
 def cli() -> None:
     """Entry point: flag errors, config typos among them, are one line too."""
-    logging.set_verbosity(logging.INFO)
     try:
         flags.FLAGS(sys.argv, known_only=False)
     except (flags.Error, AttributeError, TypeError, ValueError, OSError) as error:

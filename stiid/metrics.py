@@ -31,7 +31,7 @@ def check_ids(ids: Any, *, size: int) -> None:
 
 
 def contingency(
-    true_ids: jax.Array, slots: jax.Array, *, num_ids: int, num_slots: int
+    true_ids: jax.Array | np.ndarray, slots: jax.Array, *, num_ids: int, num_slots: int
 ) -> jax.Array:
     """Counts, per frame, the pixels of every (true id, slot) pair.
 
@@ -57,7 +57,7 @@ def contingency(
             raise ValueError(f"{name} must be integers, got dtype {array.dtype}")
     batch, length = true_ids.shape[:2]
     cells = num_ids * num_slots
-    ids = true_ids.astype(jnp.int32).reshape(batch * length, -1)
+    ids = jnp.asarray(true_ids, jnp.int32).reshape(batch * length, -1)
     slots = slots.astype(jnp.int32).reshape(batch * length, -1)
     inside = (ids >= 0) & (ids < num_ids) & (slots >= 0) & (slots < num_slots)
     frame = jnp.arange(batch * length, dtype=jnp.int32)[:, None]

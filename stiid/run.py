@@ -2,30 +2,31 @@
 
 import importlib.metadata
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
-from absl import logging
 
 from stiid.checkpoint import Checkpoints, locate
 from stiid.data import registry
 from stiid.data.source import Source
-from stiid.evaluate import Evaluator, report, table, write_report
+from stiid.evaluate import Evaluation, Evaluator, report, table_text, write_json
 from stiid.experiment import Experiment, parse, to_dict
-from stiid.predict import Roller, prediction_scores, write_pictures
-from stiid.shapes import Params
+from stiid.predict import predict_clips, prediction_scores, write_pictures
 from stiid.state import TrainState
 from stiid.system import System, build
 from stiid.train import Interrupted, NonFiniteError, Trainer, init_state
 from stiid.writer import MetricWriter
 
+_LOG = logging.getLogger("stiid")
+
 USER_ERRORS = (ValueError, TypeError, OSError, NonFiniteError, Interrupted)
 
 # What a resumed or restored run may not change; the rest (evaluation, logging) may.
 _FIXED = ("seed", "model", "objective", "optim")
-_PREVIEW_CLIPS = 2
+_PREVIEWS = 2
 
 
 def run(mode: str, experiment: Experiment | None, *, workdir: str | None, checkpoint: str) -> None:
@@ -62,20 +63,11 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
     steps = checkpoints.steps()
     if steps:
         _check_same(experiment, checkpoints.config(steps[-1]), where=workdir)
-    test = _test_system(experiment, eval_source)
-    preview = Roller(
-        experiment.evaluate,
-        test,
-        eval_source,
-        clips=_PREVIEW_CLIPS,
-        num_observed=max(experiment.evaluate.lengths),
-        num_simulated=0,
-    )
     with MetricWriter(workdir, resume_step=steps[-1] if steps else None, enabled=chief) as writer:
 
-        def on_evaluation(step: int, params: Params) -> None:
-            clips, result = preview(params)
+        def on_evaluation(step: int, evaluation: Evaluation) -> None:
             if chief:
+                clips, result = jax.tree.map(lambda x: x[:_PREVIEWS], evaluation.preview)
                 write_pictures(
                     workdir / "pictures",
                     clips,
@@ -87,53 +79,32 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
 
         trainer = Trainer(experiment, train_source, eval_source, checkpoints, writer, on_evaluation)
         if chief:
-            write_report(workdir / "run.json", _run_card(experiment, train_source))
-        state, scores, clips = trainer.run()
+            write_json(workdir / "run.json", _run_card(experiment, train_source))
+        state, evaluation = trainer.run()
         checkpoints.close()
-    if chief:
-        _write_scores(
-            workdir,
-            scores,
-            clips=clips,
-            step=int(state.step),
-            experiment=experiment,
-            fingerprint=eval_source.fingerprint,
-        )
+    _write_scores(workdir, evaluation, int(state.step), experiment, eval_source)
 
 
 def evaluate(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
     """Restore, score, print, and write ``eval/metrics.json``."""
     experiment, state, source, system = _restore(experiment, workdir, checkpoint)
-    scores, clips = Evaluator(experiment.evaluate, system, source)(state.params)
-    if jax.process_index() == 0:
-        _write_scores(
-            workdir,
-            scores,
-            clips=clips,
-            step=int(state.step),
-            experiment=experiment,
-            fingerprint=source.fingerprint,
-        )
+    evaluation = Evaluator(experiment.evaluate, system, source)(state.params)
+    _write_scores(workdir, evaluation, int(state.step), experiment, source)
 
 
 def predict(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
     """Restore, infer n frames, simulate m; animations and scores go to ``predict/``."""
     experiment, state, source, system = _restore(experiment, workdir, checkpoint)
     settings = experiment.predict
-    clips, result = Roller(
-        experiment.evaluate,
-        system,
-        source,
-        clips=settings.clips,
-        num_observed=settings.num_observed,
-        num_simulated=settings.num_simulated,
-    )(state.params)
+    clips, result = predict_clips(settings, experiment.evaluate, system, source, state.params)
     scores = prediction_scores(clips, result, num_observed=settings.num_observed)
     if jax.process_index() == 0:
         folder = workdir / "predict"
-        paths = write_pictures(folder, clips, result, num_observed=settings.num_observed)
+        paths = write_pictures(
+            folder, clips, result, num_observed=settings.num_observed, stem="clip", animate=True
+        )
         content = {**scores, "step": int(state.step), "config": to_dict(experiment)}
-        write_report(folder / "metrics.json", content)
+        write_json(folder / "metrics.json", content)
         print(f"wrote {len(paths)} pictures and animations and metrics.json to {folder}")
 
 
@@ -176,7 +147,7 @@ def _restore(
     template = jax.eval_shape(lambda: init_state(experiment, system))
     state = checkpoints.state(step, template)
     checkpoints.close()
-    logging.info("Restored step %d of %s", step, directory)
+    _LOG.info("Restored step %d of %s", step, directory)
     return experiment, state, source, system
 
 
@@ -223,8 +194,14 @@ def _run_card(experiment: Experiment, source: Source) -> dict[str, Any]:
     }
 
 
-def _write_scores(workdir: Path, scores: Any, **context: Any) -> None:
-    path = workdir / "eval" / "metrics.json"
-    write_report(path, report(scores, **context))
-    print(table(scores))
-    print(f"wrote {path}")
+def _write_scores(
+    workdir: Path, evaluation: Evaluation, step: int, experiment: Experiment, source: Source
+) -> None:
+    if jax.process_index() == 0:
+        path = workdir / "eval" / "metrics.json"
+        content = report(
+            evaluation, step=step, experiment=experiment, fingerprint=source.fingerprint
+        )
+        write_json(path, content)
+        print(table_text(evaluation.scores))
+        print(f"wrote {path}")

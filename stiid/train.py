@@ -6,6 +6,7 @@ the same steps with the same data and noise.
 """
 
 import dataclasses
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,14 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import logging
 
 from stiid import parallel
 from stiid.checkpoint import Checkpoints
 from stiid.curriculum import Stage, Watch
 from stiid.data.pipeline import train_iterator
 from stiid.data.source import Source
-from stiid.evaluate import Evaluator, Scores
+from stiid.evaluate import Evaluation, Evaluator
 from stiid.experiment import Experiment, to_dict
 from stiid.objective import Loss
 from stiid.optim import learning_rate, transformation
@@ -34,6 +34,7 @@ from stiid.state import TrainState
 from stiid.system import System, build, row_keys
 from stiid.writer import MetricWriter, Progress
 
+_LOG = logging.getLogger("stiid")
 _SHOWN = ("total", "nll", "kl", "mse")
 
 Update = Callable[..., tuple[TrainState, dict[str, Array]]]
@@ -124,7 +125,7 @@ class Trainer:
       eval_source: clips to evaluate on.
       checkpoints: where to save.
       writer: where to log.
-      on_evaluation: called with the step and the parameters after each evaluation (pictures).
+      on_evaluation: called with the step and the result of each evaluation (pictures).
     """
 
     experiment: Experiment
@@ -132,7 +133,7 @@ class Trainer:
     eval_source: Source
     checkpoints: Checkpoints
     writer: MetricWriter
-    on_evaluation: Callable[[int, Params], None]
+    on_evaluation: Callable[[int, Evaluation], None]
 
     def __post_init__(self) -> None:
         """Prepare the evaluation and, in their order, the stages."""
@@ -146,14 +147,14 @@ class Trainer:
         )
         self._evaluator = Evaluator(self.experiment.evaluate, test, self.eval_source)
         self._initial = build(self.experiment, image_shape=self._image_shape)
-        self._scores: tuple[Scores, int] | None = None
+        self._evaluation: Evaluation | None = None
         self._signal: int | None = None
 
-    def run(self) -> tuple[TrainState, Scores, int]:
+    def run(self) -> tuple[TrainState, Evaluation]:
         """Train from the latest checkpoint, or from the start, to the end.
 
         Returns:
-          The final state, the scores of its evaluation, and the number of clips behind them.
+          The final state and its evaluation.
 
         Raises:
           NonFiniteError: per ``train.non_finite`` = "stop".
@@ -164,10 +165,7 @@ class Trainer:
         with self._catch_signals(), self._progress(int(state.step), position) as bar:
             while position.stage < len(self._stages):
                 state, position = self._run_stage(state, position, bar)
-        if self._scores is None:
-            self._evaluate(state)
-        scores, clips = self._scores  # type: ignore[misc]
-        return state, scores, clips
+        return state, self._evaluation or self._evaluate(state)
 
     def _start(self) -> tuple[TrainState, Position]:
         state = parallel.replicate(jax.jit(lambda: init_state(self.experiment, self._initial))())
@@ -176,7 +174,7 @@ class Trainer:
     def _resume(self, step: int) -> tuple[TrainState, Position]:
         template = jax.eval_shape(lambda: init_state(self.experiment, self._initial))
         state = self.checkpoints.state(step, template)
-        logging.info("Resuming from step %d", step)
+        _LOG.info("Resuming from step %d", step)
         return state, Position(**self.checkpoints.progress(step))
 
     def _run_stage(
@@ -200,7 +198,7 @@ class Trainer:
             step, position.step_in_stage = step + 1, position.step_in_stage + 1
             if position.step_in_stage == 1:
                 jax.block_until_ready(metrics)
-                logging.info("%s: first step after %.1f s", name, time.monotonic() - started)
+                _LOG.info("%s: first step after %.1f s", name, time.monotonic() - started)
             if pending is not None:  # one step behind, so that devices never wait for the host
                 self._check(step - 1, pending)
             pending = metrics
@@ -214,7 +212,7 @@ class Trainer:
                     bar.update(step, {k: values[k] for k in _SHOWN})
             done = done or watch.verdict is not None
             if done and watch.verdict:
-                logging.info("%s ends at step %d: %s", name, step, watch.verdict)
+                _LOG.info("%s ends at step %d: %s", name, step, watch.verdict)
             position.watch = watch.state()
             last = done and position.stage == len(self._stages) - 1
             if step % train.eval_every == 0 or last or done:
@@ -257,25 +255,28 @@ class Trainer:
             "optim.learning_rate or set train.non_finite='skip'"
         )
 
-    def _evaluate(self, state: TrainState) -> None:
+    def _evaluate(self, state: TrainState) -> Evaluation:
         step = int(state.step)
-        self._scores = self._evaluator(state.params)
-        for length, values in self._scores[0].items():
+        self._evaluation = self._evaluator(state.params)
+        for length, values in self._evaluation.scores.items():
             self.writer.write(step, f"eval_{length}", values)
-        shown = self._scores[0][self.experiment.evaluate.lengths[0]]
-        logging.info("step %d: %s", step, " ".join(f"{k} {v:.4f}" for k, v in shown.items()))
-        self.on_evaluation(step, state.params)
+        shown = self._evaluation.scores[self.experiment.evaluate.lengths[0]]
+        _LOG.info("step %d: %s", step, " ".join(f"{k} {v:.4f}" for k, v in shown.items()))
+        self.on_evaluation(step, self._evaluation)
+        return self._evaluation
 
     def _save(
         self, state: TrainState, data: grain.DatasetIterator, position: Position, *, evaluated: bool
     ) -> None:
-        scores = self._scores[0] if evaluated and self._scores else None
+        metrics = None
+        if evaluated and self._evaluation is not None:
+            metrics = self._evaluation.scores[self.experiment.evaluate.lengths[0]]
         self.checkpoints.save(
             state,
             data=data,
             progress=vars(position),
             config=to_dict(self.experiment),
-            metrics=scores[self.experiment.evaluate.lengths[0]] if scores else None,
+            metrics=metrics,
         )
 
     @contextmanager

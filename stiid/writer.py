@@ -6,6 +6,7 @@ holds each step once: what was logged after the checkpoint is dropped on resumin
 
 import csv
 import json
+import logging
 import math
 import os
 import sys
@@ -15,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import logging
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+_LOG = logging.getLogger("stiid")
 _FIXED = ("step", "split", "time")  # columns of every line
 _NON_FINITE = "non_finite"
 
@@ -177,7 +178,7 @@ class Progress:
             rate = (step - self._logged[1]) / max(now - self._logged[0], 1e-9)
             self._logged = (now, step)
             left = tqdm.format_interval((self._total - step) / rate) if rate > 0 else "?"
-            logging.info(
+            _LOG.info(
                 "step %d/%d, %.2f steps/s, ETA %s, %s", step, self._total, rate, left, self._scalars
             )
 

@@ -208,7 +208,7 @@ def test_progress_bar_on_a_terminal(monkeypatch):
 
 
 def test_progress_lines_elsewhere(monkeypatch, caplog):
-    caplog.set_level(logging.INFO, logger="absl")
+    caplog.set_level(logging.INFO, logger="stiid")
     file = io.StringIO()
     monkeypatch.setattr("sys.stderr", file)
     clock = iter([0.0, 10.0, 30.0, 40.0, 90.0, 91.0])
@@ -225,7 +225,7 @@ def test_progress_lines_elsewhere(monkeypatch, caplog):
 
 
 def test_disabled_progress_is_silent(monkeypatch, caplog):
-    caplog.set_level(logging.INFO, logger="absl")
+    caplog.set_level(logging.INFO, logger="stiid")
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     with Progress(1, interval=0.0, enabled=False) as progress:

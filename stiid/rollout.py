@@ -1,0 +1,56 @@
+"""Decompositions of whole batches of clips over all devices."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from stiid import parallel
+from stiid.experiment import Evaluate
+from stiid.shapes import Array, Params
+from stiid.system import Decomposition, System, row_keys
+
+
+class Clips(NamedTuple):
+    """A batch of clips, as NumPy arrays."""
+
+    video: np.ndarray  # uint8 [B, T, H, W, C]
+    masks: np.ndarray  # uint8 [B, T, H, W]
+    rows: np.ndarray  # int32 [B] places in the source, which seed the clips' noise
+
+    @classmethod
+    def from_batch(cls, batch: Mapping[str, np.ndarray]) -> "Clips":
+        """Clips of a batch of ``data.pipeline.eval_batches``."""
+        rows = np.maximum(batch["index"], 0).astype(np.int32)
+        return cls(batch["video"], batch["masks"], rows)
+
+
+class Rollout:
+    """Infers the frames that it is given, and simulates more; compiles once per shape.
+
+    Args:
+      settings: slots, noise and seed: what a clip's decomposition depends on beside the parameters.
+      system: the model with its test-time inference.
+      num_simulated: frames to simulate after the given ones.
+    """
+
+    def __init__(self, settings: Evaluate, system: System, *, num_simulated: int) -> None:
+        key = jax.random.key(settings.seed)
+
+        def decompose(params: Params, video: Array, rows: Array) -> Decomposition:
+            return system.decompose(
+                params,
+                video,
+                row_keys(key, rows),
+                num_slots=settings.num_slots,
+                num_simulated=num_simulated,
+                noise=settings.noise,
+            )
+
+        self._decompose = parallel.data_parallel_rows(decompose, batch_args=(1, 2), num_args=3)
+
+    def __call__(self, params: Params, video: np.ndarray, rows: np.ndarray) -> Decomposition:
+        """Decompose video [B, T, H, W, C], uint8; B must be a multiple of the local devices."""
+        inputs = parallel.shard((video, rows))
+        return parallel.unshard(self._decompose(params, *inputs))
