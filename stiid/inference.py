@@ -17,17 +17,18 @@ import jax.numpy as jnp
 from jax import lax
 
 from stiid import latents, likelihood
+from stiid.elbo import (
+    Context,
+    ElboWeights,
+    Evaluation,
+    Gradients,
+    evaluate,
+    evaluate_with_gradients,
+)
 from stiid.grid import Run, runs, schedule
 from stiid.model import Model
 from stiid.nn.positions import positions
-from stiid.shapes import Array, Decoded, Gaussian, LSTMState, Params
-
-
-class ElboWeights(NamedTuple):
-    """β of the likelihood and ψ of the KL divergence."""
-
-    beta: float | Array
-    psi: float | Array
+from stiid.shapes import Array, Gaussian, LSTMState, Params
 
 
 class FrameStart(NamedTuple):
@@ -37,31 +38,17 @@ class FrameStart(NamedTuple):
     prior: Gaussian  # p(z_t | x_<t, z_<t), constant over r
     time: LSTMState  # state (t−1, R̂)
 
+    @property
+    def context(self) -> Context:
+        """What evaluations of the frame need of it."""
+        return Context(self.prior, self.time.h)
+
 
 class Cell(NamedTuple):
     """The state that refinements pass on."""
 
     posterior: Gaussian  # λ_{t,r}
     state: LSTMState  # state (t, r−1)
-
-
-class Evaluation(NamedTuple):
-    """One ELBO evaluation of a frame and the decode that it rests on."""
-
-    decoded: Decoded
-    masks: Array  # [B, K, H, W, 1]
-    exponents: Array  # [B, K, H, W, C] see likelihood.slot_exponents
-    log_likelihood: Array  # [B, H, W]
-    nll: Array  # [B] −log p(x|z) without its constant, nats
-    kl: Array  # [B, K] nats
-
-
-class Gradients(NamedTuple):
-    """∇L of one evaluation, summed over the batch; constants."""
-
-    posterior: Gaussian  # ∇_λ L
-    means: Array  # ∇_{μ_x} L [B, K, H, W, C]
-    masks: Array  # ∇_m L [B, K, H, W, 1]
 
 
 class Terms(NamedTuple):
@@ -103,74 +90,6 @@ def first_frame(model: Model, params: Params, *, batch: int, num_slots: int) -> 
     return FrameStart(latents.from_vector(vector), prior, LSTMState(zeros, zeros))
 
 
-def evaluate(
-    model: Model,
-    params: Params,
-    posterior: Gaussian,
-    start: FrameStart,
-    frame: Array | None,
-    noise: Array,
-    nudge: tuple[Array | float, Array | float] = (0.0, 0.0),
-) -> Evaluation:
-    """Sample, decode, and evaluate both terms of Eq. 3 for one frame.
-
-    Args:
-      model: networks and procedure.
-      params: from ``init_params``.
-      posterior: λ_{t,r}.
-      start: prior and temporal state of the frame.
-      frame: x_t [B, H, W, C], or None in simulation, where x̃_t stands in for it (section 3.2.3).
-      noise: ε [B, K, D].
-      nudge: added to appearance and masks; the gradient with respect to it, at zero, is the
-        gradient with respect to them.
-    """
-    z = latents.sample(posterior, noise)
-    h = start.time.h if model.inference.generation else None
-    decoded = model.decode(params, z, h)
-    means, masks = decoded.means + nudge[0], likelihood.slot_masks(decoded.logits) + nudge[1]
-    if frame is None:
-        frame = likelihood.reconstruct(masks, means)
-    exponents = likelihood.slot_exponents(frame, means, variance=model.inference.variance)
-    log_likelihood = likelihood.mixture_log_likelihood(
-        exponents, masks, mixture=model.inference.mixture
-    )
-    return Evaluation(
-        decoded=decoded,
-        masks=masks,
-        exponents=exponents,
-        log_likelihood=log_likelihood,
-        nll=-log_likelihood.sum(axis=(1, 2)),
-        kl=latents.kl_divergence(posterior, start.prior),
-    )
-
-
-def evaluate_with_gradients(
-    model: Model,
-    params: Params,
-    posterior: Gaussian,
-    start: FrameStart,
-    frame: Array,
-    noise: Array,
-    weights: ElboWeights,
-) -> tuple[Evaluation, Gradients]:
-    """``evaluate``, and the gradients of L = β nll + ψ KL (minus the ELBO) for the refiner.
-
-    L is a sum over the batch, so that a video's gradients do not depend on its batch. They are
-    constants for the outer gradient: no second derivative is ever taken.
-    """
-
-    def loss(posterior: Gaussian, nudge: tuple[Array, Array]) -> tuple[Array, Evaluation]:
-        evaluation = evaluate(model, params, posterior, start, frame, noise, nudge)
-        per_video = weights.beta * evaluation.nll + weights.psi * evaluation.kl.sum(-1)
-        return per_video.sum(), evaluation
-
-    image = (*posterior.mean.shape[:2], *frame.shape[1:3])
-    nudge = (jnp.zeros((*image, frame.shape[-1])), jnp.zeros((*image, 1)))
-    grads, evaluation = jax.grad(loss, argnums=(0, 1), has_aux=True)(posterior, nudge)
-    posterior_grad, (means_grad, masks_grad) = lax.stop_gradient(grads)
-    return evaluation, Gradients(posterior_grad, means_grad, masks_grad)
-
-
 def refine(
     model: Model,
     params: Params,
@@ -186,14 +105,14 @@ def refine(
     gradients are zero (section 3.2.3).
     """
     if frame is None:
-        evaluation = evaluate(model, params, cell.posterior, start, None, noise)
+        evaluation = evaluate(model, params, cell.posterior, start.context, None, noise)
         frame = likelihood.reconstruct(evaluation.masks, evaluation.decoded.means)
         grads = jax.tree.map(
             jnp.zeros_like, Gradients(cell.posterior, evaluation.decoded.means, evaluation.masks)
         )
     else:
         evaluation, grads = evaluate_with_gradients(
-            model, params, cell.posterior, start, frame, noise, weights
+            model, params, cell.posterior, start.context, frame, noise, weights
         )
     gradient = _normalize(latents.to_vector(grads.posterior), axes=(-1,))
     images = _image_inputs(model, evaluation, grads, frame)
@@ -239,7 +158,7 @@ def infer_frame(
     for r in range(noise.shape[0] - 1):
         cell, cell_terms = step(params, cell, start, frame, noise[r], weights)
         terms.append(cell_terms)
-    final = last(params, cell.posterior, start, frame, noise[-1])
+    final = last(params, cell.posterior, start.context, frame, noise[-1])
     terms.append(_terms(final))
     result = FrameResult(
         reconstruction=likelihood.reconstruct(final.masks, final.decoded.means),
@@ -267,8 +186,8 @@ def infer_video(
       model: networks and procedure.
       params: from ``init_params``.
       video: [B, T, H, W, C] in [0, 1].
-      noise: ε [T + num_simulated, R + 1, B, K, D]; frame t uses the first R̂_t + 1 of its row, or
-        the last one for its last decode. Its K is the number of slots.
+      noise: ε [T + num_simulated, R + 1, B, K, D]; frame t uses the first R̂_t + 1 of its row, the
+        last of those for its last decode. Its K is the number of slots.
       weights: β and ψ.
       num_simulated: frames to simulate after the last one (section 3.2.3).
     """

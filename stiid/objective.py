@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from stiid.inference import ElboWeights, Terms, VideoResult
+from stiid.elbo import ElboWeights
+from stiid.inference import Terms, VideoResult
 from stiid.shapes import Array
 
 STEP_WEIGHTS = ("linear", "uniform", "last")
