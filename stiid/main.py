@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import jax
 from absl import app, flags
@@ -46,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
         _fail(str(error))
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(1)
 
@@ -64,13 +65,14 @@ def _speak() -> None:
 
 def cli() -> None:
     """Entry point: flag errors, config typos among them, are one line too."""
+    app.run(main, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
-        flags.FLAGS(sys.argv, known_only=False)
-    except (flags.Error, AttributeError, TypeError, ValueError, OSError) as error:
-        if not {"--help", "--helpshort", "--helpfull"} & set(sys.argv):
-            _fail(str(error))
-    flags.FLAGS.unparse_flags()
-    app.run(main)
+        return list(flags.FLAGS(argv))
+    except Exception as error:  # a config file is code: whatever it raises is the user's to mend
+        _fail(str(error) or repr(error))
 
 
 if __name__ == "__main__":

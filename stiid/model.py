@@ -134,5 +134,5 @@ def init_params(model: Model, key: Array) -> Params:
     if settings.conditional_prior:
         params["prior"] = model.prior.init(keys[2], h)["params"]
     if settings.gradient_skip is not None:
-        params["gradient_skip"] = jnp.full((2 * size,), settings.gradient_skip)
+        params["gradient_skip"] = jnp.full((2 * size,), settings.gradient_skip, jnp.float32)
     return params
