@@ -393,6 +393,7 @@ def test_every_parameter_changes_the_name():
         BallsSpec(masses=(1.0, 5.0)),
         BallsSpec(speed=0.25),
         BallsSpec(micro_steps=4),
+        BallsSpec(law="ddpae", speed=20.0),
         BallsSpec(colors="unique4"),
         BallsSpec(resolution=32),
         BallsSpec(frames=50),
@@ -447,7 +448,7 @@ def test_bad_requests(tmp_path):
     with pytest.raises(ValueError, match=r"\('train', 'validation'\)"):
         load(tmp_path, "trian")
     assert not list(tmp_path.iterdir())
-    assert registry.names() == ("bouncing_balls",)
+    assert "bouncing_balls" in registry.names()
 
 
 def test_unwritable_directory(tmp_path):

@@ -10,12 +10,14 @@ bouncing-balls script of Sutskever's RTRBM (2008).
 
 import dataclasses
 import itertools
-import math
-import numbers
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+
+from stiid.data.options import check_types
+
+LAWS = ("rnem", "ddpae")
 
 # Box configurations drawn per attempt, and attempts before the balls are declared not to fit.
 _PROPOSALS = 64
@@ -35,6 +37,9 @@ class BallsLaw:
         masses: Mass of each kind of ball, aligned with `radii`.
         speed: sqrt(sum over the balls of |v|^2) at the start, box units per frame.
         micro_steps: Euler steps per frame; each advances the time by 1 / micro_steps.
+        law: How a clip starts and is drawn: "rnem", or "ddpae" (Hsieh et al., NeurIPS 2018), see
+            `draw_balls` and `balls_rendering.snap`. DDPAE's data are num_balls=4, box=800,
+            radii=60, masses=1, speed=20, micro_steps=1, resolution=128, frames=60.
 
     Raises:
         TypeError: If a constant has the wrong type.
@@ -47,11 +52,12 @@ class BallsLaw:
     masses: tuple[float, ...] = (1.0, 6.0)
     speed: float = 0.5
     micro_steps: int = 2
+    law: str = "rnem"
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = _convert(field.name, getattr(self, field.name), field.type)
-            object.__setattr__(self, field.name, value)
+        check_types(self)
+        if self.law not in LAWS:
+            raise ValueError(f"law must be one of {LAWS}, got {self.law!r}")
         if not self.num_balls or min(self.num_balls) < 1 or max(self.num_balls) > 255:
             raise ValueError(f"num_balls must list counts from 1 to 255, got {self.num_balls}")
         if not self.radii or len(self.radii) != len(self.masses):
@@ -71,6 +77,8 @@ class BallsLaw:
             )
         if self.speed < 0:
             raise ValueError(f"speed must not be negative, got {self.speed}")
+        if self.law == "ddpae" and (self.speed < 1 or self.speed % 1):
+            raise ValueError(f"law='ddpae' needs a whole speed of at least 1, got {self.speed}")
         if self.micro_steps < 1:
             raise ValueError(f"micro_steps must be at least 1, got {self.micro_steps}")
 
@@ -78,26 +86,6 @@ class BallsLaw:
     def max_balls(self) -> int:
         """Number of ball slots n."""
         return max(self.num_balls)
-
-
-def _convert(name: str, value: Any, kind: Any) -> Any:
-    """Returns `value` as the annotated type of its field: int, float, str or tuple[..., ...]."""
-    if kind is str:
-        if not isinstance(value, str):
-            raise TypeError(f"{name} must be a str, got {value!r}")
-        return value
-    if kind not in (int, float):
-        kind = kind.__args__[0]
-        items = value if isinstance(value, tuple | list) else (value,)
-        return tuple(_convert(name, item, kind) for item in items)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, numbers.Real)
-        or not math.isfinite(value)
-        or kind(value) != value
-    ):
-        raise TypeError(f"{name} takes finite {kind.__name__} values, got {value!r}")
-    return kind(value)
 
 
 class Balls(NamedTuple):
@@ -119,9 +107,14 @@ class Trajectories(NamedTuple):
 def draw_balls(law: BallsLaw, rng: np.random.Generator) -> Balls:
     """Draws the start of one clip.
 
-    Velocities are standard normal, scaled so that their Frobenius norm over all balls of the clip
-    is `law.speed`. Positions are uniform over the configurations in which every ball is inside the
-    box and no two overlap: whole configurations are rejected, not single balls.
+    "rnem": velocities are standard normal, scaled so that their Frobenius norm over all balls of
+    the clip is `law.speed`. Positions are uniform over the configurations in which every ball is
+    inside the box and no two overlap: whole configurations are rejected, not single balls.
+
+    "ddpae": each component of a velocity is uniform over the integers -speed ... speed - 1.
+    Positions are integers, at least 1 off the walls, and no two centers are closer than 1.25 times
+    the sum of the radii. (The original places ball after ball; and it rejects clips that leave the
+    canvas or reach three times the speed, which elastic motion never does.)
 
     Args:
         law: The constants.
@@ -136,8 +129,11 @@ def draw_balls(law: BallsLaw, rng: np.random.Generator) -> Balls:
     count = int(rng.choice(law.num_balls))
     kinds = rng.integers(len(law.radii), size=count)
     radii, masses = np.asarray(law.radii)[kinds], np.asarray(law.masses)[kinds]
-    velocities = rng.standard_normal((count, 2))
-    velocities *= law.speed / np.linalg.norm(velocities)
+    if law.law == "rnem":
+        velocities = rng.standard_normal((count, 2))
+        velocities *= law.speed / np.linalg.norm(velocities)
+    else:
+        velocities = rng.integers(-int(law.speed), int(law.speed), (count, 2)).astype(np.float64)
     balls = Balls(
         positions=np.zeros((1, law.max_balls, 2)),
         velocities=np.zeros((1, law.max_balls, 2)),
@@ -154,13 +150,17 @@ def draw_balls(law: BallsLaw, rng: np.random.Generator) -> Balls:
 def _draw_positions(law: BallsLaw, radii: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Uniform [n, 2] over the configurations without overlap."""
     first, second = _pairs(len(radii))
-    closest = (radii[first] + radii[second]) ** 2
+    spacing = 1.0 if law.law == "rnem" else 1.25
+    closest = (spacing * (radii[first] + radii[second])) ** 2
     margin = radii[:, None]
     for _ in range(_ATTEMPTS):
         # Uniform over the square that a center may occupy: the same conditional law as rejecting
         # positions that are uniform over the box.
         unit = rng.random((_PROPOSALS, len(radii), 2))
-        proposals = margin + (law.box - 2 * margin) * unit
+        if law.law == "rnem":
+            proposals = margin + (law.box - 2 * margin) * unit
+        else:
+            proposals = np.floor(margin + 1.0 + (law.box - 2 * margin - 2.0) * unit)
         gaps = proposals[:, first] - proposals[:, second]
         free = (gaps[..., 0] ** 2 + gaps[..., 1] ** 2 >= closest).all(axis=1)
         if free.any():
