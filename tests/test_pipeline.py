@@ -159,7 +159,7 @@ def test_evaluation_in_order_with_padding():
     batches = list(eval_batches(Numbered(10), batch_size=4, num_frames=5))
     assert len(batches) == 3
     for batch in batches:
-        assert batch.keys() == {"video", "masks", "valid", "index"}
+        assert batch.keys() == {"video", "masks", "labelled", "valid", "index"}
         assert batch["video"].shape == (4, 5, 2, 2, 2)
         assert batch["masks"].shape == (4, 5, 2, 2)
         # The first frames of the clip named by index, or the last clip.

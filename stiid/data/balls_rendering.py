@@ -88,6 +88,29 @@ def render_masks(
     return masks
 
 
+def snap(
+    positions: np.ndarray, radii: np.ndarray, *, box: float, resolution: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and radii with which `render_masks` draws as DDPAE does.
+
+    A filled circle of OpenCV: center and radius are whole pixels (the center rounded, the radius
+    cut), and the pixels up to that distance, itself included, are lit.
+
+    Args:
+        positions: [T, n, 2] centers, box units.
+        radii: [n] box units.
+        box: Side of the box.
+        resolution: Height and width in pixels.
+
+    Returns:
+        Positions and radii, box units.
+    """
+    unit = box / resolution
+    whole = np.floor(radii / unit)
+    # Squared distances of pixels are whole numbers: half a unit more tells <= from <.
+    return (np.rint(positions / unit) + 0.5) * unit, np.sqrt(whole**2 + 0.5) * (radii > 0) * unit
+
+
 def paint(masks: np.ndarray, colors: np.ndarray) -> np.ndarray:
     """Colors id masks: ids [...] and uint8 [n, C] give uint8 [..., C] on a black background."""
     video = np.zeros((*masks.shape, colors.shape[-1]), dtype=np.uint8)

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from stiid.data import balls_rendering
 from stiid.data.balls_physics import Balls, BallsLaw, draw_balls, simulate, stack_balls
+from stiid.data.view import View
 
 SPLITS = ("train", "validation", "test")  # the position is part of every clip's seed
 
@@ -81,9 +82,17 @@ class BallsSpec(BallsLaw):
         return balls_rendering.color_channels(self.colors)
 
     @property
+    def view(self) -> View:
+        """How a frame of a video file would become a frame of this source."""
+        return View(height=self.resolution, width=self.resolution, channels=self.channels)
+
+    @property
     def name(self) -> str:
         """A readable prefix and a hash of all fields."""
-        fields = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        values = dataclasses.asdict(self)
+        if self.law == "rnem":
+            del values["law"]  # keeps the names of data that are older than the choice
+        fields = json.dumps(values, sort_keys=True)
         digest = hashlib.sha256(fields.encode()).hexdigest()[:12]
         balls = "-".join(map(str, self.num_balls))
         return f"{balls}balls_{self.colors}_{self.resolution}px_{self.frames}f_{digest}"
@@ -130,8 +139,13 @@ def clips(
         balls = stack_balls(starts)
         path = simulate(spec, balls, num_frames=spec.frames)
         for row, index in enumerate(indices):
+            centers, radii = path.positions[row], balls.radii[row]
+            if spec.law == "ddpae":
+                centers, radii = balls_rendering.snap(
+                    centers, radii, box=spec.box, resolution=spec.resolution
+                )
             masks = balls_rendering.render_masks(
-                path.positions[row], balls.radii[row], box=spec.box, resolution=spec.resolution
+                centers, radii, box=spec.box, resolution=spec.resolution
             )
             colors = _colors(spec, starts[row], _stream(spec, split, index, 1))
             yield {

@@ -11,7 +11,7 @@ from typing import Any
 import grain
 import numpy as np
 
-from stiid.data.source import Source
+from stiid.data.source import UNKNOWN_OBJECTS, Source
 
 
 def train_iterator(
@@ -129,6 +129,7 @@ def eval_batches(
         Iterator over
             video: uint8 [b, T, H, W, C].
             masks: uint8 [b, T, H, W].
+            labelled: bool [b], False where the clip has no true masks and `masks` says nothing.
             valid: bool [b], False for a repeated row.
             index: int64 [b], place of the clip in the source, -1 for a repeated row.
 
@@ -157,6 +158,7 @@ def _eval_batch(
     return {
         "video": np.stack([clip["video"][:num_frames] for clip in clips]),
         "masks": np.stack([clip["masks"][:num_frames] for clip in clips]),
+        "labelled": np.array([clip["n_objects"] != UNKNOWN_OBJECTS for clip in clips]),
         "valid": valid,
         "index": np.where(valid, places, -1),
     }

@@ -1,16 +1,35 @@
 """Data sources by name."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from stiid.data.bouncing_balls import BallsSpec, BouncingBalls, BouncingBallsConfig
+from stiid.data.grand_central import GrandCentralSpec, open_grand_central
+from stiid.data.own_video import OwnVideoSpec, open_own_video
+from stiid.data.r_nem import RNemSpec, open_r_nem
 from stiid.data.source import Source, TfdsSource, prepare
+from stiid.data.verify import verify_r_nem
+from stiid.data.view import View
 
 
-class _Entry(NamedTuple):
-    spec: type  # dataclass whose fields are the options
-    open: Callable[[Any, str, str], Source]  # (spec, split, data_dir)
+class Entry(NamedTuple):
+    """A data source.
+
+    Attributes:
+        summary: One line for `python -m stiid.data list`.
+        spec: Dataclass whose fields are the options. Its property `view` says how a frame of a
+            video file becomes a frame of the source.
+        open: (spec, split, data_dir) → the split, prepared on first use.
+        verify: (spec, split, data_dir, clips) → figures that check the content of some clips
+            against other knowledge; it raises ValueError if the data are wrong. None if there is no
+            such knowledge.
+    """
+
+    summary: str
+    spec: type
+    open: Callable[[Any, str, str], Source]
+    verify: Callable[[Any, str, str, int], Mapping[str, float]] | None = None
 
 
 def _open_bouncing_balls(spec: BallsSpec, split: str, data_dir: str) -> Source:
@@ -23,12 +42,52 @@ def _open_bouncing_balls(spec: BallsSpec, split: str, data_dir: str) -> Source:
     return TfdsSource(prepare(BouncingBalls, config=config, data_dir=data_dir), split)
 
 
-_ENTRIES = {"bouncing_balls": _Entry(BallsSpec, _open_bouncing_balls)}
+ENTRIES = {
+    "bouncing_balls": Entry(
+        "balls that bounce in a box, simulated on first use", BallsSpec, _open_bouncing_balls
+    ),
+    "r_nem": Entry(
+        "Bouncing Balls from R-NEM's own h5 files, read in place",
+        RNemSpec,
+        open_r_nem,
+        verify_r_nem,
+    ),
+    "grand_central": Entry(
+        "Grand Central Station, cut from its video", GrandCentralSpec, open_grand_central
+    ),
+    "own_video": Entry("your own videos, with or without masks", OwnVideoSpec, open_own_video),
+}
 
 
 def names() -> tuple[str, ...]:
     """The names that `load` knows."""
-    return tuple(_ENTRIES)
+    return tuple(ENTRIES)
+
+
+def make_spec(name: str, **options: Any) -> Any:
+    """The checked options of a data source.
+
+    Args:
+        name: One of `names()`.
+        **options: Flat options of the source, the fields of its spec.
+
+    Raises:
+        ValueError: If the name or the value of an option is wrong.
+        TypeError: If an option does not exist or has the wrong type.
+    """
+    if name not in ENTRIES:
+        raise ValueError(f"name must be one of {names()}, got {name!r}")
+    spec = ENTRIES[name].spec
+    known = tuple(field.name for field in dataclasses.fields(spec))
+    unknown = tuple(sorted(options.keys() - set(known)))
+    if unknown:
+        raise TypeError(f"{name} has no options {unknown}: remove them, the options are {known}")
+    return spec(**options)
+
+
+def view(name: str, **options: Any) -> View:
+    """How a frame of a video file becomes a frame of a source; raises as `make_spec`."""
+    return make_spec(name, **options).view
 
 
 def load(name: str, split: str, *, data_dir: str, **options: Any) -> Source:
@@ -44,15 +103,9 @@ def load(name: str, split: str, *, data_dir: str, **options: Any) -> Source:
         The split, see `Source`.
 
     Raises:
-        ValueError: If the name, the split or the value of an option is wrong.
+        ValueError: If the name, the split or the value of an option is wrong, or a file is damaged.
         TypeError: If an option does not exist or has the wrong type.
-        OSError: If the data cannot be written.
+        OSError: If a file is missing or the data cannot be written.
     """
-    if name not in _ENTRIES:
-        raise ValueError(f"name must be one of {names()}, got {name!r}")
-    entry = _ENTRIES[name]
-    known = tuple(field.name for field in dataclasses.fields(entry.spec))
-    unknown = tuple(sorted(options.keys() - set(known)))
-    if unknown:
-        raise TypeError(f"{name} has no options {unknown}: remove them, the options are {known}")
-    return entry.open(entry.spec(**options), split, data_dir)
+    spec = make_spec(name, **options)
+    return ENTRIES[name].open(spec, split, data_dir)

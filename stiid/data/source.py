@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import tensorflow_datasets as tfds
 
+UNKNOWN_OBJECTS = -1
+
 
 class Source(Protocol):
     """Random access to the clips of one split.
@@ -19,7 +21,8 @@ class Source(Protocol):
         video: uint8 [T, H, W, C].
         masks: uint8 [T, H, W], 0 is background, 1..n_objects an object, stable over the clip.
         id: str, unique within the source.
-        n_objects: int.
+        n_objects: int; `UNKNOWN_OBJECTS` if the source has no true masks. `masks` is then all 0 and
+            says nothing: scores that need it are left out.
 
     Attributes:
         fingerprint: Names the content: equal if and only if the data have the same parameters.

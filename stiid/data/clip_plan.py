@@ -1,0 +1,117 @@
+"""Which parts of which video files make up the splits of a source."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stiid.data.view import View
+
+_LOG = logging.getLogger("stiid")
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """Consecutive frames of a file, start <= frame < stop."""
+
+    video: Path
+    start: int
+    stop: int
+    masks: Path | None = None  # folder of PNG id masks of the whole file
+
+    def clips(self, *, frames: int, stride: int) -> range:
+        """First frames of the clips that fit, back to back; a rest at the end is left out."""
+        span = (frames - 1) * stride + 1
+        return range(self.start, self.stop - span + 1, frames * stride)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipPlan:
+    """Everything that decides the content of a set of clips.
+
+    Attributes:
+        source: Name of the data source.
+        segments: Per split.
+        view: How a frame of a file becomes a frame of a clip.
+        frames: Clip length T.
+        tracklets: A MATLAB file of point tracks in the one video of the plan, or None.
+
+    Raises:
+        ValueError: If a split has no clip, or only some segments have masks.
+    """
+
+    source: str
+    segments: Mapping[str, Sequence[Segment]]
+    view: View
+    frames: int
+    tracklets: Path | None = None
+
+    def __post_init__(self):
+        cut = {"frames": self.frames, "stride": self.view.stride}
+        for split, segments in self.segments.items():
+            empty = [segment for segment in segments if not segment.clips(**cut)]
+            for segment in empty:
+                _LOG.warning(
+                    "%s: left out frames %d to %d of %s, too few for %d frames at stride %d",
+                    *(split, segment.start, segment.stop, segment.video, self.frames),
+                    self.view.stride,
+                )
+            if len(empty) == len(segments):
+                raise ValueError(
+                    f"no clip of {self.frames} frames at stride {self.view.stride} fits the "
+                    f"{split} split: make frames or stride smaller, or give longer videos"
+                )
+        if len({segment.masks is None for s in self.segments.values() for segment in s}) > 1:
+            raise ValueError("only some videos have masks: give masks to all of them or to none")
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are true masks."""
+        return all(segment.masks for s in self.segments.values() for segment in s)
+
+    @property
+    def name(self) -> str:
+        """A readable prefix and a hash of the plan and of the state of its files."""
+        files = {segment.video for s in self.segments.values() for segment in s}
+        if self.tracklets:
+            files.add(self.tracklets)
+        files |= {segment.masks for s in self.segments.values() for segment in s if segment.masks}
+        content = [str(self), sorted((str(path), *_signature(path)) for path in files)]
+        digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+        return f"{self.source}_{self.view.width}x{self.view.height}_{self.frames}f_{digest}"
+
+
+def _signature(path: Path) -> tuple[int, int]:
+    """Size and time of the last change; of a folder, summed and latest over its files."""
+    states = [file.stat() for file in path.iterdir()] if path.is_dir() else [path.stat()]
+    return sum(s.st_size for s in states), max((s.st_mtime_ns for s in states), default=0)
+
+
+def split_by_time(
+    num_frames: int, shares: Mapping[str, float], *, gap: int
+) -> dict[str, tuple[int, int]]:
+    """Frame ranges of consecutive splits with `gap` unused frames between them.
+
+    Args:
+        num_frames: To share out.
+        shares: Split → share of the frames, in the order of time; splits of share 0 are left out.
+        gap: Frames between two splits, so that they show different moments.
+
+    Returns:
+        Split → (start, stop).
+
+    Raises:
+        ValueError: If the shares do not sum to 1 or the gaps leave nothing.
+    """
+    used = {split: share for split, share in shares.items() if share}
+    if min(shares.values()) < 0 or abs(sum(used.values()) - 1) > 1e-6:
+        raise ValueError(f"the shares of the splits must sum to 1, got {dict(shares)}")
+    usable = num_frames - gap * (len(used) - 1)
+    if gap < 0 or usable < len(used):
+        raise ValueError(f"gap = {gap} leaves nothing of {num_frames} frames: make it smaller")
+    edges = np.rint(np.cumsum([0, *used.values()]) * usable).astype(int).tolist()
+    return {split: (edges[i] + i * gap, edges[i + 1] + i * gap) for i, split in enumerate(used)}

@@ -1,0 +1,81 @@
+"""From the pixels of a video file to the pixels that a source shows, and back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """How frames of a file become frames of a source: every stride-th, a window of it, resized.
+
+    Pictures are resized by Pillow's BOX filter, the mean over the area that a pixel covers; id
+    masks take the id at the pixel's center. The aspect ratio is not kept.
+
+    Attributes:
+        height, width: Of the result.
+        channels: 3 (RGB) or 1 (luma after ITU-R 601-2).
+        crop: (left, top, width, height) of the window in pixels of the file; () is all of it.
+        stride: Frames of the file per frame of the source.
+
+    Raises:
+        ValueError: If a value is out of range.
+    """
+
+    height: int
+    width: int
+    channels: int
+    crop: tuple[int, ...] = ()
+    stride: int = 1
+
+    def __post_init__(self):
+        if min(self.height, self.width, self.stride) < 1:
+            raise ValueError(
+                "height, width (or resolution) and stride must be at least 1, "
+                f"got {self.height}, {self.width} and {self.stride}"
+            )
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels must be 1 or 3, got {self.channels}")
+        if self.crop and (len(self.crop) != 4 or min(self.crop) < 0 or min(self.crop[2:]) < 1):
+            raise ValueError(f"crop must be () or (left, top, width, height), got {self.crop}")
+
+    def window(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) within a file of this size.
+
+        Raises:
+            ValueError: If the crop reaches beyond the file.
+        """
+        left, top, across, down = self.crop or (0, 0, width, height)
+        if left + across > width or top + down > height:
+            raise ValueError(
+                f"crop (left, top, width, height) = {self.crop} does not fit pictures of "
+                f"{width}x{height}: make it smaller, or () for the whole picture"
+            )
+        return left, top, left + across, top + down
+
+    def frame(self, picture: np.ndarray) -> np.ndarray:
+        """uint8 [H, W, 3] of the file to uint8 [height, width, channels]."""
+        window = self.window(*picture.shape[:2])
+        image = Image.fromarray(picture)
+        if self.channels == 1:
+            image = image.convert("L")
+        size = (self.width, self.height)
+        resized = np.asarray(image.resize(size, Image.Resampling.BOX, box=window))
+        return resized.reshape(self.height, self.width, self.channels)
+
+    def ids(self, ids: np.ndarray) -> np.ndarray:
+        """Ids [H, W] of the file to ids [height, width] of the same dtype."""
+        left, top, right, bottom = self.window(*ids.shape)
+        rows = top + ((np.arange(self.height) + 0.5) * (bottom - top) / self.height).astype(int)
+        columns = left + ((np.arange(self.width) + 0.5) * (right - left) / self.width).astype(int)
+        return ids[rows[:, None], columns]
+
+    def scale(self, height: int, width: int) -> np.ndarray:
+        """Pixels of the file per pixel of the source, float64 (x, y), for a file of this size."""
+        left, top, right, bottom = self.window(height, width)
+        return np.array([(right - left) / self.width, (bottom - top) / self.height])
+
+    def origin(self) -> np.ndarray:
+        """Where the window starts in the file, float64 (x, y)."""
+        return np.array(self.crop[:2] or (0, 0), np.float64)
