@@ -1,0 +1,142 @@
+"""Where objects are and how they move: box centers, and the velocity scores of DDPAE.
+
+Shapes: B clips, T frames, N objects, K slots. Positions are (x, y) in [0, 1] of the frame's width
+and height, NaN where there is nothing.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+MATCHINGS = ("hungarian", "nearest")
+
+_APART = 4.0  # squared distance of what never meets: more than any two points of the frame
+_STILL = 1e-4  # a velocity below this has no direction
+
+
+class VelocityScores(NamedTuple):
+    """Scores of the predicted frames; None in a frame where nothing could be scored."""
+
+    cosine: list[float | None]  # cosine similarity of predicted and true velocity
+    relative: list[float | None]  # |1 − |v| / |v_true||
+    excluded: float  # share of clips without a one-to-one matching, which are not scored
+
+
+def box_centers(ids: np.ndarray, *, count: int) -> np.ndarray:
+    """Centers of the bounding boxes of the areas 0 … count − 1.
+
+    Args:
+      ids: integers [..., H, W].
+      count: N.
+
+    Returns:
+      float64 [..., N, 2].
+    """
+    height, width = ids.shape[-2:]
+    areas = ids[..., None, :, :] == np.arange(count).reshape(count, 1, 1)
+    x, y = (_middle(areas.any(axis)) / size for axis, size in ((-2, width), (-1, height)))
+    return np.stack([x, y], axis=-1)
+
+
+def _middle(line: np.ndarray) -> np.ndarray:
+    """Middle of the first and the last true entry along the last axis, pixel k being [k, k + 1]."""
+    first = line.argmax(-1)
+    last = line.shape[-1] - line[..., ::-1].argmax(-1)
+    return np.where(line.any(-1), (first + last) / 2.0, np.nan)
+
+
+def velocity_scores(
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    *,
+    num_observed: int,
+    matching: str,
+    shift: int = 2,
+) -> VelocityScores:
+    """Compare the velocities of slots and objects in the frames after the observed ones.
+
+    A velocity is the change of position over ``shift`` frames, the last of which is the scored one.
+    Objects and slots are matched by their mean squared distance in the observed frames:
+
+    * "hungarian": one to one, at the least total distance. A clip is excluded if an object finds
+      no slot that is ever seen together with it;
+    * "nearest", the rule of DDPAE: every slot takes the object nearest to it (every object the
+      slot, if there are more slots). A clip is excluded if two take the same.
+
+    Entries with a velocity below 1e-4, or without a position, do not count.
+
+    Args:
+      predicted: [B, T, K, 2].
+      truth: [B, T, N, 2]; an object without a position in all observed frames is left out.
+      num_observed: frames that were given, at least ``shift``.
+      matching: one of ``MATCHINGS``.
+      shift: frames.
+
+    Raises:
+      ValueError: if the arguments do not fit.
+    """
+    if matching not in MATCHINGS:
+        raise ValueError(f"matching: expected one of {MATCHINGS}, got {matching!r}")
+    if predicted.shape[:2] != truth.shape[:2]:
+        raise ValueError(
+            f"predicted and truth need the same [B, T], got {predicted.shape} and {truth.shape}"
+        )
+    if not 1 <= shift <= num_observed < truth.shape[1]:
+        raise ValueError(
+            f"need shift <= num_observed < T, got shift={shift}, num_observed={num_observed}, "
+            f"T={truth.shape[1]}"
+        )
+    rule = _one_to_one if matching == "hungarian" else _nearest
+    cosines, relatives, excluded = [], [], 0
+    for ours, theirs in zip(predicted, truth, strict=True):
+        theirs = theirs[:, np.isfinite(theirs[:num_observed]).all(-1).any(0)]
+        pairs = rule(_distances(theirs[:num_observed], ours[:num_observed]))
+        if pairs is None:
+            excluded += 1
+            continue
+        objects, slots = pairs
+        v, w = (
+            x[num_observed:] - x[num_observed - shift : -shift]
+            for x in (ours[:, slots], theirs[:, objects])
+        )
+        lengths = np.linalg.norm(v, axis=-1), np.linalg.norm(w, axis=-1)
+        moving = (lengths[0] >= _STILL) & (lengths[1] >= _STILL)  # False where NaN
+        v_length, w_length = (np.where(moving, x, 1.0) for x in lengths)
+        cosines.append(np.where(moving, (v * w).sum(-1) / (v_length * w_length), np.nan))
+        relatives.append(np.where(moving, np.abs(1.0 - v_length / w_length), np.nan))
+    frames = truth.shape[1] - num_observed
+    return VelocityScores(
+        _frame_means(cosines, frames), _frame_means(relatives, frames), excluded / len(truth)
+    )
+
+
+def _distances(objects: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    """Mean squared distances [N, K] over the frames in which both are there."""
+    squares = ((objects[:, :, None] - slots[:, None]) ** 2).sum(-1)
+    there = np.isfinite(squares)
+    total = np.where(there, squares, 0.0).sum(0)
+    return np.where(there.any(0), total / np.maximum(there.sum(0), 1), _APART)
+
+
+def _one_to_one(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    objects, slots = linear_sum_assignment(distances)
+    found = len(objects) == len(distances) and (distances[objects, slots] < _APART).all()
+    return (objects, slots) if found else None
+
+
+def _nearest(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    count, slot_count = distances.shape
+    if count >= slot_count:
+        objects, slots = distances.argmin(0), np.arange(slot_count)
+    else:
+        objects, slots = np.arange(count), distances.argmin(1)
+    unique = len(np.unique(objects)) == len(np.unique(slots)) == len(slots)
+    return (objects, slots) if unique and (distances[objects, slots] < _APART).all() else None
+
+
+def _frame_means(values: list[np.ndarray], frames: int) -> list[float | None]:
+    """Means of lists of [frames, pairs] over clips and pairs, NaN left out."""
+    merged = np.concatenate([*values, np.empty((frames, 0))], axis=1)
+    means = [row[np.isfinite(row)] for row in merged]
+    return [float(row.mean()) if len(row) else None for row in means]

@@ -1,0 +1,108 @@
+"""A video frame after frame. Oracle: inference of the whole video at once."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from stiid.inference import infer_video
+from stiid.spatiotemporal import SpatioTemporal
+from stiid.system import Streams
+
+SHAPE = (8, 8, 3)
+FRAMES, SLOTS, REFINEMENTS = 4, 4, 2
+
+
+def make(tmp_path, **inference):
+    """The tiny system with R = 2, random parameters, and a video."""
+    changes = {f"model__inference__{name}": value for name, value in inference.items()}
+    experiment = tiny.experiment(tmp_path, model__inference__init_scale=2.0, **changes)
+    system = experiment.model.build(SHAPE)
+    params = jax.jit(system.init)(jax.random.key(0))
+    video = np.random.default_rng(0).integers(0, 256, (FRAMES, *SHAPE), dtype=np.uint8)
+    return system, params, video
+
+
+def stream(case, frames=None, **options):
+    """The streamed decompositions of all frames, joined along T."""
+    system, params, video = case
+    given = {"num_slots": SLOTS, "noise": "first", "restarts": 1, **options}
+    with tiny.quick_compilation():
+        parts = list(system.stream(params, video if frames is None else frames, KEY, **given))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *parts)
+
+
+KEY = jax.random.key(5)
+
+
+def assert_same(ours, theirs):
+    for name, a, b in zip(ours._fields, ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("inference", "restarts"),
+    [
+        ({"refinements": REFINEMENTS}, 1),
+        ({"refinements": REFINEMENTS}, 3),
+        ({"refinements": REFINEMENTS, "grid": "full"}, 1),
+        ({"refinements": 1, "posterior_start": "prior"}, 1),
+    ],
+)
+def test_it_equals_the_decomposition_of_the_whole_video(tmp_path, inference, restarts):
+    case = make(tmp_path, **inference)
+    system, params, video = case
+    options = {"num_slots": SLOTS, "noise": "first", "restarts": restarts}
+    with tiny.quick_compilation():
+        whole = jax.jit(lambda p, v: system.decompose(p, v, KEY[None], num_simulated=0, **options))(
+            params, video[None]
+        )
+    ours = stream(case, restarts=restarts)
+    assert_same(ours, whole)
+    assert ours.masks.shape == (1, FRAMES, SLOTS, 8, 8)
+    # Frames differ, and the past counts: the last frame alone gives something else.
+    alone = stream(case, frames=video[-1:], restarts=restarts)
+    assert np.abs(alone.masks[:, 0] - ours.masks[:, -1]).max() > 1e-2
+
+
+def test_sampling_in_every_frame_equals_infer_video_with_the_same_noise(tmp_path):
+    case = make(tmp_path, refinements=REFINEMENTS)
+    system, params, video = case
+    keys = [KEY, *(jax.random.fold_in(KEY, t) for t in range(1, FRAMES))]
+    noise = [system._noise(key[None], num_frames=1, num_slots=SLOTS)[0] for key in keys]
+    with tiny.quick_compilation():
+        whole = jax.jit(lambda *inputs: infer_video(system.model, *inputs, system.objective.elbo))(
+            params, jnp.asarray(video[None], jnp.float32) / 255, jnp.stack(noise)
+        )
+    ours = stream(case, noise="all")
+    np.testing.assert_allclose(
+        ours.masks[0], np.asarray(whole.frames.masks)[:, 0], rtol=2e-4, atol=2e-4
+    )
+    assert np.abs(ours.masks - stream(case).masks).max() > 1e-2
+
+
+def test_frames_are_taken_one_by_one(tmp_path):
+    """An endless video: a frame is decomposed before the next but one is asked for."""
+    system, params, video = make(tmp_path, refinements=1)
+    taken = []
+
+    def endless():
+        for t in itertools.count():
+            taken.append(t)
+            yield video[t % FRAMES]
+
+    options = {"num_slots": SLOTS, "noise": "first", "restarts": 1}
+    with tiny.quick_compilation():
+        results = system.stream(params, endless(), KEY, **options)
+        for t in range(20):
+            next(results)
+            assert len(taken) == t + 1
+
+
+def test_families_that_cannot_stream_are_told_apart():
+    assert isinstance(SpatioTemporal(None, None, 3), Streams)
+    assert not isinstance(dataclasses.make_dataclass("Other", ["model"])(None), Streams)
