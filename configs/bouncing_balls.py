@@ -69,6 +69,7 @@ def _train_config(*, color: bool) -> ConfigDict:
                 },
             },
             "model": {
+                "family": "stiid",
                 "latent_size": 64,
                 "num_slots": 5,
                 "decoder": {
@@ -109,19 +110,20 @@ def _train_config(*, color: bool) -> ConfigDict:
                     "simulation_start": "posterior",
                     "remat": True,
                 },
-            },
-            "objective": {
-                "beta": 100.0,
-                "psi": 10.0,
-                "gamma": 0.0 if color else 0.1,
-                "slot_entropy": 0.0,
-                "step_weights": "linear",
+                "objective": {
+                    "beta": 100.0,
+                    "psi": 10.0,
+                    "gamma": 0.0 if color else 0.1,
+                    "slot_entropy": 0.0,
+                    "step_weights": "linear",
+                },
             },
             "optim": {
                 "learning_rate": 3e-4,
                 "final_learning_rate": 3e-4,
                 "warmup_steps": 0,
                 "clip_norm": 5.0,
+                "beta1": 0.9,
             },
             "train": {
                 "stages": {
@@ -129,13 +131,17 @@ def _train_config(*, color: bool) -> ConfigDict:
                         "steps": steps,
                         "num_frames": frames,
                         "batch_size": batch,
-                        "inference": {},
-                        "objective": {},
+                        "model": {},
                         "optim": {},
                     }
                     for i, (frames, batch, steps) in enumerate(_CURRICULUM)
                 },
-                "stagnation": {"window": 2000, "min_improvement": 0.002, "collapse_kl": 1.0},
+                "stagnation": {
+                    "window": 2000,
+                    "min_improvement": 0.002,
+                    "collapse_kl": 1.0,
+                    "patience": 0,
+                },
                 "log_every": 50,
                 "eval_every": 5000,
                 "checkpoint_every": 1000,
@@ -148,8 +154,9 @@ def _train_config(*, color: bool) -> ConfigDict:
                 "batch_size": 64,
                 "lengths": (10, 20, 30, 40),
                 "num_slots": 5,
-                "inference": {},
+                "model": {},
                 "noise": "first",
+                "restarts": 1,
                 "seed": 0,
             },
             "predict": {"clips": 8, "num_observed": 20, "num_simulated": 10},

@@ -1,6 +1,8 @@
 """Writes pictures and animations: PNG, GIF and MP4, each file whole or not at all."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 
 import av
@@ -46,26 +48,44 @@ def write_gif(path: str | os.PathLike[str], frames: np.ndarray, *, fps: float) -
 
 
 def write_mp4(path: str | os.PathLike[str], frames: np.ndarray, *, fps: float) -> None:
-    """Writes uint8 frames [T, H, W, 3] as H.264, yuv420p, which every player and browser shows.
-
-    yuv420p needs even sizes: an odd height or width is extended by repeating the last row or
-    column. Equal frames give equal bytes: encoding on several threads would not.
-    """
+    """Writes uint8 frames [T, H, W, 3] as `open_mp4` does."""
     _check_pictures(frames, rank=4)
+    with open_mp4(path, fps=fps) as append:
+        for frame in frames:
+            append(frame)
+
+
+@contextmanager
+def open_mp4(path: str | os.PathLike[str], *, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yields a function that appends a uint8 frame [H, W, 3]; all frames must have one size.
+
+    The video is H.264, yuv420p, which every player and browser shows. yuv420p needs even sizes: an
+    odd height or width is extended by repeating the last row or column. Equal frames give equal
+    bytes: encoding on several threads would not.
+    """
     _check_rate(fps)
-    height, width = frames.shape[1:3]
-    frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     with atomic_path(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
-        stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.options = {"threads": "1", "crf": "16", "preset": "slow"}
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = _BT709
-        for array in frames:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format="rgb24")
+        sizes: set[tuple[int, int]] = set()
+
+        def append(picture: np.ndarray) -> None:
+            _check_pictures(picture, rank=3)
+            height, width = picture.shape[:2]
+            picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            if not sizes:
+                stream.height, stream.width = picture.shape[:2]
+            sizes.add((height, width))
+            if len(sizes) > 1:
+                raise ValueError(f"all frames of {path} must have one size, got {sorted(sizes)}")
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
             container.mux(stream.encode(frame))
+
+        yield append
         container.mux(stream.encode())
 
 

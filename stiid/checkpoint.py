@@ -11,10 +11,10 @@ from typing import Any
 
 import grain
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
-from stiid.parallel import replicated
 from stiid.state import TrainState
 
 
@@ -22,35 +22,34 @@ class Checkpoints:
     """The checkpoints of a run: the latest two and the best.
 
     Args:
-      directory: absolute; created when ``create``.
-      best_metric: the larger this entry of the evaluation's metrics, the better.
-      create: whether this run may write.
+      directory: absolute; created unless these checkpoints are only read.
+      best_metric: the checkpoint with the best such entry of its metrics is kept; None to only
+        read.
     """
 
-    def __init__(self, directory: Path, *, best_metric: str, create: bool) -> None:
-        if not create and not directory.is_dir():
+    def __init__(self, directory: Path, *, best_metric: str | None = None) -> None:
+        write = best_metric is not None
+        if not write and not directory.is_dir():
             raise FileNotFoundError(
                 f"no checkpoints at {directory}: train there first, or pass --checkpoint=PATH"
             )
 
         def score(metrics: Mapping[str, float]) -> float:
-            return metrics[best_metric]
+            return _goodness(metrics, str(best_metric))
 
-        self._score = score
+        self.directory = directory
+        keep = [
+            policies.LatestN(2),
+            policies.BestN(get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False),
+        ]
         self._manager = ocp.CheckpointManager(
-            directory.resolve(),
+            directory,
             options=ocp.CheckpointManagerOptions(
-                create=create,
-                read_only=not create,
-                cleanup_tmp_directories=create,
-                preservation_policy=policies.AnyPreservationPolicy(
-                    [
-                        policies.LatestN(2),
-                        policies.BestN(
-                            get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False
-                        ),
-                    ]
-                ),
+                create=write,
+                read_only=not write,
+                cleanup_tmp_directories=write,
+                best_fn=score if write else None,  # without it Orbax does not store the metrics
+                preservation_policy=policies.AnyPreservationPolicy(keep),
             ),
         )
 
@@ -101,11 +100,10 @@ class Checkpoints:
 
     def best_step(self) -> int:
         """The step with the best evaluation, or the latest if none was evaluated."""
+        metric = self.config(self.steps()[-1])["train"]["best_metric"]
         scored = {step: self._manager.metrics(step) for step in self.steps()}
-        scored = {step: metrics for step, metrics in scored.items() if metrics}
-        if not scored:
-            return self.steps()[-1]
-        return max(scored, key=lambda step: self._score(scored[step]))
+        values = {step: _goodness(metrics, metric) for step, metrics in scored.items() if metrics}
+        return max(values, key=lambda step: values[step]) if values else self.steps()[-1]
 
     def config(self, step: int) -> dict[str, Any]:
         """The config of a checkpoint."""
@@ -116,24 +114,23 @@ class Checkpoints:
         return self._item(step, progress=ocp.args.JsonRestore())["progress"]
 
     def state(self, step: int, template: TrainState) -> TrainState:
-        """The state of a checkpoint, on all local devices.
+        """The state of a checkpoint, as NumPy arrays (but for the key).
 
         Args:
           step: of the checkpoint.
           template: shapes and dtypes, from ``jax.eval_shape``.
         """
-        shapes = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated()),
-            _storable(template),
-        )
-        try:
-            stored = self._item(step, state=ocp.args.StandardRestore(shapes))["state"]
-        except (ValueError, KeyError, TypeError) as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            raise ValueError(
-                f"checkpoint {step} in {self._manager.directory} does not fit this model: {first}. "
-                "Use the config that it was trained with (it is stored in the checkpoint)"
-            ) from error
+        wanted = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), _storable(template))
+        stored = self._item(step, state=ocp.args.StandardRestore(wanted))["state"]
+        for (path, ours), theirs in zip(
+            jax.tree_util.tree_leaves_with_path(wanted), jax.tree.leaves(stored), strict=True
+        ):
+            if ours.shape != theirs.shape:
+                raise ValueError(
+                    f"checkpoint {step} in {self._manager.directory} does not fit this model: "
+                    f"{jax.tree_util.keystr(path)} has shape {theirs.shape} there and {ours.shape} "
+                    "here. Use the config that it was trained with, or data of the same image size"
+                )
         return dataclasses.replace(stored, key=jax.random.wrap_key_data(stored.key))
 
     def restore_data(self, step: int, iterator: grain.DatasetIterator) -> None:
@@ -146,7 +143,15 @@ class Checkpoints:
         self._manager.close()
 
     def _item(self, step: int, **arguments: Any) -> Any:
-        return self._manager.restore(step, args=ocp.args.Composite(**arguments))
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**arguments))
+        except Exception as error:  # damaged files raise whatever their reader happens to raise
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            raise ValueError(
+                f"checkpoint {step} in {self._manager.directory}: cannot read its "
+                f"{', '.join(arguments)} ({reason}). If its files are damaged, move that folder "
+                "away: the checkpoint before it is used then"
+            ) from error
 
 
 def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
@@ -167,8 +172,14 @@ def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
     return (path.parent, path.name) if path.name.isdigit() else (path, "latest")
 
 
+def _goodness(metrics: Mapping[str, float], name: str) -> float:
+    """A score of which more is better."""
+    return -metrics[name] if name == "mse" else metrics[name]
+
+
 def _storable(state: TrainState) -> TrainState:
-    """The state with its key as plain numbers."""
+    """The state with its key as plain numbers, on the host (process 0 writes it)."""
     if isinstance(state.key, jax.ShapeDtypeStruct):
         return dataclasses.replace(state, key=jax.eval_shape(jax.random.key_data, state.key))
-    return dataclasses.replace(state, key=jax.random.key_data(state.key))
+    plain = dataclasses.replace(state, key=jax.random.key_data(state.key))
+    return jax.tree.map(np.asarray, plain)

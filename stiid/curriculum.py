@@ -14,16 +14,15 @@ class Stage:
       num_frames: frames T of each clip.
       batch_size: videos in a global batch, over all devices. Paper: 32 at 4 frames, falling in
         inverse proportion as T grows.
-      inference: fields of ``model.Inference`` that differ in this stage.
-      objective: fields of ``objective.Objective`` that differ in this stage.
+      model: fields of the model that differ in this stage, section by section, such as
+        {"inference": {"refinements": 3}, "objective": {"psi": 0.1}}.
       optim: fields of ``optim.Optim`` that differ in this stage.
     """
 
     steps: int
     num_frames: int
     batch_size: int
-    inference: Mapping[str, Any]
-    objective: Mapping[str, Any]
+    model: Mapping[str, Any]
     optim: Mapping[str, Any]
 
 
@@ -37,11 +36,20 @@ class Stagnation:
         window before by this fraction of its magnitude.
       collapse_kl: a stage ends when the mean KL of a window (nats per video and frame, summed
         over slots) falls below this.
+      patience: a stage ends when the loss on the evaluation's clips has not been lower than ever
+        before in so many evaluations in a row; 0 never ends a stage, and saves that pass. Paper:
+        not used; R-NEM: 10.
     """
 
     window: int
     min_improvement: float
     collapse_kl: float
+    patience: int
+
+    def __post_init__(self) -> None:
+        """Refuse a negative patience."""
+        if self.patience < 0:
+            raise ValueError(f"stagnation.patience must not be negative, got {self.patience}")
 
 
 class Watch:
@@ -53,6 +61,7 @@ class Watch:
         self._losses: list[float] = list(state.get("losses", []))
         self._kls: list[float] = list(state.get("kls", []))
         self._previous: float | None = state.get("previous")
+        self._validation: list[float] = list(state.get("validation", []))
         self.verdict: str | None = state.get("verdict")
 
     def observe(self, loss: float, kl: float) -> None:
@@ -74,11 +83,19 @@ class Watch:
             self.verdict = "stagnant"
         self._previous = mean
 
+    def observe_validation(self, loss: float) -> None:
+        """Take the loss on held-out clips; sets ``verdict`` ("no better") when done."""
+        self._validation.append(loss)
+        best = self._validation.index(min(self._validation))
+        if len(self._validation) - 1 - best >= self._rule.patience:
+            self.verdict = "no better"
+
     def state(self) -> dict[str, Any]:
         """What a resumed run needs to go on exactly."""
         return {
             "losses": list(self._losses),
             "kls": list(self._kls),
             "previous": self._previous,
+            "validation": list(self._validation),
             "verdict": self.verdict,
         }

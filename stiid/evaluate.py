@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from stiid import parallel
+from stiid.config import to_dict
 from stiid.data.pipeline import eval_batches
-from stiid.data.source import Source
-from stiid.experiment import Evaluate, Experiment, to_dict
+from stiid.data.source import UNKNOWN_OBJECTS, Source
+from stiid.experiment import Evaluate, Experiment
 from stiid.files import atomic_path
 from stiid.metrics import ScoreTotals, check_ids, clip_scores, contingency
 from stiid.rollout import Clips, Rollout
@@ -19,6 +19,8 @@ from stiid.shapes import Params
 from stiid.system import Decomposition, System
 
 NUM_IDS = 16  # true ids that a table has room for, background included
+
+_contingency = jax.jit(contingency, static_argnames=("num_ids", "num_slots"))
 
 
 class Evaluation(NamedTuple):
@@ -42,7 +44,7 @@ class Evaluator:
     """
 
     def __init__(self, settings: Evaluate, system: System, source: Source) -> None:
-        parallel.check_batch_size(settings.batch_size, name="evaluate.batch_size")
+        check_lengths(settings, source)
         self._settings, self._source = settings, source
         self._rollout = Rollout(settings, system, num_simulated=0)
 
@@ -73,13 +75,37 @@ class Evaluator:
         return Evaluation(means, merged[lengths[0]].count, preview)
 
 
-def tables(clips: Clips, result: Decomposition) -> tuple[np.ndarray, np.ndarray]:
-    """Contingency tables [B, T, N, K], and mean squared errors of the reconstruction [B, T]."""
+def check_best_metric(name: str, source: Source) -> None:
+    """Refuse a criterion that the clips cannot give."""
+    if name != "mse" and source[0]["n_objects"] == UNKNOWN_OBJECTS:
+        raise ValueError(
+            f"train.best_metric = {name!r} needs true masks, which the clips do not have: use 'mse'"
+        )
+
+
+def check_lengths(settings: Evaluate, source: Source) -> None:
+    """Refuse lengths and batches that the clips and the devices do not allow."""
+    parallel.check_batch_size(settings.batch_size, name="evaluate.batch_size")
+    frames = len(source[0]["video"])
+    if max(settings.lengths) > frames:
+        raise ValueError(
+            f"evaluate.lengths = {settings.lengths} do not fit clips of {frames} frames"
+        )
+
+
+def tables(clips: Clips, result: Decomposition) -> tuple[np.ndarray | None, np.ndarray]:
+    """Contingency tables [B, T, N, K], and mean squared errors of the reconstruction [B, T].
+
+    There are no tables if the clips have no true masks.
+    """
+    squares = (result.reconstruction - clips.video.astype(np.float32) / 255.0) ** 2
+    error = np.asarray(squares.mean(axis=(2, 3, 4)), np.float64)
+    if clips.masks is None:
+        return None, error
     check_ids(clips.masks, size=NUM_IDS)
     slots = result.masks.argmax(axis=2)
-    table = contingency(clips.masks, slots, num_ids=NUM_IDS, num_slots=result.masks.shape[2])
-    error = (result.reconstruction - clips.video.astype(np.float32) / 255.0) ** 2
-    return np.asarray(table), np.asarray(error.mean(axis=(2, 3, 4)), np.float64)
+    table = _contingency(clips.masks, slots, num_ids=NUM_IDS, num_slots=result.masks.shape[2])
+    return np.asarray(table), error
 
 
 def report(
@@ -113,15 +139,10 @@ def table_text(scores: dict[int, dict[str, float]]) -> str:
 
 def _over_processes(total: ScoreTotals) -> ScoreTotals:
     """Merge the totals of all processes."""
-    if jax.process_count() == 1:
-        return total
-    names = sorted(total.sums)
-    local = np.array([*(total.sums[name] for name in names), total.count])
-    # Doubles travel as pairs of 32-bit words, which JAX leaves alone.
-    gathered = np.asarray(multihost_utils.process_allgather(local.view(np.uint32)))
+    names = list(total.sums)
     merged = ScoreTotals.empty()
-    for words in gathered:
-        *sums, count = np.ascontiguousarray(words).view(np.float64)
-        named = dict(zip(names, map(float, sums), strict=True))
-        merged = merged.merge(ScoreTotals(sums=named, count=int(count)))
+    local = np.array([*(total.sums[name] for name in names), total.count], np.float64)
+    for *sums, count in parallel.over_processes(local).tolist():
+        part = ScoreTotals(sums=dict(zip(names, sums, strict=True)), count=int(count))
+        merged = merged.merge(part)
     return merged

@@ -1,6 +1,7 @@
 """Command line: ``python -m stiid.main --config=configs/NAME.py --workdir=DIR [--mode=…]``."""
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -11,18 +12,34 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from stiid import parallel, run
-from stiid.experiment import Experiment, parse
+from stiid.config import parse
+from stiid.decompose import Request
+from stiid.experiment import Experiment
+from stiid.interrupt import Interrupted
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file, with --config.section.field=value overrides."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of checkpoints, logs and results.")
-_MODE = flags.DEFINE_enum("mode", "train", list(run.MODES), "What to do.")
+_MODE = flags.DEFINE_enum("mode", "train", [*run.MODES, "decompose"], "What to do.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     "latest",
-    "For eval and predict: 'latest' or 'best' of the workdir, or the path of another workdir or of "
-    "one checkpoint in it.",
+    "For eval, predict and decompose: 'latest' or 'best' of the workdir, or the path of another "
+    "workdir or of one checkpoint in it.",
+)
+_INPUT = flags.DEFINE_string("input", None, "For decompose: a video file, or a folder of pictures.")
+_CROP = flags.DEFINE_list(
+    "crop", None, "For decompose: left,top,width,height of a window; default: as in training."
+)
+_STRIDE = flags.DEFINE_integer(
+    "stride", None, "For decompose: look at every n-th frame; default: as in training."
+)
+_PROGRAMS = flags.DEFINE_string(
+    "compilation_cache",
+    "",
+    "Folder of compiled programs, which a second run need not compile again; default: keep none. "
+    "JAX_COMPILATION_CACHE_DIR goes before it.",
 )
 _DEVICES = flags.DEFINE_integer("host_devices", 0, "CPU devices to make; 0: one per core.")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0 of several.")
@@ -35,21 +52,47 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         _fail(f"unexpected arguments {argv[1:]}: options start with --")
     _speak()
-    parallel.configure_host_devices(_DEVICES.value)
-    parallel.initialize_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-    logging.getLogger("stiid").info("JAX %s on %s", jax.__version__, jax.devices())
+    try:
+        _keep_programs(_PROGRAMS.value)
+        parallel.configure_host_devices(_DEVICES.value)
+        parallel.initialize_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+        logging.getLogger("stiid").info("JAX %s on %s", jax.__version__, jax.devices())
+    except (RuntimeError, ValueError) as error:
+        _fail(f"JAX does not start: {error}")
     try:
         experiment: Experiment | None = None
         if _CONFIG.value is not None:
             experiment = parse(Experiment, _CONFIG.value.to_dict())
-        run.run(_MODE.value, experiment, workdir=_WORKDIR.value, checkpoint=_CHECKPOINT.value)
+        run.run(
+            _MODE.value,
+            experiment,
+            workdir=_WORKDIR.value,
+            checkpoint=_CHECKPOINT.value,
+            video=Request(_INPUT.value, _crop(), _STRIDE.value),
+        )
     except run.USER_ERRORS as error:
         _fail(str(error))
+    except Interrupted as error:
+        _fail(str(error), code=128 + error.number)
 
 
-def _fail(message: str) -> NoReturn:
+def _crop() -> tuple[int, ...] | None:
+    if _CROP.value is None:
+        return None
+    if not all(number.isdigit() for number in _CROP.value):
+        raise ValueError(f"--crop must be left,top,width,height in pixels, got {_CROP.value}")
+    return tuple(int(number) for number in _CROP.value)
+
+
+def _fail(message: str, *, code: int = 1) -> NoReturn:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(code)
+
+
+def _keep_programs(folder: str) -> None:
+    """Let JAX keep compiled programs in a folder, unless the environment has chosen one."""
+    if folder and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))
 
 
 def _speak() -> None:

@@ -180,22 +180,25 @@ def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np
     the frames of each frame's own score, as in the paper, and cannot see such changes.
 
     Args:
-      tables: [B, T, N, K] integer counts of `contingency`.
+      tables: [B, T, N, K] integer counts of `contingency`, or None for clips without true masks.
       squared_error: [B, T] squared error of the reconstruction, mean over pixels and channels.
       length: number of frames to score, 1 <= length <= T.
 
     Returns:
-      float64 [B] for each of ari, f_ari, ari_frame, f_ari_frame, miou, mse, slot_switches.
+      float64 [B] for each of ari, f_ari, ari_frame, f_ari_frame, miou, mse, slot_switches; without
+      tables for mse alone: a score of nothing is missing, not perfect.
     """
-    tables = _counts(tables, 4)
     squared_error = np.asarray(squared_error, np.float64)
+    if tables is None:
+        _check_length(length, squared_error.shape[1])
+        return {"mse": squared_error[:, :length].mean(1)}
+    tables = _counts(tables, 4)
     if tables.ndim != 4 or squared_error.shape != tables.shape[:2]:
         raise ValueError(
             "expected tables [B, T, N, K] and squared_error [B, T], "
             f"got {tables.shape} and {squared_error.shape}"
         )
-    if not 1 <= length <= tables.shape[1]:
-        raise ValueError(f"length must lie in [1, {tables.shape[1]}], got {length}")
+    _check_length(length, tables.shape[1])
     tables = tables[:, :length]
     clip = tables.sum(1)
     return {
@@ -207,6 +210,11 @@ def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np
         "mse": squared_error[:, :length].mean(1),
         "slot_switches": slot_switches(tables),
     }
+
+
+def _check_length(length: int, frames: int) -> None:
+    if not 1 <= length <= frames:
+        raise ValueError(f"length must lie in [1, {frames}], got {length}")
 
 
 @dataclass(frozen=True)

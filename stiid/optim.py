@@ -17,17 +17,26 @@ class Optim:
       warmup_steps: linear warm-up from zero at the start of each stage. Paper: 0.
       clip_norm: bound on the global norm of the gradient. The implementation that the paper
         builds on: 5.
+      beta1: Adam's decay of the mean gradient. Paper: 0.9.
     """
 
     learning_rate: float
     final_learning_rate: float
     warmup_steps: int
     clip_norm: float
+    beta1: float
+
+    def __post_init__(self) -> None:
+        """Refuse a decay that is none."""
+        if not 0.0 <= self.beta1 < 1.0:
+            raise ValueError(f"optim.beta1 must lie in [0, 1), got {self.beta1}")
 
 
 def transformation(optim: Optim) -> optax.GradientTransformation:
     """Clip, then Adam's direction. The caller scales it by minus the learning rate."""
-    return optax.chain(optax.clip_by_global_norm(optim.clip_norm), optax.scale_by_adam())
+    return optax.chain(
+        optax.clip_by_global_norm(optim.clip_norm), optax.scale_by_adam(b1=optim.beta1)
+    )
 
 
 def learning_rate(optim: Optim, *, step: int, steps: int) -> float:

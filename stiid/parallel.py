@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "devices"
@@ -78,12 +79,8 @@ def all_mean(tree: Any) -> Any:
 
 def replicate(tree: Any) -> Any:
     """Place a tree on all local devices."""
-    return jax.device_put(tree, replicated())
-
-
-def replicated() -> NamedSharding:
-    """The sharding of ``replicate``."""
-    return NamedSharding(Mesh(np.asarray(jax.local_devices()), (AXIS,)), PartitionSpec())
+    mesh = Mesh(np.asarray(jax.local_devices()), (AXIS,))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def shard(batch: Any) -> Any:
@@ -95,6 +92,15 @@ def shard(batch: Any) -> Any:
 def unshard(tree: Any) -> Any:
     """The inverse of ``shard``, as NumPy arrays."""
     return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), tree)
+
+
+def over_processes(values: np.ndarray) -> np.ndarray:
+    """One array of each process, stacked [P, …], on every process."""
+    if jax.process_count() == 1:
+        return values[None]
+    # Doubles travel as pairs of 32-bit words, which JAX leaves alone.
+    words = multihost_utils.process_allgather(np.ascontiguousarray(values).view(np.uint32))
+    return np.ascontiguousarray(words).view(values.dtype)
 
 
 def global_rows(batch_size: int) -> np.ndarray:

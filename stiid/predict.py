@@ -16,6 +16,7 @@ from stiid.metrics import clip_scores
 from stiid.rollout import Clips, Rollout
 from stiid.shapes import Params
 from stiid.system import Decomposition, System
+from stiid.tracking import MATCHINGS, box_centers, velocity_scores
 from stiid.viz import decomposition_frames, decomposition_sheet
 
 _COLUMNS = 10  # frames that a still picture shows
@@ -53,7 +54,7 @@ def predict_clips(
     clips = Clips.from_batch(batch)
     rollout = Rollout(evaluate, system, num_simulated=settings.num_simulated)
     result = rollout(params, clips.video[:, :observed], clips.rows)
-    return jax.tree.map(lambda x: x[: settings.clips], (clips, result))
+    return jax.tree.map(lambda x: x[batch["valid"]], (clips, result))
 
 
 def write_pictures(
@@ -74,7 +75,7 @@ def write_pictures(
         picture = (
             clips.video[i],
             *(np.asarray(x[i]) for x in (result.reconstruction, result.masks, result.means)),
-            clips.masks[i],
+            None if clips.masks is None else clips.masks[i],
         )
         path = directory / f"{stem}_{i:02d}.png"
         sheet = decomposition_sheet(
@@ -95,28 +96,64 @@ def prediction_scores(
 ) -> Mapping[str, Any]:
     """Scores of the observed and of the simulated frames, and of the simulated ones one by one.
 
-    ``copy_mse`` is what repeating the last observed frame would score.
+    ``bce`` is the binary cross entropy of the reconstruction, which is kept within [1e-4, 1 − 1e-4]
+    (DDPAE's rule), mean over pixels and channels as ``mse`` is; ``bce_sum`` and ``mse_sum`` are
+    sums over them. ``copy_mse`` is what repeating the last observed frame would score.
+    ``velocity`` compares motion, see ``tracking.velocity_scores``: of the model's own positions if
+    it has any, else of the centers of the slots' bounding boxes.
     """
     table, error = tables(clips, result)
+    frames = error.shape[1]
     truth = clips.video.astype(np.float64) / 255.0
     copied = truth[:, num_observed - 1 : num_observed]
     copy_error = ((copied - truth) ** 2).mean(axis=(2, 3, 4))
+    entropy = _cross_entropy(np.asarray(result.reconstruction, np.float64), truth)
+    pixels = truth[0, 0].size
     content: dict[str, Any] = {
-        "clips": len(table),
-        "observed": _mean_scores(table[:, :num_observed], error[:, :num_observed]),
+        "clips": len(error),
+        "observed": _mean_scores(table, error, slice(num_observed)),
     }
-    if table.shape[1] > num_observed:
-        content["simulated"] = _mean_scores(table[:, num_observed:], error[:, num_observed:])
+    if frames > num_observed:
+        content["simulated"] = _mean_scores(table, error, slice(num_observed, None))
         content["simulated_frames"] = [
             {
-                **_mean_scores(table[:, t : t + 1], error[:, t : t + 1]),
+                **_mean_scores(table, error, slice(t, t + 1)),
+                "mse_sum": float(error[:, t].mean()) * pixels,
+                "bce": float(entropy[:, t].mean()),
+                "bce_sum": float(entropy[:, t].mean()) * pixels,
                 "copy_mse": float(copy_error[:, t].mean()),
             }
-            for t in range(num_observed, table.shape[1])
+            for t in range(num_observed, frames)
         ]
+        if num_observed > 1 and clips.masks is not None:
+            content["velocity"] = _velocity(clips.masks, result, num_observed)
     return content
 
 
-def _mean_scores(table: np.ndarray, error: np.ndarray) -> dict[str, float]:
-    scores = clip_scores(table, error, length=table.shape[1])
+def _cross_entropy(reconstruction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Mean over pixels and channels, [B, T]; nats."""
+    p = np.clip(reconstruction, 1e-4, 1.0 - 1e-4)
+    return -(truth * np.log(p) + (1.0 - truth) * np.log(1.0 - p)).mean(axis=(2, 3, 4))
+
+
+def _velocity(true: np.ndarray, result: Decomposition, num_observed: int) -> Mapping[str, Any]:
+    truth = box_centers(true, count=int(true.max()) + 1)[:, :, 1:]
+    if result.positions is None:
+        masks = np.asarray(result.masks)
+        positions = box_centers(masks.argmax(2), count=masks.shape[2])
+    else:
+        positions = np.asarray(result.positions, np.float64)
+    return {
+        matching: velocity_scores(
+            positions, truth, num_observed=num_observed, matching=matching
+        )._asdict()
+        for matching in MATCHINGS
+    }
+
+
+def _mean_scores(table: np.ndarray | None, error: np.ndarray, part: slice) -> dict[str, float]:
+    """Means over the clips of the scores of some frames."""
+    error = error[:, part]
+    table = None if table is None else table[:, part]
+    scores = clip_scores(table, error, length=error.shape[1])
     return {name: float(values.mean()) for name, values in scores.items()}

@@ -16,14 +16,15 @@ class Clips(NamedTuple):
     """A batch of clips, as NumPy arrays."""
 
     video: np.ndarray  # uint8 [B, T, H, W, C]
-    masks: np.ndarray  # uint8 [B, T, H, W]
+    masks: np.ndarray | None  # uint8 [B, T, H, W]; None: the clips have no true masks
     rows: np.ndarray  # int32 [B] places in the source, which seed the clips' noise
 
     @classmethod
     def from_batch(cls, batch: Mapping[str, np.ndarray]) -> "Clips":
         """Clips of a batch of ``data.pipeline.eval_batches``."""
         rows = np.maximum(batch["index"], 0).astype(np.int32)
-        return cls(batch["video"], batch["masks"], rows)
+        masks = batch["masks"] if batch["labelled"].all() else None
+        return cls(batch["video"], masks, rows)
 
 
 class Rollout:
@@ -46,6 +47,7 @@ class Rollout:
                 num_slots=settings.num_slots,
                 num_simulated=num_simulated,
                 noise=settings.noise,
+                restarts=settings.restarts,
             )
 
         self._decompose = parallel.data_parallel_rows(decompose, batch_args=(1, 2), num_args=3)

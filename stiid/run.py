@@ -1,35 +1,65 @@
-"""The modes of the command line: train, eval, predict."""
+"""The modes of the command line: train, eval, predict, decompose."""
 
+import functools
 import importlib.metadata
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from stiid import parallel
 from stiid.checkpoint import Checkpoints, locate
+from stiid.config import parse, to_dict
 from stiid.data import registry
 from stiid.data.source import Source
-from stiid.evaluate import Evaluation, Evaluator, report, table_text, write_json
-from stiid.experiment import Experiment, parse, to_dict
+from stiid.decompose import Request, decompose_video
+from stiid.evaluate import (
+    Evaluation,
+    Evaluator,
+    check_best_metric,
+    check_lengths,
+    report,
+    table_text,
+    write_json,
+)
+from stiid.experiment import Experiment
+from stiid.motion import motion_check
 from stiid.predict import predict_clips, prediction_scores, write_pictures
 from stiid.state import TrainState
-from stiid.system import System, build
-from stiid.train import Interrupted, NonFiniteError, Trainer, init_state
+from stiid.system import Streams, System
+from stiid.train import NonFiniteError, Trainer, check_stages, init_state
 from stiid.writer import MetricWriter
 
 _LOG = logging.getLogger("stiid")
 
-USER_ERRORS = (ValueError, TypeError, OSError, NonFiniteError, Interrupted)
+USER_ERRORS = (ValueError, TypeError, OSError, NonFiniteError)
 
-# What a resumed or restored run may not change; the rest (evaluation, logging) may.
-_FIXED = ("seed", "model", "objective", "optim")
+# What a resumed run may not change: all that decides the next step. A restored one keeps the model.
+_TRAINING = (
+    "seed",
+    "data.name",
+    "data.max_frames",
+    "data.options",
+    "model",
+    "optim",
+    "train.stages",
+    "train.stagnation",
+)
+_MODEL = ("model",)
 _PREVIEWS = 2
 
 
-def run(mode: str, experiment: Experiment | None, *, workdir: str | None, checkpoint: str) -> None:
+def run(
+    mode: str,
+    experiment: Experiment | None,
+    *,
+    workdir: str | None,
+    checkpoint: str,
+    video: Request | None = None,
+) -> None:
     """Run a mode.
 
     Args:
@@ -37,6 +67,7 @@ def run(mode: str, experiment: Experiment | None, *, workdir: str | None, checkp
       experiment: of the config file, or None to take the one stored in the checkpoint.
       workdir: folder of results.
       checkpoint: "latest", "best", or a path; training always resumes from the latest of its own.
+      video: what to decompose.
 
     Raises:
       USER_ERRORS: with one line that says what was expected, what came, and what to do.
@@ -46,7 +77,12 @@ def run(mode: str, experiment: Experiment | None, *, workdir: str | None, checkp
     path = Path(workdir).expanduser().resolve()
     if path.exists() and not path.is_dir():
         raise ValueError(f"--workdir={workdir} is a file: name a folder")
-    MODES[mode](experiment, path, checkpoint)
+    if mode == "decompose":
+        decompose(experiment, path, checkpoint, video or Request(None))
+    elif video and video != Request(None):
+        raise ValueError("--input, --crop and --stride go with --mode=decompose")
+    else:
+        MODES[mode](experiment, path, checkpoint)
 
 
 def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
@@ -56,13 +92,14 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
     if checkpoint != "latest":
         raise ValueError("--checkpoint goes with --mode=eval and predict; training resumes itself")
     train_source, eval_source = _load(experiment, "train"), _load(experiment)
+    check_stages(experiment, train_source)
+    check_lengths(experiment.evaluate, eval_source)
+    check_best_metric(experiment.train.best_metric, eval_source)
     chief = jax.process_index() == 0
-    checkpoints = Checkpoints(
-        workdir / "checkpoints", best_metric=experiment.train.best_metric, create=True
-    )
+    checkpoints = Checkpoints(workdir / "checkpoints", best_metric=experiment.train.best_metric)
     steps = checkpoints.steps()
     if steps:
-        _check_same(experiment, checkpoints.config(steps[-1]), where=workdir)
+        _check_same(_TRAINING, experiment, checkpoints.config(steps[-1]), where=workdir)
     with MetricWriter(workdir, resume_step=steps[-1] if steps else None, enabled=chief) as writer:
 
         def on_evaluation(step: int, evaluation: Evaluation) -> None:
@@ -87,14 +124,19 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
 
 def evaluate(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
     """Restore, score, print, and write ``eval/metrics.json``."""
-    experiment, state, source, system = _restore(experiment, workdir, checkpoint)
+    experiment, state, source, system = restore(experiment, workdir, checkpoint)
     evaluation = Evaluator(experiment.evaluate, system, source)(state.params)
     _write_scores(workdir, evaluation, int(state.step), experiment, source)
+    if "tracks" in source[0]:
+        content = motion_check(experiment.evaluate, system, source, state.params)
+        if jax.process_index() == 0:
+            write_json(workdir / "eval" / "motion.json", content)
+            print(f"wrote {workdir / 'eval' / 'motion.json'}: {content}")
 
 
 def predict(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
     """Restore, infer n frames, simulate m; animations and scores go to ``predict/``."""
-    experiment, state, source, system = _restore(experiment, workdir, checkpoint)
+    experiment, state, source, system = restore(experiment, workdir, checkpoint)
     settings = experiment.predict
     clips, result = predict_clips(settings, experiment.evaluate, system, source, state.params)
     scores = prediction_scores(clips, result, num_observed=settings.num_observed)
@@ -106,6 +148,80 @@ def predict(experiment: Experiment | None, workdir: Path, checkpoint: str) -> No
         content = {**scores, "step": int(state.step), "config": to_dict(experiment)}
         write_json(folder / "metrics.json", content)
         print(f"wrote {len(paths)} pictures and animations and metrics.json to {folder}")
+
+
+def decompose(
+    experiment: Experiment | None, workdir: Path, checkpoint: str, request: Request
+) -> None:
+    """Restore, decompose a video of any length; see ``decomposition_files`` for what is written."""
+    experiment, checkpoints, step = _choose(experiment, workdir, checkpoint)
+    data = experiment.data
+    video, view = request.open(registry.view(data.name, **data.options))
+    system = experiment.at_test().model.build((view.height, view.width, view.channels))
+    if not isinstance(system, Streams):
+        raise ValueError(
+            f"models of the family {experiment.model.family!r} do not decompose frame after frame: "
+            "--mode=decompose needs another checkpoint"
+        )
+    state = _restore_state(checkpoints, step, experiment, system)
+    folder = workdir / "decompose" / video.path.stem
+    count = decompose_video(
+        folder,
+        video,
+        view,
+        settings=experiment.evaluate,
+        system=system,
+        params=jax.device_get(state.params),
+        card={"step": step, "config": to_dict(experiment)},
+    )
+    print(f"wrote masks, pictures and trajectories of {count} frames to {folder}")
+
+
+def restore(
+    experiment: Experiment | None, workdir: Path, checkpoint: str
+) -> tuple[Experiment, TrainState, Source, System]:
+    """A checkpoint and what is needed to apply it.
+
+    Args:
+      experiment: of the config file, or None to take the one stored in the checkpoint.
+      workdir: of the run.
+      checkpoint: see ``checkpoint.locate``.
+
+    Returns:
+      The experiment, its state, the clips to evaluate on, and the model with its test-time
+      inference.
+    """
+    experiment, checkpoints, step = _choose(experiment, workdir, checkpoint)
+    source = _load(experiment)
+    system = experiment.at_test().model.build(source[0]["video"].shape[1:])
+    state = parallel.replicate(_restore_state(checkpoints, step, experiment, system))
+    return experiment, state, source, system
+
+
+def _choose(
+    experiment: Experiment | None, workdir: Path, checkpoint: str
+) -> tuple[Experiment, Checkpoints, int]:
+    """The experiment to apply, and the checkpoint to apply it with."""
+    directory, wanted = locate(workdir, checkpoint)
+    checkpoints = Checkpoints(directory)
+    step = checkpoints.choose(wanted)
+    stored = checkpoints.config(step)
+    if experiment is None:
+        experiment = parse(Experiment, stored)
+    else:
+        _check_same(_MODEL, experiment, stored, where=directory)
+    return experiment, checkpoints, step
+
+
+def _restore_state(
+    checkpoints: Checkpoints, step: int, experiment: Experiment, system: System
+) -> TrainState:
+    """The state of a checkpoint, on the host; the checkpoints are closed."""
+    template = jax.eval_shape(lambda: init_state(experiment, system))
+    state = checkpoints.state(step, template)
+    checkpoints.close()
+    _LOG.info("Restored step %d of %s", step, checkpoints.directory)
+    return state
 
 
 MODES: dict[str, Callable[[Experiment | None, Path, str], None]] = {
@@ -125,50 +241,22 @@ def _load(experiment: Experiment, split: str | None = None) -> Source:
     )
 
 
-def _test_system(experiment: Experiment, source: Source) -> System:
-    shape = source[0]["video"].shape[1:]
-    return build(experiment, image_shape=shape, inference=experiment.at_test())
-
-
-def _restore(
-    experiment: Experiment | None, workdir: Path, checkpoint: str
-) -> tuple[Experiment, TrainState, Source, System]:
-    directory, wanted = locate(workdir, checkpoint)
-    metric = experiment.train.best_metric if experiment else "f_ari"
-    checkpoints = Checkpoints(directory, best_metric=metric, create=False)
-    step = checkpoints.choose(wanted)
-    stored = checkpoints.config(step)
-    if experiment is None:
-        experiment = parse(Experiment, stored)
-    else:
-        _check_same(experiment, stored, where=directory, only=("model",))
-    source = _load(experiment)
-    system = _test_system(experiment, source)
-    template = jax.eval_shape(lambda: init_state(experiment, system))
-    state = checkpoints.state(step, template)
-    checkpoints.close()
-    _LOG.info("Restored step %d of %s", step, directory)
-    return experiment, state, source, system
-
-
 def _check_same(
-    experiment: Experiment, stored: dict[str, Any], *, where: Path, only: tuple[str, ...] = _FIXED
+    names: Sequence[str], experiment: Experiment, stored: dict[str, Any], *, where: Path
 ) -> None:
     """Refuse a checkpoint of another experiment."""
-    now = json.loads(json.dumps(to_dict(experiment)))
-    if only is _FIXED:
-        pairs = [(name, now[name], stored[name]) for name in only]
-        pairs.append(("train.stages", now["train"]["stages"], stored["train"]["stages"]))
-        pairs.append(("data.options", now["data"]["options"], stored["data"]["options"]))
-    else:
-        pairs = [(name, now[name], stored[name]) for name in only]
-    for name, ours, theirs in pairs:
-        difference = _difference(name, ours, theirs)
+    ours = json.loads(json.dumps(to_dict(experiment)))
+    for name in names:
+        difference = _difference(name, _field(ours, name), _field(stored, name))
         if difference:
             raise ValueError(
                 f"{where} holds a checkpoint of another config: {difference}. Use that config, or "
                 "another --workdir"
             )
+
+
+def _field(config: dict[str, Any], name: str) -> Any:
+    return functools.reduce(lambda section, key: section.get(key, {}), name.split("."), config)
 
 
 def _difference(name: str, ours: Any, theirs: Any) -> str | None:

@@ -1,19 +1,12 @@
-"""The model as training, evaluation and prediction use it: videos in bytes, keys per video."""
+"""What training, evaluation and prediction need of a model, whatever its family."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from stiid.experiment import Experiment
-from stiid.inference import infer_video
-from stiid.model import Inference, Model, init_params
-from stiid.nn.decoder import BroadcastDecoder
-from stiid.nn.prior import ConditionalPrior
-from stiid.nn.refiner import Refiner
-from stiid.objective import Loss, Objective, loss
 from stiid.shapes import Array, Params
 
 
@@ -24,37 +17,48 @@ class Decomposition(NamedTuple):
     masks: Array  # [B, T, K, H, W]
     means: Array  # [B, T, K, H, W, C] each slot's own picture, in [0, 1]
     kl: Array  # [B, T, K] nats of the last posterior against the prior
+    positions: Array | None = (
+        None  # [B, T, N, 2] where the model itself has its objects, see tracking
+    )
 
 
-@dataclass(frozen=True)
-class System:
-    """A model with its objective, for one stage of training or for test.
+class Loss(Protocol):
+    """A named tuple with the loss of each video, ``total`` [B], and terms that users watch [B].
 
-    Attributes:
-      model: networks and procedure.
-      objective: weights of the loss; its β and ψ also weigh the gradients that inference uses.
+    A term that is a dict is for ``System.after_update`` and not watched; its leaves are [B, …].
     """
 
-    model: Model
-    objective: Objective
+    @property
+    def total(self) -> Array: ...  # noqa: D102
+
+    def _asdict(self) -> dict[str, Array]: ...
+
+
+class System(Protocol):
+    """A model with its loss, for one stage of training or for test: pure functions of parameters.
+
+    All noise of a video comes from its own key, whatever batch or device it is in.
+    """
 
     def init(self, key: Array) -> Params:
         """Draw the parameters."""
-        return init_params(self.model, key)
 
-    def loss(self, params: Params, video: Array, keys: Array, *, num_slots: int) -> Loss:
+    def loss(self, params: Params, video: Array, keys: Array) -> Loss:
         """The loss of each video.
 
         Args:
           params: from ``init``.
           video: uint8 [B, T, H, W, C].
-          keys: one per video, [B]; all noise of a video comes from its key.
-          num_slots: K.
+          keys: one per video, [B].
         """
-        frames = _unit_range(video)
-        noise = self._noise(keys, num_frames=video.shape[1], num_slots=num_slots)
-        result = infer_video(self.model, params, frames, noise, self.objective.elbo)
-        return loss(self.objective, result, frames)
+
+    def after_update(self, params: Params, terms: Any) -> Params:
+        """The parameters after an update, with those set that no gradient moves.
+
+        Args:
+          params: updated.
+          terms: of ``loss``, each the mean over the global batch.
+        """
 
     def decompose(
         self,
@@ -63,8 +67,9 @@ class System:
         keys: Array,
         *,
         num_slots: int,
-        num_simulated: int = 0,
+        num_simulated: int,
         noise: str,
+        restarts: int,
     ) -> Decomposition:
         """Infer the frames of a video, and simulate ``num_simulated`` more.
 
@@ -75,61 +80,53 @@ class System:
           num_slots: K, which may differ from training.
           num_simulated: frames to simulate after the last one.
           noise: "first" or "all", see ``experiment.Evaluate``.
+          restarts: see ``experiment.Evaluate``.
         """
-        total = video.shape[1] + num_simulated
-        epsilon = self._noise(keys, num_frames=total, num_slots=num_slots)
-        if noise == "first":
-            refinements = self.model.inference.refinements
-            epsilon = epsilon.at[1:].set(0.0).at[0, refinements:].set(0.0)
-        frames = _unit_range(video)
-        result = infer_video(
-            self.model,
-            params,
-            frames,
-            epsilon,
-            self.objective.elbo,
-            num_simulated=num_simulated,
-        )
-        kl = jnp.concatenate([terms.kl[:, -1] for terms in result.terms])
-        reconstruction, masks, means, *_ = result.frames
-        return Decomposition(*(jnp.swapaxes(x, 0, 1) for x in (reconstruction, masks, means, kl)))
-
-    def _noise(self, keys: Array, *, num_frames: int, num_slots: int) -> Array:
-        """ε [T, R + 1, B, K, D], each video's from its own key."""
-        shape = (
-            num_frames,
-            self.model.inference.refinements + 1,
-            num_slots,
-            self.model.prior.latent_size,
-        )
-        noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
-        return jnp.moveaxis(noise, 0, 2)
 
 
-def build(
-    experiment: Experiment, *, image_shape: tuple[int, int, int], inference: Inference | None = None
-) -> System:
-    """The system of an experiment for images of a shape [H, W, C].
+@runtime_checkable
+class Streams(Protocol):
+    """A system that decomposes a video of any length with the memory of one frame."""
 
-    Raises:
-      ValueError: a network section has a missing or unknown field.
-    """
-    config = experiment.model
-    height, width, channels = image_shape
+    def stream(
+        self,
+        params: Params,
+        frames: Iterable[np.ndarray],
+        key: Array,
+        *,
+        num_slots: int,
+        noise: str,
+        restarts: int,
+    ) -> Iterator[Decomposition]:
+        """Infer the frames of one video as they come.
 
-    def leaf(name: str, cls: Callable[..., Any], **given: int) -> Any:
-        try:
-            return cls(**given, **getattr(config, name))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"config.model.{name}: {error}") from None
+        Args:
+          params: from ``System.init``.
+          frames: uint8 [H, W, C] each.
+          key: of the video.
+          num_slots: K, which may differ from training.
+          noise: as of ``System.decompose``.
+          restarts: as of ``System.decompose``.
 
-    model = Model(
-        decoder=leaf("decoder", BroadcastDecoder, height=height, width=width, channels=channels),
-        refiner=leaf("refiner", Refiner, latent_size=config.latent_size),
-        prior=leaf("prior", ConditionalPrior, latent_size=config.latent_size),
-        inference=inference or config.inference,
-    )
-    return System(model, experiment.objective)
+        Yields:
+          A decomposition of each frame, B = T = 1, as NumPy arrays. With ``noise="first"`` it is
+          what ``System.decompose`` gives of the whole video.
+        """
+
+
+class Family(Protocol):
+    """The section ``model`` of a config: all that decides a system but the size of its images."""
+
+    @property
+    def num_slots(self) -> int:
+        """K in training."""
+
+    def build(self, image_shape: tuple[int, int, int]) -> System:
+        """The system for images of a shape [H, W, C].
+
+        Raises:
+          ValueError: a field does not fit; the message names it.
+        """
 
 
 def row_keys(key: Array, rows: Array) -> Array:
@@ -137,5 +134,6 @@ def row_keys(key: Array, rows: Array) -> Array:
     return jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
 
 
-def _unit_range(video: Array) -> Array:
+def unit_range(video: Array) -> Array:
+    """Bytes as numbers in [0, 1]."""
     return video.astype(jnp.float32) / 255.0

@@ -7,10 +7,8 @@ the same steps with the same data and noise.
 
 import dataclasses
 import logging
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,16 +20,18 @@ import optax
 
 from stiid import parallel
 from stiid.checkpoint import Checkpoints
-from stiid.curriculum import Stage, Watch
+from stiid.config import to_dict
+from stiid.curriculum import Watch
 from stiid.data.pipeline import train_iterator
 from stiid.data.source import Source
 from stiid.evaluate import Evaluation, Evaluator
-from stiid.experiment import Experiment, to_dict
-from stiid.objective import Loss
+from stiid.experiment import Experiment
+from stiid.interrupt import Interrupted, StopRequest
 from stiid.optim import learning_rate, transformation
 from stiid.shapes import Array, Params
 from stiid.state import TrainState
-from stiid.system import System, build, row_keys
+from stiid.system import Loss, System, row_keys
+from stiid.validation import validation_loss
 from stiid.writer import MetricWriter, Progress
 
 _LOG = logging.getLogger("stiid")
@@ -42,10 +42,6 @@ Update = Callable[..., tuple[TrainState, dict[str, Array]]]
 
 class NonFiniteError(RuntimeError):
     """Loss or gradient was not finite; the parameters are those before that update."""
-
-
-class Interrupted(RuntimeError):
-    """SIGTERM or SIGINT came; everything is saved."""
 
 
 @dataclass
@@ -79,7 +75,6 @@ def make_update(experiment: Experiment, system: System) -> Update:
       or gradient is not finite leaves everything but ``step`` and ``skipped`` as it was.
     """
     optimizer = transformation(experiment.optim)
-    num_slots = experiment.model.num_slots
 
     def update(
         state: TrainState, video: Array, rows: Array, rate: Array
@@ -87,15 +82,16 @@ def make_update(experiment: Experiment, system: System) -> Update:
         keys = row_keys(jax.random.fold_in(state.key, state.step), rows)
 
         def mean_loss(params: Params) -> tuple[Array, Loss]:
-            terms = system.loss(params, video, keys, num_slots=num_slots)
-            means = jax.tree.map(jnp.mean, terms)
+            terms = system.loss(params, video, keys)
+            means = jax.tree.map(lambda x: x.mean(0), terms)
             return means.total, means
 
         grads, terms = jax.grad(mean_loss, has_aux=True)(state.params)
         grads, terms = parallel.all_mean((grads, terms))
-        norm = optax.global_norm(grads)
+        norm = optax.tree.norm(grads)
         direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+        params = system.after_update(params, terms)
         finite = jnp.isfinite(norm) & jnp.isfinite(terms.total)
         params, opt_state = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old),
@@ -109,10 +105,36 @@ def make_update(experiment: Experiment, system: System) -> Update:
             opt_state=opt_state,
             skipped=state.skipped + jnp.where(finite, 0, 1),
         )
-        metrics = {**terms._asdict(), "grad_norm": norm, "skipped": state.skipped}
+        watched = {name: x for name, x in terms._asdict().items() if not isinstance(x, dict)}
+        metrics = {**watched, "grad_norm": norm, "skipped": state.skipped}
         return state, {**metrics, "finite": finite}
 
     return parallel.data_parallel(update, batch_args=(1, 2), num_args=4)
+
+
+def check_stages(experiment: Experiment, source: Source) -> None:
+    """Refuse, before anything is written, what would fail only when its stage comes."""
+    for index, name in enumerate(sorted(experiment.train.stages)):
+        batch_size = experiment.train.stages[name].batch_size
+        parallel.check_batch_size(batch_size, name=f"train.stages.{name}.batch_size")
+        experiment.at_stage(name).model.build(source[0]["video"].shape[1:])
+        _data(experiment, index, name, source)
+
+
+def _data(experiment: Experiment, index: int, name: str, source: Source) -> grain.DatasetIterator:
+    stage = experiment.train.stages[name]
+    try:
+        return train_iterator(
+            source,
+            batch_size=stage.batch_size,
+            num_frames=stage.num_frames,
+            max_frames=experiment.data.max_frames,
+            seed=experiment.seed + index,
+            shard_index=jax.process_index(),
+            shard_count=jax.process_count(),
+        )
+    except ValueError as error:
+        raise ValueError(f"train.stages.{name}: {error}") from None
 
 
 @dataclass
@@ -139,16 +161,11 @@ class Trainer:
         """Prepare the evaluation and, in their order, the stages."""
         self._image_shape = self.train_source[0]["video"].shape[1:]
         self._stages = sorted(self.experiment.train.stages)
-        for name in self._stages:
-            stage = self.experiment.train.stages[name]
-            parallel.check_batch_size(stage.batch_size, name=f"train.stages.{name}.batch_size")
-        test = build(
-            self.experiment, image_shape=self._image_shape, inference=self.experiment.at_test()
-        )
+        test = self.experiment.at_test().model.build(self._image_shape)
         self._evaluator = Evaluator(self.experiment.evaluate, test, self.eval_source)
-        self._initial = build(self.experiment, image_shape=self._image_shape)
+        self._initial = self.experiment.model.build(self._image_shape)
         self._evaluation: Evaluation | None = None
-        self._signal: int | None = None
+        self._stop = StopRequest()
 
     def run(self) -> tuple[TrainState, Evaluation]:
         """Train from the latest checkpoint, or from the start, to the end.
@@ -158,14 +175,14 @@ class Trainer:
 
         Raises:
           NonFiniteError: per ``train.non_finite`` = "stop".
-          Interrupted: a signal asked to stop; a checkpoint was saved.
+          Interrupted: a signal came; a checkpoint was saved.
         """
         steps = self.checkpoints.steps()
         state, position = self._start() if not steps else self._resume(steps[-1])
-        with self._catch_signals(), self._progress(int(state.step), position) as bar:
+        with self._stop, self._progress(int(state.step), position) as bar:
             while position.stage < len(self._stages):
                 state, position = self._run_stage(state, position, bar)
-        return state, self._evaluation or self._evaluate(state)
+        return state, self._evaluation or self._evaluator(state.params)
 
     def _start(self) -> tuple[TrainState, Position]:
         state = parallel.replicate(jax.jit(lambda: init_state(self.experiment, self._initial))())
@@ -173,7 +190,7 @@ class Trainer:
 
     def _resume(self, step: int) -> tuple[TrainState, Position]:
         template = jax.eval_shape(lambda: init_state(self.experiment, self._initial))
-        state = self.checkpoints.state(step, template)
+        state = parallel.replicate(self.checkpoints.state(step, template))
         _LOG.info("Resuming from step %d", step)
         return state, Position(**self.checkpoints.progress(step))
 
@@ -182,8 +199,12 @@ class Trainer:
     ) -> tuple[TrainState, Position]:
         train, name = self.experiment.train, self._stages[position.stage]
         stage, experiment = train.stages[name], self.experiment.at_stage(name)
-        update = make_update(experiment, build(experiment, image_shape=self._image_shape))
-        data = self._data(position.stage, stage)
+        system = experiment.model.build(self._image_shape)
+        update = make_update(experiment, system)
+        validation = validation_loss(
+            experiment.evaluate, system, self.eval_source, num_frames=stage.num_frames
+        )
+        data = _data(self.experiment, position.stage, name, self.train_source)
         if position.step_in_stage:
             self.checkpoints.restore_data(int(state.step), data)
         watch = Watch(train.stagnation, position.watch)
@@ -202,41 +223,34 @@ class Trainer:
             if pending is not None:  # one step behind, so that devices never wait for the host
                 self._check(step - 1, pending)
             pending = metrics
-            done = position.step_in_stage == stage.steps
-            if train.stagnation.window or step % train.log_every == 0 or done:
+            done, log = position.step_in_stage == stage.steps, step % train.log_every == 0
+            if train.stagnation.window or log or done:
                 values = {k: float(v) for k, v in metrics.items() if k != "finite"}
                 watch.observe(values["total"], values["kl"])
-                if step % train.log_every == 0 or done:
+                if watch.verdict:
+                    _LOG.info("%s ends at step %d: %s", name, step, watch.verdict)
+                    done = True
+                if log or done:
                     extra = {"learning_rate": rate, "num_frames": stage.num_frames}
                     self.writer.write(step, "train", values | extra)
                     bar.update(step, {k: values[k] for k in _SHOWN})
-            done = done or watch.verdict is not None
-            if done and watch.verdict:
-                _LOG.info("%s ends at step %d: %s", name, step, watch.verdict)
             position.watch = watch.state()
-            last = done and position.stage == len(self._stages) - 1
-            if step % train.eval_every == 0 or last or done:
+            stop = self._stop.agreed(ask=log or done)
+            evaluate = done or step % train.eval_every == 0
+            if evaluate or stop or step % train.checkpoint_every == 0:
                 self._check(step, metrics)
-                self._evaluate(state)
-                self._save(state, data, position, evaluated=True)
-            elif step % train.checkpoint_every == 0 or self._signal is not None:
-                self._check(step, metrics)
-                self._save(state, data, position, evaluated=False)
-            if self._signal is not None:
+                if evaluate:
+                    self._evaluate(state)
+                    if train.stagnation.patience:
+                        values = {"total": validation(state.params)}
+                        self.writer.write(step, "validation", values)
+                        watch.observe_validation(values["total"])
+                        position.watch = watch.state()
+                self._save(state, data, position, evaluated=evaluate)
+            if stop:
                 self.checkpoints.close()
-                raise Interrupted(f"stopped by signal {self._signal} after step {step}")
+                raise Interrupted(stop, step=step)
         return state, Position(position.stage + 1, 0, {})
-
-    def _data(self, index: int, stage: Stage) -> grain.DatasetIterator:
-        return train_iterator(
-            self.train_source,
-            batch_size=stage.batch_size,
-            num_frames=stage.num_frames,
-            max_frames=self.experiment.data.max_frames,
-            seed=self.experiment.seed + index,
-            shard_index=jax.process_index(),
-            shard_count=jax.process_count(),
-        )
 
     def _progress(self, step: int, position: Position) -> Progress:
         stages = [self.experiment.train.stages[name] for name in self._stages]
@@ -248,11 +262,13 @@ class Trainer:
             return
         values = {k: float(v) for k, v in metrics.items()}
         self.checkpoints.close()
+        steps = self.checkpoints.steps()
         raise NonFiniteError(
             f"step {step}: loss {values['total']}, gradient norm {values['grad_norm']}, "
             f"nll {values['nll']}, KL {values['kl']}. The update was not applied; the last good "
-            f"checkpoint is step {max(self.checkpoints.steps(), default=0)}. Lower "
-            "optim.learning_rate or set train.non_finite='skip'"
+            f"checkpoint is {f'step {steps[-1]}' if steps else 'not there yet'}. Go on with "
+            "--config.train.non_finite=skip, or start in another --workdir with a lower "
+            "optim.learning_rate"
         )
 
     def _evaluate(self, state: TrainState) -> Evaluation:
@@ -278,19 +294,3 @@ class Trainer:
             config=to_dict(self.experiment),
             metrics=metrics,
         )
-
-    @contextmanager
-    def _catch_signals(self) -> Iterator[None]:
-        """Note SIGTERM and SIGINT; the loop saves and leaves at the end of the step."""
-
-        def note(number: int, frame: object) -> None:
-            del frame
-            self._signal = number
-
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        before = [signal.signal(number, note) for number in numbers]
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)

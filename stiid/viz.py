@@ -68,6 +68,7 @@ def decomposition_frames(
     *,
     scale: int | None = None,
     simulated_from: int | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Animation frames: one row of tiles, input, reconstruction, (truth), masks, slot by slot.
 
@@ -79,6 +80,7 @@ def decomposition_frames(
       true_masks: [T, H, W] integers; each id gets the color of the slot that holds most of it.
       scale: whole-number magnification; by default tiles come out at about 112 pixels.
       simulated_from: frames from here on are marked as predicted without seeing the input.
+      numbers: what to call the frames; by default 0, 1, …
 
     Returns:
       uint8 [T, H', W', 3].
@@ -101,7 +103,8 @@ def decomposition_frames(
     position = (centers[0] - width // 2 + _BORDER, top + height + _LINE_HEIGHT // 2 + 2)
     for t in range(length):
         simulated = simulated_from is not None and t >= simulated_from
-        text = f"t = {t}    simulated" if simulated else f"t = {t}"
+        number = t if numbers is None else numbers[t]
+        text = f"t = {number}    simulated" if simulated else f"t = {number}"
         color = SIMULATED if simulated else _INK
         frames[t] = _write(frames[t], text, position, color=color, anchor="lm")
         if simulated:
@@ -120,6 +123,7 @@ def decomposition_sheet(
     frames: Sequence[int],
     scale: int | None = None,
     simulated_from: int | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> np.ndarray:
     """A still picture: the tiles of `decomposition_frames`, the chosen `frames` as columns.
 
@@ -140,7 +144,8 @@ def decomposition_sheet(
         simulated = simulated_from is not None and t >= simulated_from
         center = side + column * pitch + pitch // 2
         color = SIMULATED if simulated else _INK
-        for line, text in enumerate([f"t = {t}"] + ["simulated"] * simulated):
+        name = f"t = {t if numbers is None else numbers[t]}"
+        for line, text in enumerate([name] + ["simulated"] * simulated):
             position = (center, top - _LINE_HEIGHT * line - _LINE_HEIGHT // 2)
             canvas = _write(canvas, text, position, color=color, anchor="mm")
         for row, strip in enumerate(strips):

@@ -1,18 +1,24 @@
 """Eight CPU devices, strict rank promotion, and a model small enough to compile in seconds."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
+import tiny
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-from stiid.model import Inference, Model  # noqa: E402
+from stiid.model import Inference, Model, init_params  # noqa: E402
 from stiid.nn.decoder import BroadcastDecoder  # noqa: E402
 from stiid.nn.prior import ConditionalPrior  # noqa: E402
 from stiid.nn.refiner import Refiner  # noqa: E402
+from stiid.shapes import Params  # noqa: E402
 
 INFERENCE = Inference(
     refinements=2,
@@ -34,7 +40,7 @@ INFERENCE = Inference(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_model():
     """Build a tiny model (8×8 pixels, D = 4, M = 6) with some inference switches changed."""
 
@@ -68,3 +74,69 @@ def make_model():
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def random_params():
+    """Draw parameters of a model from NumPy: biases differ from zero, and nothing compiles."""
+
+    def draw(model: Model, *, dtype: type = np.float64) -> Params:
+        rng = np.random.default_rng(0)
+
+        def values(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+            fan_in = np.prod(leaf.shape[:-1]) if leaf.ndim > 1 else 4.0
+            return (rng.normal(size=leaf.shape) / np.sqrt(fan_in)).astype(dtype)
+
+        shapes = jax.eval_shape(functools.partial(init_params, model), jax.random.key(0))
+        return jax.tree.map(values, shapes)
+
+    return draw
+
+
+@pytest.fixture
+def float64():
+    """JAX in float64. Decoders then need ``kernel_size=1``: position features stay float32."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def eager_float64(float64):
+    """Float64, operation by operation: nothing large to compile; ``lax.scan`` is a Python loop."""
+    with jax.disable_jit():
+        yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Subprocesses share compiled programs; this process, which crashed writing them, does not."""
+    tiny.programs = config.cache.mkdir("jax")
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where sources write their data."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def trained(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workdir of a finished run of the tiny experiment on 8 devices; not to be written to."""
+    workdir = tmp_path_factory.mktemp("trained")
+    tiny.train(tiny.experiment(data_dir), workdir)
+    return workdir
+
+
+@pytest.fixture
+def use_devices(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Make the library see the first n devices only."""
+    pmap, devices = jax.pmap, jax.devices()
+
+    def use(count: int) -> None:
+        some = devices[:count]
+        monkeypatch.setattr(jax, "pmap", functools.partial(pmap, devices=some))
+        for name in ("devices", "local_devices"):
+            monkeypatch.setattr(jax, name, lambda: some)
+        for name in ("device_count", "local_device_count"):
+            monkeypatch.setattr(jax, name, lambda: count)
+
+    return use

@@ -4,12 +4,27 @@ It is a config file as well: ``--config=tests/tiny.py``. Two balls on 8×8 pixel
 stages of 2 and 3 frames; 10 validation clips, which are not a multiple of the batch of 8.
 """
 
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
+import jax
+import numpy as np
 from ml_collections import ConfigDict
 
-from stiid.experiment import Experiment, parse
+from stiid import run
+from stiid.config import parse
+from stiid.experiment import Experiment
+from stiid.state import TrainState
+from stiid.writer import read_log
+
+ROOT = Path(__file__).parents[1]
+programs = ROOT / ".pytest_cache" / "jax"  # of subprocesses; pytest sets it
 
 CONFIG: dict[str, Any] = {
     "seed": 0,
@@ -32,11 +47,12 @@ CONFIG: dict[str, Any] = {
         },
     },
     "model": {
+        "family": "stiid",
         "latent_size": 4,
         "num_slots": 3,
         "decoder": {
             "features": 6,
-            "layers": 2,
+            "layers": 1,
             "kernel_size": 1,
             "frequencies": (0.5,),
             "mlp_features": 5,
@@ -44,7 +60,7 @@ CONFIG: dict[str, Any] = {
         },
         "refiner": {
             "features": 5,
-            "layers": 2,
+            "layers": 1,
             "stride": 2,
             "pool": "none",
             "hidden": 7,
@@ -72,19 +88,20 @@ CONFIG: dict[str, Any] = {
             "simulation_start": "prior",
             "remat": False,
         },
-    },
-    "objective": {
-        "beta": 1.0,
-        "psi": 0.3,
-        "gamma": 0.0,
-        "slot_entropy": 0.0,
-        "step_weights": "linear",
+        "objective": {
+            "beta": 1.0,
+            "psi": 0.3,
+            "gamma": 0.0,
+            "slot_entropy": 0.0,
+            "step_weights": "linear",
+        },
     },
     "optim": {
         "learning_rate": 1e-2,
         "final_learning_rate": 1e-3,
         "warmup_steps": 0,
         "clip_norm": 5.0,
+        "beta1": 0.9,
     },
     "train": {
         "stages": {
@@ -92,20 +109,23 @@ CONFIG: dict[str, Any] = {
                 "steps": 3,
                 "num_frames": 2,
                 "batch_size": 8,
-                "inference": {},
-                "objective": {},
+                "model": {},
                 "optim": {},
             },
             "stage_1": {
                 "steps": 3,
                 "num_frames": 3,
                 "batch_size": 8,
-                "inference": {},
-                "objective": {},
+                "model": {},
                 "optim": {},
             },
         },
-        "stagnation": {"window": 0, "min_improvement": 0.0, "collapse_kl": 0.0},
+        "stagnation": {
+            "window": 0,
+            "min_improvement": 0.0,
+            "collapse_kl": 0.0,
+            "patience": 0,
+        },
         "log_every": 1,
         "eval_every": 100,
         "checkpoint_every": 100,
@@ -118,8 +138,9 @@ CONFIG: dict[str, Any] = {
         "batch_size": 8,
         "lengths": (2, 4),
         "num_slots": 3,
-        "inference": {},
+        "model": {},
         "noise": "first",
+        "restarts": 1,
         "seed": 0,
     },
     "predict": {"clips": 2, "num_observed": 3, "num_simulated": 2},
@@ -142,9 +163,110 @@ def experiment(data_dir: Path, **changes: Any) -> Experiment:
     config.data.data_dir = str(data_dir)
     with config.unlocked():
         for name, value in changes.items():
-            section, _, leaf = name.replace("__", ".").rpartition(".")
+            *sections, leaf = name.split("__")
             node = config
-            for part in filter(None, section.split(".")):
-                node = node[part]
+            for section in sections:
+                node = node[section]
             node[leaf] = value
     return parse(Experiment, config.to_dict())
+
+
+def train(experiment: Experiment, workdir: Path) -> None:
+    """Train or resume in this process, as ``--mode=train`` does."""
+    execute("train", experiment, workdir)
+
+
+def execute(
+    mode: str, experiment: Experiment | None, workdir: Path, checkpoint: str = "latest"
+) -> None:
+    """Run a mode in this process."""
+    with quick_compilation():
+        run.run(mode, experiment, workdir=str(workdir), checkpoint=checkpoint)
+
+
+@contextlib.contextmanager
+def quick_compilation() -> Iterator[None]:
+    """Compile with little optimization, which takes half the time."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
+
+
+def command(data_dir: Path, workdir: Path, *arguments: str) -> list[str]:
+    """The command line that trains the tiny experiment; to be run in ``ROOT``."""
+    return [
+        *(sys.executable, "-m", "stiid.main", "--config=tests/tiny.py"),
+        f"--config.data.data_dir={data_dir}",
+        f"--workdir={workdir}",
+        *arguments,
+    ]
+
+
+def environment() -> dict[str, str]:
+    """Of subprocesses: they compile as ``execute`` does, and share the cache of programs."""
+    own = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    return {**os.environ, **own, "JAX_COMPILATION_CACHE_DIR": str(programs)}
+
+
+def state(workdir: Path, checkpoint: str = "latest") -> TrainState:
+    """The state of a checkpoint, as NumPy arrays."""
+    restored = run.restore(None, workdir, checkpoint)[1]
+    plain = restored.replace(key=jax.random.key_data(restored.key))
+    return jax.tree.map(np.asarray, plain)
+
+
+def assert_same(ours: Any, theirs: Any) -> None:
+    """Two trees are equal bit by bit."""
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def log(workdir: Path) -> list[dict[str, Any]]:
+    """The rows of a metric log, without their times."""
+    return [
+        {key: value for key, value in row.items() if key != "time"}
+        for row in read_log(workdir / "metrics.jsonl")
+    ]
+
+
+def scores(workdir: Path) -> dict[str, Any]:
+    """The content of ``eval/metrics.json``."""
+    return json.loads((workdir / "eval" / "metrics.json").read_text())
+
+
+def write_video(
+    path: Path, *, frames: int = 12, width: int = 32, height: int = 24, fps: int = 25
+) -> np.ndarray:
+    """Write a bright square that crosses a dark ground, one frame number per shade of the ground.
+
+    Returns:
+      uint8 [T, height, width, 3]: what was encoded. Decoded frames differ a little.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    video = np.zeros((frames, height, width, 3), np.uint8)
+    video[..., 0] = np.arange(frames)[:, None, None] * (250 // frames)
+    for t in range(frames):
+        left = t * (width // 2) // frames
+        video[t, height // 4 : height // 2, left : left + width // 4] = 255
+    with av.open(str(path), "w") as container:
+        codec = "mpeg4" if path.suffix == ".avi" else "libx264"
+        stream = container.add_stream(codec, rate=fps)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"g": "5", "threads": "1"}
+        stream.bit_rate = 2_000_000
+        for picture in video:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return video
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

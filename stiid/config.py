@@ -1,0 +1,106 @@
+"""Typed configs: nested mappings become frozen dataclasses, and back.
+
+Every section of a config becomes the keyword arguments of one class. Nothing is optional and
+nothing has a default, so that a config file is the whole truth: a missing or unknown field is an
+error that names it. Configs are plain nested mappings here (``main`` turns a ``ConfigDict`` into
+one), so that the same parser reads the copy that is stored in a checkpoint.
+
+A field may be a union of classes with a ``Literal`` field: ``family: Literal["stiid"]`` says which
+class a section means.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+
+def parse(cls: type, section: Any, where: str = "config") -> Any:
+    """Build a (nested) dataclass from a mapping.
+
+    Raises:
+      ValueError: a field is missing, unknown, or of the wrong type; the message names it.
+    """
+    if not isinstance(section, Mapping):
+        raise ValueError(f"{where}: expected a section, got {section!r}")
+    hints = get_type_hints(cls)
+    missing, unknown = sorted(hints.keys() - section.keys()), sorted(section.keys() - hints.keys())
+    if missing:
+        raise ValueError(f"{where}: missing field(s) {', '.join(missing)}")
+    if unknown:
+        raise ValueError(
+            f"{where}: unknown field(s) {', '.join(unknown)}; known: {', '.join(sorted(hints))}"
+        )
+    fields = {name: _value(hints[name], section[name], f"{where}.{name}") for name in hints}
+    try:
+        return cls(**fields)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def override(base: Any, changes: Mapping[str, Any], where: str) -> Any:
+    """A copy of a dataclass with some fields replaced, checked like ``parse``.
+
+    A mapping that stands for a nested dataclass changes only the fields that it names.
+    """
+    fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}
+    nested = {
+        name: override(fields[name], change, f"{where}.{name}")
+        for name, change in changes.items()
+        if dataclasses.is_dataclass(fields.get(name)) and isinstance(change, Mapping)
+    }
+    return parse(type(base), {**fields, **changes, **nested}, where)
+
+
+def to_dict(value: Any) -> Any:
+    """The inverse of ``parse``: nested plain dicts and lists, fit for JSON."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_dict(item) for key, item in value.items()}
+    return [to_dict(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """Check a value against a type hint, and turn JSON's lists into tuples."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        cls = typing.cast(type, hint)
+        return value if isinstance(value, cls) else parse(cls, value, where)
+    if origin is types.UnionType:
+        return _member(arguments, value, where)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise ValueError(f"{where}: expected one of {arguments}, got {value!r}")
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        if arguments[-1] is not ... and len(value) != len(arguments):
+            raise ValueError(f"{where}: expected {len(arguments)} values, got {value!r}")
+        return tuple(_value(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if origin is not None and isinstance(value, Mapping):
+        return {key: _value(arguments[1], value[key], f"{where}.{key}") for key in sorted(value)}
+    if hint is Any:
+        return tuple(value) if isinstance(value, list) else value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if (
+        not isinstance(hint, type)
+        or not isinstance(value, hint)
+        or (isinstance(value, bool) and hint is not bool)
+    ):
+        raise ValueError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
+    return value
+
+
+def _member(members: tuple[Any, ...], value: Any, where: str) -> Any:
+    """A value of a union: of an optional type, or of classes told apart by a literal field."""
+    if type(None) in members:
+        return None if value is None else _value(members[0], value, where)
+    if isinstance(value, members):
+        return value
+    tags = {tag: cls for cls in members for tag in typing.get_args(get_type_hints(cls)["family"])}
+    tag = value.get("family") if isinstance(value, Mapping) else None
+    if tag not in tags:
+        raise ValueError(f"{where}.family: expected one of {tuple(tags)}, got {tag!r}")
+    return parse(tags[tag], value, where)

@@ -1,0 +1,218 @@
+"""The paper's system, as training and evaluation use it: videos in bytes, keys per video."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from stiid.grid import schedule
+from stiid.inference import FrameResult, FrameStart, first_frame, infer_frame, infer_video
+from stiid.model import Inference, Model, init_params
+from stiid.nn.decoder import BroadcastDecoder
+from stiid.nn.prior import ConditionalPrior
+from stiid.nn.refiner import Refiner
+from stiid.objective import Loss, Objective, loss
+from stiid.shapes import Array, Params
+from stiid.system import Decomposition, unit_range
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpatioTemporalConfig:
+    """Networks, inference and objective.
+
+    Attributes:
+      family: "stiid".
+      latent_size: D. Paper: 64.
+      num_slots: K in training.
+      decoder: fields of ``nn.decoder.BroadcastDecoder`` (its image size comes from the data).
+      refiner: fields of ``nn.refiner.Refiner``.
+      prior: fields of ``nn.prior.ConditionalPrior``.
+      inference: see ``model.Inference``.
+      objective: see ``objective.Objective``; its β and ψ also weigh the gradients that inference
+        uses.
+    """
+
+    family: Literal["stiid"]
+    latent_size: int
+    num_slots: int
+    decoder: Mapping[str, Any]
+    refiner: Mapping[str, Any]
+    prior: Mapping[str, Any]
+    inference: Inference
+    objective: Objective
+
+    def build(self, image_shape: tuple[int, int, int]) -> "SpatioTemporal":
+        """See ``system.Family``."""
+        height, width, channels = image_shape
+        image = {"height": height, "width": width, "channels": channels}
+        latent = {"latent_size": self.latent_size}
+        model = Model(
+            decoder=_leaf("decoder", BroadcastDecoder, self.decoder, image),
+            refiner=_leaf("refiner", Refiner, self.refiner, latent),
+            prior=_leaf("prior", ConditionalPrior, self.prior, latent),
+            inference=self.inference,
+        )
+        return SpatioTemporal(model, self.objective, self.num_slots)
+
+
+@dataclass(frozen=True)
+class SpatioTemporal:
+    """A model with its objective: a ``system.System``.
+
+    Attributes:
+      model: networks and procedure.
+      objective: weights of the loss.
+      num_slots: K in training.
+    """
+
+    model: Model
+    objective: Objective
+    num_slots: int
+
+    def init(self, key: Array) -> Params:
+        """Draw the parameters."""
+        return init_params(self.model, key)
+
+    def loss(self, params: Params, video: Array, keys: Array) -> Loss:
+        """See ``system.System``."""
+        frames = unit_range(video)
+        noise = self._noise(keys, num_frames=video.shape[1], num_slots=self.num_slots)
+        result = infer_video(self.model, params, frames, noise, self.objective.elbo)
+        return loss(self.objective, result, frames)
+
+    def after_update(self, params: Params, terms: Loss) -> Params:
+        """See ``system.System``: gradients move all of them."""
+        return params
+
+    def decompose(
+        self,
+        params: Params,
+        video: Array,
+        keys: Array,
+        *,
+        num_slots: int,
+        num_simulated: int,
+        noise: str,
+        restarts: int,
+    ) -> Decomposition:
+        """See ``system.System``."""
+        frames = unit_range(video)
+        total = video.shape[1] + num_simulated
+        epsilon = self._noise(keys, num_frames=total, num_slots=num_slots)
+        if restarts > 1:
+            first = self._choose_first_noise(params, frames[:, :1], keys, epsilon[0], restarts)
+            epsilon = epsilon.at[0].set(first)
+        if noise == "first":
+            epsilon = epsilon.at[1:].set(0.0).at[0, -1].set(0.0)
+        result = infer_video(
+            self.model,
+            params,
+            frames,
+            epsilon,
+            self.objective.elbo,
+            num_simulated=num_simulated,
+        )
+        kl = jnp.concatenate([terms.kl[:, -1] for terms in result.terms])
+        reconstruction, masks, means, *_ = result.frames
+        return Decomposition(*(jnp.swapaxes(x, 0, 1) for x in (reconstruction, masks, means, kl)))
+
+    def stream(
+        self,
+        params: Params,
+        frames: Iterable[np.ndarray],
+        key: Array,
+        *,
+        num_slots: int,
+        noise: str,
+        restarts: int,
+    ) -> Iterator[Decomposition]:
+        """See ``system.Streams``."""
+        settings, weights = self.model.inference, self.objective.elbo
+        # From frame R − 1 on, every grid repeats its last number of refinements.
+        length = settings.refinements
+        plan = schedule(settings.grid, refinements=length, num_frames=length)
+
+        @jax.jit
+        def step(
+            params: Params, start: FrameStart, frame: Array, epsilon: Array
+        ) -> tuple[FrameStart, FrameResult, Array]:
+            frame = unit_range(frame)[None]
+            start, (terms, result) = infer_frame(self.model, params, start, frame, epsilon, weights)
+            return start, result, terms.kl[-1]
+
+        @jax.jit
+        def first_noise(params: Params, frame: Array) -> Array:
+            epsilon = self._noise(key[None], num_frames=1, num_slots=num_slots)[0]
+            if restarts == 1:
+                return epsilon
+            frame = unit_range(frame)[None, None]
+            return self._choose_first_noise(params, frame, key[None], epsilon, restarts)
+
+        start = first_frame(self.model, params, batch=1, num_slots=num_slots)
+        for t, frame in enumerate(frames):
+            if t == 0:
+                epsilon = first_noise(params, frame)
+                if noise == "first":
+                    epsilon = epsilon.at[-1].set(0.0)
+            elif noise == "first":
+                epsilon = jnp.zeros_like(epsilon)
+            else:
+                own = jax.random.fold_in(key, t)
+                epsilon = self._noise(own[None], num_frames=1, num_slots=num_slots)[0]
+            refinements = plan[min(t, length - 1)]
+            start, (image, masks, means, *_), kl = step(
+                params, start, frame, epsilon[: refinements + 1]
+            )
+            yield jax.device_get(Decomposition(image[None], masks[None], means[None], kl[None]))
+
+    def _choose_first_noise(
+        self, params: Params, frame: Array, keys: Array, first: Array, restarts: int
+    ) -> Array:
+        """Of several draws for frame 0, that of the lowest free energy β nll + ψ KL of each video.
+
+        Slots differ by noise alone when inference starts; an unlucky draw leaves two objects in
+        one slot, or one object in two, and costs likelihood or KL that other draws save.
+
+        Args:
+          params: of the model.
+          frame: [B, 1, H, W, C].
+          keys: one per video, [B].
+          first: the first draw, [R + 1, B, K, D].
+          restarts: number of draws.
+        """
+        own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+        others = self._noise(own, num_frames=restarts - 1, num_slots=first.shape[2])
+        draws = jnp.concatenate([first[None], others])
+
+        def free_energy(draw: Array) -> Array:
+            epsilon = draw.at[-1].set(0.0)[None]
+            result = infer_video(self.model, params, frame, epsilon, self.objective.elbo)
+            nll, kl = result.terms[0].nll[0, -1], result.terms[0].kl[0, -1].sum(-1)
+            return self.objective.beta * nll + self.objective.psi * kl
+
+        best = lax.map(free_energy, draws).argmin(0)  # [B]
+        return jnp.take_along_axis(draws, best[None, None, :, None, None], axis=0)[0]
+
+    def _noise(self, keys: Array, *, num_frames: int, num_slots: int) -> Array:
+        """ε [T, R + 1, B, K, D], each video's from its own key."""
+        shape = (
+            num_frames,
+            self.model.inference.refinements + 1,
+            num_slots,
+            self.model.prior.latent_size,
+        )
+        noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+        return jnp.moveaxis(noise, 0, 2)
+
+
+def _leaf(
+    name: str, cls: Callable[..., Any], fields: Mapping[str, Any], given: Mapping[str, int]
+) -> Any:
+    try:
+        return cls(**given, **fields)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"config.model.{name}: {error}") from None

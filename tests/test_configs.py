@@ -1,0 +1,148 @@
+"""Every config file parses, fits together at its full size, and trains a step when shrunk."""
+
+import importlib.util
+
+import jax
+import pytest
+import tiny
+from ml_collections import ConfigDict
+
+from stiid.config import parse
+from stiid.data import registry
+from stiid.data.bouncing_balls import BallsSpec
+from stiid.data.r_nem_writer import write_r_nem
+from stiid.experiment import Experiment
+
+
+def _load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+FILES = {path.stem: _load(path) for path in sorted((tiny.ROOT / "configs").glob("*.py"))}
+CONFIGS = [
+    pytest.param(module, variant, id=f"{stem}:{variant}" if variant else stem)
+    for stem, module in FILES.items()
+    for variant in getattr(module, "VARIANTS", (None,))
+]
+
+
+def get_config(module, variant):
+    return module.get_config() if variant is None else module.get_config(variant)
+
+
+def small_balls(folder):
+    return {"resolution": 8, "frames": 3, "train": 4, "validation": 2, "test": 2}
+
+
+def small_r_nem(folder):
+    spec = BallsSpec(resolution=8, frames=3, train=4, validation=2, test=2)
+    write_r_nem(folder / "balls.h5", spec, curtain=False)
+    return {"path": str(folder / "balls.h5"), "resolution": 8, "frames": 3}
+
+
+def small_grand_central(folder):
+    tiny.write_video(folder / "station.avi", frames=40, width=720, height=480)
+    return {
+        "path": str(folder / "station.avi"),
+        "resolution": 8,
+        "frames": 3,
+        "stride": 1,
+        "gap": 2,
+        "train": 0.5,
+        "validation": 0.25,
+        "test": 0.25,
+    }
+
+
+def small_own_video(folder):
+    for name in ("one", "two"):
+        tiny.write_video(folder / "videos" / f"{name}.mp4", frames=8)
+    return {"path": str(folder / "videos"), "height": 8, "width": 8, "frames": 3}
+
+
+# What makes the options of a source small; it may write files for it.
+SMALL = {
+    "bouncing_balls": small_balls,
+    "r_nem": small_r_nem,
+    "grand_central": small_grand_central,
+    "own_video": small_own_video,
+}
+
+
+def shrink_stiid(model):
+    model.update(latent_size=4, num_slots=3)
+    model.decoder.update(features=4, layers=2, mlp_features=4)
+    model.refiner.update(features=4, layers=1, hidden=4, lstm_features=4)
+    model.prior.update(features=4)
+    model.inference.refinements = 1
+
+
+def shrink_rnem(model):
+    model.update(num_slots=3, features=(2, 2), hidden=4, state_size=4, attention_features=4)
+
+
+def shrink_ddpae(model):
+    model.update(num_slots=3, num_observed=2, features=2, frame_code=4, hidden=4, content=4)
+
+
+# What makes a family's networks small.
+SHRINK = {"stiid": shrink_stiid, "rnem": shrink_rnem, "ddpae": shrink_ddpae}
+
+
+def shrink(config: ConfigDict, data_dir, folder) -> ConfigDict:
+    """Keep the structure of a config, and make everything that costs time small."""
+    with config.unlocked():
+        config.data.update(data_dir=str(data_dir), max_frames=3)
+        config.data.options.update(SMALL[config.data.name](folder))
+        SHRINK[config.model.family](config.model)
+        if config.model.family == "ddpae":
+            config.data.options.resolution = 16  # it takes no smaller images
+        for number, stage in enumerate(config.train.stages.values()):
+            stage.update(steps=int(number == 0), num_frames=3, batch_size=2)
+            if config.model.family == "stiid":
+                stage.model.update({"inference": {"refinements": 1}})
+        config.evaluate.update(clips=2, batch_size=2, lengths=(2,), num_slots=3)
+        config.predict.update(clips=1, num_observed=2, num_simulated=1)
+    return config
+
+
+@pytest.mark.parametrize(("module", "variant"), CONFIGS)
+def test_it_fits_together(module, variant):
+    """Every stage builds at its full size; lengths and batches are possible."""
+    experiment = parse(Experiment, get_config(module, variant).to_dict())
+    options = registry.make_spec(experiment.data.name, **experiment.data.options)
+    shape = (options.view.height, options.view.width, options.view.channels)
+    for name, stage in experiment.train.stages.items():
+        system = experiment.at_stage(name).model.build(shape)
+        assert stage.num_frames <= experiment.data.max_frames <= options.frames
+        assert stage.batch_size % 8 == 0
+    params = jax.eval_shape(system.init, jax.random.key(0))
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) > 10_000
+    assert max(experiment.evaluate.lengths) <= options.frames
+    predicted = experiment.predict.num_observed + experiment.predict.num_simulated
+    assert predicted <= options.frames
+    if isinstance(options, BallsSpec):
+        assert options.counts[experiment.evaluate.split] > 0
+
+
+@pytest.mark.parametrize(("module", "variant"), CONFIGS)
+def test_it_trains_a_step(module, variant, data_dir, tmp_path, use_devices):
+    use_devices(1)
+    config = shrink(get_config(module, variant), data_dir, tmp_path)
+    workdir = tmp_path / "run"
+    tiny.train(parse(Experiment, config.to_dict()), workdir)
+    assert int(tiny.state(workdir).step) == 1
+    rows = [row for row in tiny.log(workdir) if row["split"] == "train"]
+    assert [(row["step"], row["skipped"]) for row in rows] == [(1, 0)]
+    assert tiny.scores(workdir)["clips"] == 2
+
+
+def test_unknown_variants_are_refused():
+    variants = [module for module in FILES.values() if hasattr(module, "VARIANTS")]
+    assert variants
+    for module in variants:
+        with pytest.raises(ValueError, match="expected one of"):
+            module.get_config("nonsense")

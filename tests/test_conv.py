@@ -1,0 +1,163 @@
+"""Oracles: XLA's own convolution with its own gradients, and a NumPy convolution in float64."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.extend.core import jaxprs_in_params
+
+from stiid.nn.conv import BroadcastConv, Conv, conv2d, plain_conv2d
+
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+PLAIN = ((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))  # NHWC, HWIO, NHWC as XLA writes it
+
+
+def normal(seed, *shapes):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+
+
+def assert_close(actual, expected):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **CLOSE), actual, expected)
+
+
+@partial(jax.jit, static_argnums=0)
+def value_and_gradients(convolve, x, kernel):
+    """Output, and both gradients of its product with fixed random numbers."""
+    y, pullback = jax.vjp(convolve, x, kernel)
+    return y, pullback(jnp.asarray(normal(9, y.shape)[0]))
+
+
+@pytest.mark.parametrize("size", [(6, 6), (7, 5)])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_conv2d_equals_the_plain_convolution(kernel_size, stride, size):
+    x, kernel = normal(0, (2, *size, 3), (kernel_size, kernel_size, 3, 4))
+    actual = value_and_gradients(partial(conv2d, stride=stride), x, kernel)
+    expected = value_and_gradients(partial(plain_conv2d, stride=stride), x, kernel)
+    assert_close(actual, expected)
+    assert_close(actual[0], oracles.conv2d(np.float64(x), np.float64(kernel), stride))
+
+
+# Three convolutions in a loop, the middle of them with a stride on a copy of the image.
+def loss_in_scan(convolve, kernel, x):
+    def step(x, _):
+        y = jnp.tanh(convolve(x, kernel))
+        small = convolve(y, kernel, stride=2)
+        return y, (small**2).sum()
+
+    x, losses = jax.lax.scan(step, x, None, length=3)
+    return losses.sum() + x.sum()
+
+
+# What inference does: a gradient of the image in a loop, which moves the image, differentiated.
+def loss_with_inner_gradient(convolve, kernel, x, *, constant):
+    def step(x, _):
+        def energy(x):
+            y = jnp.tanh(convolve(x, kernel))
+            return (y**3).sum(), y
+
+        gradient, y = jax.grad(energy, has_aux=True)(x)
+        gradient = jax.lax.stop_gradient(gradient) if constant else gradient
+        return x - 0.1 * gradient * y, y.sum()
+
+    x, losses = jax.lax.scan(step, x, None, length=2)
+    return losses.sum() + (x**2).sum()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        loss_in_scan,
+        partial(loss_with_inner_gradient, constant=True),
+        partial(loss_with_inner_gradient, constant=False),
+    ],
+    ids=["scan", "inner gradient as constant", "second derivative"],
+)
+def test_conv2d_equals_the_plain_convolution_inside_scan(loss):
+    x, kernel = normal(1, (2, 6, 5, 3), (3, 3, 3, 3))
+    actual, expected = (
+        jax.jit(jax.value_and_grad(partial(loss, convolve), argnums=(0, 1)))(0.3 * kernel, x)
+        for convolve in (conv2d, plain_conv2d)
+    )
+    assert_close(actual, expected)
+
+
+def convolutions(jaxpr):
+    """Every convolution in a program, in loops and calls too."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "conv_general_dilated":
+            yield equation.params
+        for inner in jaxprs_in_params(equation.params):
+            yield from convolutions(inner)
+
+
+def is_fast(params):
+    """Plain layout, and no reversed, strided or dilated window."""
+    ones = ((1, 1),) * 3
+    dilations = (params["window_strides"], params["lhs_dilation"], params["rhs_dilation"])
+    return tuple(params["dimension_numbers"]) == PLAIN and dilations == ones
+
+
+def test_cpu_gradients_consist_of_plain_convolutions_only():
+    x, kernel = normal(2, (2, 6, 5, 3), (3, 3, 3, 3))
+
+    def found(convolve):
+        loss = partial(loss_with_inner_gradient, convolve, constant=True)
+        program = jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(kernel, x)
+        return [is_fast(params) for params in convolutions(program.jaxpr)]
+
+    assert all(found(conv2d))
+    assert len(found(conv2d)) >= 3  # forward, inner gradient, outer gradient of the input
+    assert not all(found(plain_conv2d))  # or the search finds nothing
+
+
+def test_conv_layer_adds_its_bias_to_each_channel():
+    x, kernel, bias = normal(3, (1, 4, 5, 2), (3, 3, 2, 3), (3,))
+    y = Conv(3, stride=2).apply({"params": {"kernel": kernel, "bias": bias}}, x)
+    assert_close(y, oracles.conv2d(np.float64(x), np.float64(kernel), 2) + bias)
+
+
+def full_broadcast_conv(params, z, positions):
+    """The convolution that ``BroadcastConv`` avoids, of its input written out."""
+    n, (height, width, channels) = len(z), positions.shape
+    image = jnp.broadcast_to(z[:, None, None], (n, height, width, z.shape[-1]))
+    grid = jnp.broadcast_to(positions[None], (n, height, width, channels))
+    image = jnp.concatenate([image, grid], -1)
+    return plain_conv2d(image, params["kernel"]) + params["bias"].reshape(1, 1, 1, -1)
+
+
+def assert_broadcast_conv_is_exact(kernel_size, height, width):
+    z, positions, kernel, bias = normal(
+        4, (3, 4), (height, width, 2), (kernel_size, kernel_size, 6, 5), (5,)
+    )
+    params = {"kernel": kernel, "bias": bias}
+    layer = BroadcastConv(5, kernel_size)
+
+    @partial(jax.jit, static_argnums=0)
+    def value_and_gradients(function):
+        y, pullback = jax.vjp(function, params, z)
+        return y, pullback(jnp.asarray(normal(5, y.shape)[0]))
+
+    assert_close(
+        value_and_gradients(lambda params, z: layer.apply({"params": params}, z, positions)),
+        value_and_gradients(lambda params, z: full_broadcast_conv(params, z, positions)),
+    )
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 5), (6, 9)])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_broadcast_conv_equals_the_full_convolution(kernel_size, height, width):
+    assert_broadcast_conv_is_exact(kernel_size, height, width)
+
+
+@settings(max_examples=6, deadline=None, derandomize=True)
+@given(half=st.integers(0, 3), extra=st.tuples(st.integers(0, 6), st.integers(0, 6)))
+def test_broadcast_conv_is_exact_down_to_the_smallest_image(half, extra):
+    smallest = max(2 * half, 1)  # below it, a window hangs over both borders at once
+    assert_broadcast_conv_is_exact(2 * half + 1, smallest + extra[0], smallest + extra[1])

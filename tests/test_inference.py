@@ -1,0 +1,260 @@
+"""Oracle: the grid of (t, r) as two plain loops in float64 (``oracles.infer_video``)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+
+from stiid.elbo import ElboWeights
+from stiid.grid import schedule
+from stiid.inference import first_frame, infer_frame, infer_video
+
+WEIGHTS = ElboWeights(beta=5.0, psi=0.7)
+EXACT = {"rtol": 1e-8, "atol": 1e-8}
+IODINE = {"time_axis": "none", "conditional_prior": False, "generation": False}
+SWITCHES = {
+    "channel mixture": {"mixture": "channel"},
+    "softmax posterior mask": {"posterior_mask": "softmax"},
+    "variance": {"variance": 0.09},
+    "start at the prior": {"posterior_start": "prior"},
+    "standard first prior": {"first_prior": "standard"},
+    "no conditional prior": {"conditional_prior": False},
+    "no generation": {"generation": False},
+    "bounded log-variance": {"log_var_range": (-0.1, 0.1)},
+    "gradient skip": {"gradient_skip": 0.3},
+    "full grid": {"grid": "full"},
+    "IODINE": IODINE | {"grid": "full"},
+    "SEQ-IODINE": IODINE | {"time_axis": "chain", "grid": "full"},
+}
+
+
+def random_inputs(*, frames=3, refinements=2, batch=2, slots=3, dtype=np.float64):
+    """Video and noise."""
+    rng = np.random.default_rng(0)
+    video = rng.random((batch, frames, 8, 8, 3)).astype(dtype)
+    return video, rng.normal(size=(frames, refinements + 1, batch, slots, 4)).astype(dtype)
+
+
+def close(actual, expected, **tolerance):
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, **(tolerance or EXACT))
+
+
+def terms_of_frames(result):
+    """The terms of each frame, whatever its run."""
+    for run in result.terms:
+        for i in range(len(run.nll)):
+            yield jax.tree.map(lambda leaf, i=i: leaf[i], run)
+
+
+def differ(a, b, *, by=1e-4):
+    return np.abs(np.asarray(a) - np.asarray(b)).max() > by
+
+
+@pytest.fixture
+def paper(make_model, random_params, eager_float64):
+    """The default model with parameters."""
+    model = make_model(kernel_size=1)
+    return model, random_params(model)
+
+
+@pytest.fixture(scope="module")
+def paper_result(make_model, random_params):
+    """The outcome of the default model on the default inputs."""
+    model = make_model(kernel_size=1)
+    with jax.enable_x64(True), jax.disable_jit():
+        return infer_video(model, random_params(model), *random_inputs(), WEIGHTS)
+
+
+# --- the whole grid -------------------------------------------------------------------------------
+
+
+def assert_equals_oracle(model, params, inputs, result):
+    frames = oracles.infer_video(model, params, *inputs, beta=WEIGHTS.beta, psi=WEIGHTS.psi)
+    for t, (terms, frame) in enumerate(zip(terms_of_frames(result), frames, strict=True)):
+        for name, values in terms._asdict().items():
+            np.testing.assert_allclose(values, getattr(frame, name), err_msg=f"{t} {name}", **EXACT)
+        for name, values in result.frames._asdict().items():
+            for actual, expected in zip(
+                jax.tree.leaves(values), jax.tree.leaves(getattr(frame, name)), strict=True
+            ):
+                np.testing.assert_allclose(actual[t], expected, err_msg=f"{t} {name}", **EXACT)
+
+
+def test_grid_equals_the_oracle(paper, paper_result):
+    assert_equals_oracle(*paper, random_inputs(), paper_result)
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.usefixtures("eager_float64")
+def test_each_switch_does_what_the_oracle_says(make_model, random_params, paper_result, name):
+    model = make_model(kernel_size=1, **SWITCHES[name])
+    params, inputs = random_params(model), random_inputs()
+    result = infer_video(model, params, *inputs, WEIGHTS)
+    assert_equals_oracle(model, params, inputs, result)
+    final = [terms.nll[-1] + terms.kl[-1].sum(-1) for terms in terms_of_frames(result)]
+    usual = [terms.nll[-1] + terms.kl[-1].sum(-1) for terms in terms_of_frames(paper_result)]
+    assert differ(final, usual)
+
+
+def test_grids_longer_and_shorter_than_r_equal_the_oracle(make_model, random_params, eager_float64):
+    for refinements, frames in ((3, 2), (1, 2)):
+        model = make_model(kernel_size=1, refinements=refinements)
+        params = random_params(model)
+        inputs = random_inputs(frames=frames, refinements=refinements)
+        assert_equals_oracle(model, params, inputs, infer_video(model, params, *inputs, WEIGHTS))
+
+
+@pytest.mark.parametrize(
+    ("grid", "refinements", "num_frames"),
+    [
+        ("triangular", 1, 3),
+        ("triangular", 2, 2),
+        ("triangular", 3, 2),
+        ("triangular", 2, 4),
+        ("alternative", 3, 3),
+        ("full", 2, 3),
+    ],
+)
+def test_scan_equals_a_loop_over_frames(make_model, random_params, grid, refinements, num_frames):
+    """Compiled, in float32 and with 3×3 kernels, as in training."""
+    model = make_model(refinements=refinements, grid=grid)
+    params = random_params(model, dtype=np.float32)
+    video, noise = random_inputs(frames=num_frames, refinements=refinements, dtype=np.float32)
+    result = jax.jit(infer_video, static_argnums=0)(model, params, video, noise, WEIGHTS)
+
+    step = jax.jit(infer_frame, static_argnums=0)
+    shared = make_model()  # one program for each R̂, whatever the grid
+    start, seen = first_frame(model, params, batch=2, num_slots=3), []
+    for t, count in enumerate(schedule(grid, refinements=refinements, num_frames=num_frames)):
+        start, output = step(shared, params, start, video[:, t], noise[t, : count + 1], WEIGHTS)
+        seen.append(output)
+    tolerance = {"rtol": 1e-3, "atol": 1e-3}
+    for t, (terms, (expected_terms, expected)) in enumerate(
+        zip(terms_of_frames(result), seen, strict=True)
+    ):
+        close(terms, expected_terms, **tolerance)
+        close(jax.tree.map(lambda leaf, t=t: leaf[t], result.frames), expected, **tolerance)
+    close(result.last, start, **tolerance)
+
+
+# --- relations ------------------------------------------------------------------------------------
+
+
+def test_slots_permute(paper, paper_result):
+    order = [2, 0, 1]
+    video, noise = random_inputs()
+    result = infer_video(*paper, video, noise[:, :, :, order], WEIGHTS)
+    close(result.frames.masks, paper_result.frames.masks[:, :, order])
+    close(result.frames.means, paper_result.frames.means[:, :, order])
+    close(result.frames.reconstruction, paper_result.frames.reconstruction)
+    for terms, expected in zip(result.terms, paper_result.terms, strict=True):
+        close(terms, expected._replace(kl=expected.kl[..., order]))
+
+
+def test_a_video_does_not_depend_on_its_batch(paper, paper_result):
+    video, noise = random_inputs()
+    result = infer_video(*paper, video[1:], noise[:, :, 1:], WEIGHTS)
+    close(result.frames, jax.tree.map(lambda leaf: leaf[:, 1:], paper_result.frames))
+    close(result.terms, jax.tree.map(lambda leaf: leaf[:, :, 1:], paper_result.terms))
+
+
+@pytest.mark.parametrize("frame", [1, 2])
+def test_a_frame_leaves_the_past_as_it_is(paper, paper_result, frame):
+    video, noise = random_inputs()
+    video[:, frame] = 1.0 - video[:, frame]
+    result = infer_video(*paper, video, noise, WEIGHTS).frames
+    past = jax.tree.map(lambda leaf: leaf[:frame], (result, paper_result.frames))
+    jax.tree.map(np.testing.assert_array_equal, *past)
+    for t in range(frame, 3):
+        assert differ(result.masks[t], paper_result.frames.masks[t], by=1e-6)
+
+
+def test_the_number_of_slots_may_differ_from_training(paper):
+    for slots in (1, 5):
+        video, noise = random_inputs(slots=slots, frames=2)
+        masks = infer_video(*paper, video, noise, WEIGHTS).frames.masks
+        assert masks.shape == (2, 2, slots, 8, 8)
+        close(masks.sum(2), np.ones((2, 2, 8, 8)))
+
+
+def test_unused_noise_is_unused(paper, paper_result):
+    video, noise = random_inputs()
+    noise[1, 2], noise[2, 2] = np.nan, np.nan  # R̂ = 2, 1, 1: frame 1 and 2 need two rows
+    close(infer_video(*paper, video, noise, WEIGHTS), paper_result)
+
+
+def test_wrong_noise_and_image_size_are_refused(paper):
+    video, noise = random_inputs()
+    with pytest.raises(AssertionError):
+        infer_video(*paper, video, noise[:, :2], WEIGHTS)
+    with pytest.raises(AssertionError):
+        infer_video(*paper, video[:, :, :7], noise, WEIGHTS)
+
+
+def test_frames_are_independent_without_a_time_axis(make_model, random_params, eager_float64):
+    model = make_model(kernel_size=1, grid="full", **IODINE)
+    params, (video, noise) = random_params(model), random_inputs()
+    frames = infer_video(model, params, video, noise, WEIGHTS).frames
+    order = [2, 0, 1]
+    permuted = infer_video(model, params, video[:, order], noise[order], WEIGHTS).frames
+    close(permuted, jax.tree.map(lambda leaf: leaf[np.array(order)], frames))
+    for t in range(3):
+        alone = infer_video(model, params, video[:, t : t + 1], noise[t : t + 1], WEIGHTS).frames
+        close(alone, jax.tree.map(lambda leaf, t=t: leaf[t : t + 1], frames))
+
+
+def test_a_chain_is_one_long_run_of_refinements(make_model, random_params, eager_float64):
+    """Two frames with the same picture: the second goes on where the first stopped."""
+    model, longer = (
+        make_model(kernel_size=1, grid="full", refinements=r, **IODINE | {"time_axis": "chain"})
+        for r in (1, 2)
+    )
+    params, (video, noise) = random_params(model), random_inputs(frames=1)
+    chained = np.stack([noise[0, [0, 1]], noise[0, [1, 2]]])
+    twice = infer_video(model, params, np.repeat(video, 2, 1), chained, WEIGHTS)
+    once = infer_video(longer, params, video, noise, WEIGHTS)
+    close(
+        jax.tree.map(lambda leaf: leaf[1], twice.frames), jax.tree.map(lambda x: x[0], once.frames)
+    )
+
+
+def test_rematerialization_changes_no_number(make_model, random_params):
+    plain, remat = (make_model(refinements=1, remat=flag) for flag in (False, True))
+    params = random_params(plain, dtype=np.float32)
+    inputs = random_inputs(frames=2, refinements=1, dtype=np.float32)
+
+    def loss(params, model):
+        (terms,) = infer_video(model, params, *inputs, WEIGHTS).terms
+        return terms.nll.sum() + terms.kl.sum()
+
+    value_and_grad = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+    close(value_and_grad(params, remat), value_and_grad(params, plain), rtol=1e-3, atol=1e-3)
+    programs = [str(jax.make_jaxpr(loss, static_argnums=1)(params, m)) for m in (plain, remat)]
+    assert ["remat" in program for program in programs] == [False, True]
+
+
+def test_terms_describe_the_masks(paper_result):
+    """Σ_i H(m_i), and H·W × entropy of the shares, of the last decodes."""
+    masks = np.asarray(paper_result.frames.masks)
+    shares = masks.mean((3, 4))
+    last = [jnp.concatenate([run[i][:, -1] for run in paper_result.terms]) for i in (2, 3)]
+    close(last[0], -(masks * np.log(masks)).sum((2, 3, 4)))
+    close(last[1], -64 * (shares * np.log(shares)).sum(2))
+
+
+def test_every_parameter_is_trained(make_model, random_params):
+    model = make_model(refinements=2, gradient_skip=0.3)
+    params = random_params(model, dtype=np.float32)
+    inputs = random_inputs(frames=2, dtype=np.float32)
+
+    @jax.jit
+    @jax.grad
+    def gradient(params):
+        runs = infer_video(model, params, *inputs, WEIGHTS).terms
+        return sum(run.nll.sum() + run.kl.sum() for run in runs)
+
+    for path, leaf in jax.tree.leaves_with_path(gradient(params)):
+        assert np.isfinite(leaf).all(), path
+        assert leaf.any(), path

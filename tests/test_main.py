@@ -1,0 +1,139 @@
+"""The command line as a process: what it prints, how it exits, what it leaves alone."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tiny
+
+# Runs many command lines with one import: each in a fork, before JAX has started any thread.
+FORKS = """
+import json, os, sys, tempfile, traceback
+from stiid import main
+
+def run(arguments):
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        child = os.fork()
+        if not child:
+            os.dup2(out.fileno(), 1), os.dup2(err.fileno(), 2)
+            sys.argv, code = ["stiid", *arguments], 0
+            try:
+                main.cli()
+            except SystemExit as exit:
+                code = exit.code or 0
+            except BaseException:
+                traceback.print_exc()
+                code = 70
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode())
+        return code, *texts
+
+print(json.dumps([run(arguments) for arguments in json.load(sys.stdin)]))
+"""
+
+
+def run_all(command_lines):
+    """Exit code, standard output and standard error of each command line."""
+    process = subprocess.run(
+        [sys.executable, "-c", FORKS],
+        input=json.dumps(command_lines),
+        capture_output=True,
+        text=True,
+        cwd=tiny.ROOT,
+        env=tiny.environment(),
+        timeout=300,
+        check=True,
+    )
+    return json.loads(process.stdout)
+
+
+@pytest.fixture(scope="module")
+def failures(trained, data_dir, tmp_path_factory):
+    """Name of a mistake → its arguments, and the end of the line that answers it."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    file = folder / "file"
+    file.write_text("not a folder")
+    broken = folder / "broken.py"
+    broken.write_text("def get_config(:\n    pass\n")
+    empty = folder / "empty"
+    (empty / "checkpoints").mkdir(parents=True)
+    config = ["--config=tests/tiny.py", f"--config.data.data_dir={data_dir}"]
+    new = f"--workdir={folder / 'new'}"
+    old = f"--workdir={trained}"
+    return {
+        "no workdir": (config, "--workdir is missing"),
+        "workdir is a file": ([*config, f"--workdir={file}"], "is a file: name a folder"),
+        "workdir below a file": ([*config, f"--workdir={file}/below"], "Not a directory"),
+        "no config": ([new], "--config is missing: training needs one"),
+        "config file missing": (["--config=configs/nowhere.py", new], "configs/nowhere.py"),
+        "config file broken": ([f"--config={broken}", new], "invalid syntax"),
+        "unknown variant": (["--config=configs/bouncing_balls.py:pink", new], "got 'pink'"),
+        "unknown section": ([*config, "--config.modle.num_slots=3", new], "modle"),
+        "unknown field": ([*config, "--config.model.num_slot=3", new], "num_slot"),
+        "wrong type": ([*config, "--config.model.num_slots=many", new], "many"),
+        "wrong value": ([*config, "--config.train.non_finite=hope", new], "got 'hope'"),
+        "unknown flag": ([*config, "--wrokdir=x"], "wrokdir"),
+        "unknown mode": ([*config, new, "--mode=dream"], "dream"),
+        "stray argument": ([*config, new, "eval"], "unexpected arguments"),
+        "too many devices": ([*config, new, "--host_devices=3"], "batch_size = 8 must be a mult"),
+        "nothing to evaluate": ([new, "--mode=eval"], "no checkpoints at"),
+        "empty folder": ([f"--workdir={empty}", "--mode=eval"], "no complete checkpoint in"),
+        "no such checkpoint": (
+            [new, "--mode=eval", f"--checkpoint={trained}/checkpoints/5"],
+            "no such folder",
+        ),
+        "checkpoint to train": ([*config, new, "--checkpoint=best"], "training resumes itself"),
+        "another config": ([*config, old, "--config.seed=1"], "seed is 0 there and 1 here"),
+        "long prediction": (
+            [*config, old, "--mode=predict", "--config.predict.num_simulated=9"],
+            "do not fit clips of 6 frames",
+        ),
+    }
+
+
+_PROGRESS = tuple(f"{hour:02d}:" for hour in range(24))  # lines of the log start with the time
+
+
+def test_mistakes_are_answered_by_one_line(failures, trained):
+    before = tiny.contents(trained)
+    results = run_all([arguments for arguments, _ in failures.values()])
+    for (name, (_, answer)), (code, out, err) in zip(failures.items(), results, strict=True):
+        lines = [line for line in err.splitlines() if not line.startswith(_PROGRESS)]
+        assert (code, out) == (1, ""), (name, code, out, err)
+        assert len(lines) == 1, (name, err)
+        assert lines[0].startswith("error: "), (name, err)
+        assert answer in lines[0], (name, err)
+    assert tiny.contents(trained) == before
+
+
+def test_a_signal_saves_and_exits_with_its_code(data_dir, tmp_path):
+    command = tiny.command(
+        data_dir,
+        tmp_path,
+        "--host_devices=8",
+        "--config.train.stages.stage_0.steps=1000000",
+    )
+    process = subprocess.Popen(
+        command, cwd=tiny.ROOT, env=tiny.environment(), stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 240
+    log = tmp_path / "metrics.jsonl"
+    while not (log.exists() and log.read_bytes().count(b"\n") > 3):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    step = int(tiny.state(tmp_path).step)
+    assert err.splitlines()[-1].startswith(f"error: stopped by SIGTERM after step {step}, ")
+    assert "Traceback" not in err
+    assert tiny.log(tmp_path)[-1]["step"] == step > 3

@@ -1,0 +1,101 @@
+"""Oracle: Eq. 7 written out in float64 NumPy, term by term."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from stiid.inference import FrameResult, Terms, VideoResult
+from stiid.objective import Objective, loss, step_weights
+
+OBJECTIVE = Objective(beta=10.0, psi=0.5, gamma=0.0, slot_entropy=0.0, step_weights="linear")
+RUNS = ((1, 3), (2, 2))  # frames and evaluations J of each run of equal R̂
+BATCH, SLOTS = 2, 3
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+@pytest.fixture(scope="module")
+def case():
+    """A video and the outcome of its inference, all random."""
+    rng = np.random.default_rng(0)
+    terms = tuple(
+        Terms(
+            nll=rng.normal(size=(frames, count, BATCH)),
+            kl=rng.random((frames, count, BATCH, SLOTS)),
+            mask_entropy=rng.random((frames, count, BATCH)),
+            slot_entropy=rng.random((frames, count, BATCH)),
+        )
+        for frames, count in RUNS
+    )
+    video = rng.random((BATCH, 3, 4, 5, 3))
+    frames = FrameResult(rng.random((3, BATCH, 4, 5, 3)), None, None, None, None)
+    return VideoResult(terms, frames, None), video
+
+
+def expected_total(result, objective, weights):
+    total = np.zeros(BATCH)
+    for run in result.terms:
+        for t, j, b in np.ndindex(run.nll.shape):
+            cost = objective.beta * run.nll[t, j, b] + objective.psi * run.kl[t, j, b].sum()
+            cost += objective.gamma * run.mask_entropy[t, j, b]
+            cost += objective.slot_entropy * run.slot_entropy[t, j, b]
+            total[b] += weights(j, run.nll.shape[1]) * cost
+    return total
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"gamma": 2.0}, {"gamma": -2.0}, {"slot_entropy": 3.0}, {"beta": 1.0}, {"psi": 4.0}],
+)
+def test_total_is_the_weighted_sum_over_the_grid(case, changes):
+    objective = dataclasses.replace(OBJECTIVE, **changes)
+    expected = expected_total(case[0], objective, lambda j, count: (j + 1) / count)
+    np.testing.assert_allclose(loss(objective, *case).total, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights"),
+    [
+        ("linear", [0.25, 0.5, 0.75, 1.0]),
+        ("uniform", [1.0, 1.0, 1.0, 1.0]),
+        ("last", [0.0, 0.0, 0.0, 1.0]),
+    ],
+)
+def test_step_weights(case, kind, weights):
+    np.testing.assert_array_equal(step_weights(kind, 4), weights)
+    objective = dataclasses.replace(OBJECTIVE, step_weights=kind)
+    expected = expected_total(case[0], objective, lambda j, count: step_weights(kind, count)[j])
+    np.testing.assert_allclose(loss(objective, *case).total, expected, rtol=1e-12)
+
+
+def test_positive_gamma_prefers_sharp_masks(case):
+    """Eq. 7 as printed: the maximized objective gains γ Σ m log m."""
+
+    def total(gamma, entropy):
+        result = case[0]._replace(
+            terms=tuple(t._replace(mask_entropy=t.mask_entropy * entropy) for t in case[0].terms)
+        )
+        return loss(dataclasses.replace(OBJECTIVE, gamma=gamma), result, case[1]).total
+
+    assert (total(0.1, 0.5) < total(0.1, 1.0)).all()
+    assert (total(-0.1, 0.5) > total(-0.1, 1.0)).all()
+
+
+def test_terms_are_means_over_the_last_decodes(case):
+    result, video = case
+    terms = loss(OBJECTIVE, *case)
+    last = [np.concatenate([run[i][:, -1] for run in result.terms]) for i in range(4)]
+    np.testing.assert_allclose(terms.nll, last[0].mean(0))
+    np.testing.assert_allclose(terms.kl, last[1].sum(-1).mean(0))
+    np.testing.assert_allclose(terms.mask_entropy, last[2].mean(0) / 20)
+    np.testing.assert_allclose(terms.slot_entropy, last[3].mean(0) / 20)
+    error = (result.frames.reconstruction - np.swapaxes(video, 0, 1)) ** 2
+    np.testing.assert_allclose(terms.mse, [error[:, b].mean() for b in range(BATCH)])
+    assert all(leaf.shape == (BATCH,) for leaf in jax.tree.leaves(terms))
+
+
+def test_unknown_step_weights_are_refused():
+    with pytest.raises(ValueError, match=r"step_weights: expected one of .*, got 'cubic'"):
+        dataclasses.replace(OBJECTIVE, step_weights="cubic")

@@ -1,0 +1,126 @@
+"""Oracle: one device. Devices and processes change where rows are computed, and nothing else."""
+
+import dataclasses
+import logging
+import socket
+import subprocess
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from stiid import parallel
+from stiid.system import row_keys
+from stiid.train import init_state, make_update
+
+SHAPE = (8, 8, 3)
+
+
+def three_updates(experiment, *, seed=0):
+    """Parameters and losses of three updates on the visible devices."""
+    experiment = dataclasses.replace(experiment, seed=seed)
+    system = experiment.at_stage("stage_0").model.build(SHAPE)
+    state = parallel.replicate(jax.jit(lambda: init_state(experiment, system))())
+    update = make_update(experiment, system)
+    video = np.random.default_rng(0).integers(0, 256, (8, 2, *SHAPE), np.uint8)
+    rows = parallel.shard(parallel.global_rows(8))
+    losses = []
+    for _ in range(3):
+        state, metrics = update(state, parallel.shard(video), rows, np.float32(1e-2))
+        losses.append(float(metrics["total"]))
+    return jax.device_get(state.params), losses
+
+
+def test_devices_change_nothing(data_dir, use_devices):
+    experiment = tiny.experiment(data_dir)
+    results = {}
+    with tiny.quick_compilation():
+        for count in (1, 2, 8):
+            use_devices(count)
+            results[count] = three_updates(experiment)
+    params, losses = results[1]
+    assert losses[0] != losses[1]
+    for count in (2, 8):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5),
+            results[count][0],
+            params,
+        )
+        np.testing.assert_allclose(results[count][1], losses, rtol=1e-5)
+
+
+def test_noise_of_a_row_depends_on_its_number_only():
+    """Two processes of one row each draw what one process of two rows draws."""
+    keys = row_keys(jax.random.key(3), np.arange(4))
+    alone = row_keys(jax.random.key(3), np.array([2]))
+    np.testing.assert_array_equal(jax.random.key_data(keys[2:3]), jax.random.key_data(alone))
+    assert len({tuple(np.asarray(data)) for data in jax.random.key_data(keys)}) == 4
+
+
+def test_a_run_compiles_one_update_per_stage_and_one_evaluation(data_dir, tmp_path):
+    messages = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = logging.getLogger("jax._src.interpreters.pxla")
+    logger.addHandler(handler)
+    try:
+        with jax.log_compiles():
+            tiny.train(tiny.experiment(data_dir, train__eval_every=1), tmp_path)
+    finally:
+        logger.removeHandler(handler)
+    # This is what pmap calls the functions it compiles: two stages and all evaluations.
+    assert sum(text.startswith("Compiling jit(_fun) ") for text in messages) == 3
+
+
+def test_processes_change_nothing(trained, data_dir, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    arguments = [f"--coordinator={address}", "--num_processes=2", "--host_devices=2"]
+    processes = [
+        subprocess.Popen(
+            [*tiny.command(data_dir, tmp_path / "run", *arguments), f"--process_id={i}"],
+            cwd=tiny.ROOT,
+            env=tiny.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(2)
+    ]
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert "wrote" in outputs[0][0]
+    assert "wrote" not in outputs[1][0]  # process 0 alone speaks and writes
+
+    ours, theirs = tiny.state(tmp_path / "run"), tiny.state(trained)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5),
+        ours.params,
+        theirs.params,
+    )
+    for length, scores in tiny.scores(trained)["lengths"].items():
+        assert tiny.scores(tmp_path / "run")["lengths"][length] == pytest.approx(scores, abs=1e-5)
+    ours, theirs = tiny.log(tmp_path / "run"), tiny.log(trained)
+    assert [(row["step"], row["split"]) for row in ours] == [
+        (row["step"], row["split"]) for row in theirs
+    ]
+    assert [row["total"] for row in ours if "total" in row] == pytest.approx(
+        [row["total"] for row in theirs if "total" in row], rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_shard_and_unshard_are_inverse(use_devices, count):
+    use_devices(count)
+    rows = np.arange(16 * 3).reshape(16, 3)
+    shards = parallel.shard(rows)
+    assert shards.shape == (count, 16 // count, 3)
+    np.testing.assert_array_equal(parallel.unshard(shards), rows)
+
+
+def test_batch_must_be_a_multiple_of_the_devices():
+    parallel.check_batch_size(16, name="batch")
+    with pytest.raises(ValueError, match=r"batch = 12 must be a multiple of .* \(8\)"):
+        parallel.check_batch_size(12, name="batch")

@@ -1,0 +1,78 @@
+"""Oracles: the clips, the evaluation of the same frames, and other decoders of the files."""
+
+import json
+
+import av
+import numpy as np
+import pytest
+import tiny
+from PIL import Image
+
+from stiid import run
+from stiid.data import registry
+
+
+def predict(trained, workdir, data_dir, **changes):
+    experiment = tiny.experiment(data_dir, **changes)
+    tiny.execute("predict", experiment, workdir, str(trained))
+    return workdir / "predict", json.loads((workdir / "predict" / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("simulated", [2, 0])
+def test_files_of_every_clip(trained, data_dir, tmp_path, simulated):
+    folder, metrics = predict(trained, tmp_path, data_dir, predict__num_simulated=simulated)
+    clips = [f"clip_{i:02d}{suffix}" for i in range(2) for suffix in (".gif", ".mp4", ".png")]
+    assert sorted(path.name for path in folder.iterdir()) == [*clips, "metrics.json"]
+    frames = 3 + simulated
+    for name in ("clip_00", "clip_01"):
+        with Image.open(folder / f"{name}.gif") as gif:
+            assert gif.n_frames == frames
+        with av.open(str(folder / f"{name}.mp4")) as video:
+            assert sum(1 for _ in video.decode(video=0)) == frames
+        with Image.open(folder / f"{name}.png") as sheet:
+            assert np.asarray(sheet).std() > 0
+    assert (metrics["clips"], metrics["step"]) == (2, 6)
+    assert ("simulated" in metrics) == bool(simulated)
+    assert len(metrics.get("simulated_frames", [])) == simulated
+
+
+def test_scores_are_those_of_the_frames(trained, data_dir, tmp_path):
+    """Observed: as evaluated. A simulated part is the mean of its frames. Copies: by hand."""
+    _, metrics = predict(trained, tmp_path / "ours", data_dir)
+    experiment = tiny.experiment(
+        data_dir, evaluate__clips=2, evaluate__lengths=(3,), evaluate__num_slots=3
+    )
+    tiny.execute("eval", experiment, tmp_path / "theirs", str(trained))
+    assert metrics["observed"] == pytest.approx(
+        tiny.scores(tmp_path / "theirs")["lengths"]["3"], abs=1e-5
+    )
+    frames = metrics["simulated_frames"]
+    for name in ("mse", "ari_frame", "f_ari_frame"):
+        mean = sum(frame[name] for frame in frames) / 2
+        assert metrics["simulated"][name] == pytest.approx(mean, abs=1e-12)
+
+    data = experiment.data
+    source = registry.load(data.name, "validation", data_dir=data.data_dir, **data.options)
+    video = np.stack([source[i]["video"] / 255.0 for i in range(2)])
+    copies = [((video[:, 2] - video[:, t]) ** 2).mean() for t in (3, 4)]
+    assert [frame["copy_mse"] for frame in frames] == pytest.approx(copies)
+
+
+def test_more_clips_than_there_are(trained, data_dir, tmp_path):
+    """10 clips, each once, although the batch is filled up to a multiple of the devices."""
+    folder, metrics = predict(
+        trained, tmp_path, data_dir, predict__clips=50, predict__num_simulated=0
+    )
+    assert metrics["clips"] == len(list(folder.glob("*.png"))) == 10
+
+
+def test_frames_must_fit_the_clips(trained, data_dir, tmp_path):
+    with pytest.raises(ValueError, match="3 observed and 4 simulated frames do not fit clips of 6"):
+        predict(trained, tmp_path, data_dir, predict__num_simulated=4)
+    with pytest.raises(ValueError, match="0 observed and 2 simulated"):
+        predict(trained, tmp_path, data_dir, predict__num_observed=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_modes_are_the_ones_that_the_command_line_offers():
+    assert set(run.MODES) == {"train", "eval", "predict"}

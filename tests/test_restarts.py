@@ -1,0 +1,72 @@
+"""Restarts: of several draws for frame 0, the one with the lowest free energy is kept."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+SHAPE = (8, 8, 3)
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    """The tiny system with random parameters, three videos of two frames, and their keys."""
+    experiment = tiny.experiment(tmp_path_factory.mktemp("data"), model__inference__init_scale=2.0)
+    system = experiment.model.build(SHAPE)
+    params = jax.jit(system.init)(jax.random.key(0))
+    video = np.random.default_rng(0).integers(0, 256, (3, 2, *SHAPE), dtype=np.uint8)
+    return system, params, video, jax.random.split(jax.random.key(1), 3)
+
+
+def decompose(case, restarts, rows=slice(None)):
+    system, params, video, keys = case
+    run = functools.partial(
+        system.decompose, num_slots=3, num_simulated=0, noise="first", restarts=restarts
+    )
+    with tiny.quick_compilation():
+        return jax.jit(run)(params, video[rows], keys[rows])
+
+
+def free_energy(case, result):
+    """β nll + ψ KL of frame 0 in NumPy, from the masks, means and KL of the decomposition."""
+    system, _, video, _ = case
+    objective, inference = system.objective, system.model.inference
+    x = video[:, 0].astype(np.float64) / 255
+    masks, means = (np.asarray(a[:, 0], np.float64) for a in (result.masks, result.means))
+    exponents = -((x[:, None] - means) ** 2).sum(-1) / (2 * inference.variance)
+    nll = -np.log((masks * np.exp(exponents)).sum(1)).sum((1, 2))
+    return objective.beta * nll + objective.psi * np.asarray(result.kl[:, 0]).sum(-1)
+
+
+@pytest.fixture(scope="module")
+def results(case):
+    """Number of restarts → decomposition."""
+    return {restarts: decompose(case, restarts) for restarts in (1, 6)}
+
+
+def test_more_draws_never_cost_free_energy(case, results):
+    energies = [free_energy(case, result) for result in results.values()]
+    assert (energies[1] <= energies[0] + 1e-3).all()
+    assert (energies[1] < energies[0] - 1e-3).any()
+
+
+def test_draws_belong_to_their_video(case, results):
+    alone = decompose(case, 6, rows=slice(1, 2))
+    for ours, theirs in zip(jax.tree.leaves(alone), jax.tree.leaves(results[6]), strict=True):
+        np.testing.assert_allclose(ours[0], theirs[1], rtol=1e-4, atol=1e-4)
+
+
+def test_the_chosen_draw_is_that_of_lowest_free_energy(case, results):
+    """All draws, each decomposed alone: the second of two draws is draw 1 of any number."""
+    system, params, video, keys = case
+    epsilon = system._noise(keys, num_frames=2, num_slots=3)
+    own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+    draws = [epsilon[0], *system._noise(own, num_frames=5, num_slots=3)]
+    chosen = system._choose_first_noise(
+        params, video[:, :1].astype(np.float32) / 255, keys, epsilon[0], 6
+    )
+    matches = [[bool((chosen[:, b] == draw[:, b]).all()) for draw in draws] for b in range(3)]
+    assert [sum(row) for row in matches] == [1, 1, 1]
+    assert len({row.index(True) for row in matches}) > 1

@@ -1,0 +1,109 @@
+"""Simulation (section 3.2.3): the oracle's grid, and relations to observed frames."""
+
+import jax
+import numpy as np
+import oracles
+import pytest
+
+from stiid.elbo import ElboWeights
+from stiid.inference import FrameStart, infer_frame, infer_video
+from stiid.shapes import Gaussian, LSTMState
+
+WEIGHTS = ElboWeights(beta=5.0, psi=0.7)
+EXACT = {"rtol": 1e-8, "atol": 1e-8}
+
+pytestmark = pytest.mark.usefixtures("eager_float64")
+
+
+def close(actual, expected):
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, **EXACT)
+
+
+def random_inputs(*, observed, simulated):
+    rng = np.random.default_rng(0)
+    video = rng.random((2, observed, 8, 8, 3))
+    return video, rng.normal(size=(observed + simulated, 3, 2, 3, 4))
+
+
+@pytest.fixture
+def paper(make_model, random_params):
+    model = make_model(kernel_size=1)
+    return model, random_params(model)
+
+
+@pytest.fixture
+def start():
+    """Where a frame in the middle of a video may start."""
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(4, 2, 3, 4))
+    state = rng.normal(size=(2, 2, 3, 6))
+    return FrameStart(Gaussian(*values[:2]), Gaussian(*values[2:]), LSTMState(*state))
+
+
+@pytest.mark.parametrize("simulation_start", ["prior", "posterior"])
+@pytest.mark.parametrize(("observed", "simulated"), [(1, 2), (3, 1)])
+def test_simulated_frames_equal_the_oracle(
+    make_model, random_params, simulation_start, observed, simulated
+):
+    model = make_model(kernel_size=1, simulation_start=simulation_start)
+    params = random_params(model)
+    video, noise = random_inputs(observed=observed, simulated=simulated)
+    result = infer_video(model, params, video, noise, WEIGHTS, num_simulated=simulated)
+    expected = oracles.infer_video(
+        model, params, video, noise, beta=5.0, psi=0.7, num_simulated=simulated
+    )
+    for t, frame in enumerate(expected):
+        for name, values in result.frames._asdict().items():
+            close(jax.tree.map(lambda leaf, t=t: leaf[t], values), getattr(frame, name))
+    counts = [run.nll.shape for run in result.terms]
+    assert sum(frames for frames, *_ in counts) == observed + simulated
+
+
+def test_simulation_leaves_the_observed_frames_as_they_are(paper):
+    video, noise = random_inputs(observed=2, simulated=2)
+    alone = infer_video(*paper, video, noise[:2], WEIGHTS).frames
+    together = infer_video(*paper, video, noise, WEIGHTS, num_simulated=2).frames
+    assert together.masks.shape[0] == 4
+    first = jax.tree.map(lambda leaf: leaf[:2], together)
+    jax.tree.map(np.testing.assert_array_equal, first, alone)
+
+
+def test_simulation_goes_on_where_inference_ends(paper):
+    model, params = paper
+    video, noise = random_inputs(observed=2, simulated=2)
+    together = infer_video(model, params, video, noise, WEIGHTS, num_simulated=2)
+    start = infer_video(model, params, video, noise[:2], WEIGHTS).last
+    for t in (2, 3):
+        start, (_, frame) = infer_frame(model, params, start, None, noise[t, :2], WEIGHTS)
+        close(frame, jax.tree.map(lambda leaf, t=t: leaf[t], together.frames))
+    close(start, together.last)
+
+
+def test_gradients_do_not_enter_a_simulated_frame(paper, start):
+    """β and ψ reach a refinement through gradients alone: a simulated one must not see them."""
+    frame, noise = np.random.default_rng(2).random((2, 8, 8, 3)), np.zeros((2, 2, 3, 4))
+
+    def posterior(frame, weights):
+        return infer_frame(*paper, start, frame, noise, weights)[1][1].posterior
+
+    huge = ElboWeights(beta=5e6, psi=0.0)
+    jax.tree.map(np.testing.assert_array_equal, posterior(None, WEIGHTS), posterior(None, huge))
+    seen = np.abs(posterior(frame, WEIGHTS).mean - posterior(frame, huge).mean).max()
+    assert seen > 1e-4  # or the test could not fail
+
+
+def test_a_simulated_frame_starts_where_the_switch_says(make_model, random_params, start):
+    for kind in ("prior", "posterior"):
+        model = make_model(kernel_size=1, simulation_start=kind)
+        noise = np.zeros((1, 2, 3, 4))  # no refinement: one decode of the start itself
+        _, (_, frame) = infer_frame(model, random_params(model), start, None, noise, WEIGHTS)
+        jax.tree.map(np.testing.assert_array_equal, frame.posterior, getattr(start, kind))
+
+
+def test_each_simulated_frame_follows_from_the_temporal_state(paper, start):
+    noise = np.zeros((2, 2, 3, 4))
+    means = infer_frame(*paper, start, None, noise, WEIGHTS)[1][1].means
+    moved = start._replace(time=jax.tree.map(lambda x: x + 0.5, start.time))
+    changed = infer_frame(*paper, moved, None, noise, WEIGHTS)[1][1].means
+    assert np.abs(changed - means).max() > 1e-3

@@ -1,0 +1,190 @@
+"""Oracle of every interruption: the run that was not interrupted, bit by bit."""
+
+import dataclasses
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from stiid.interrupt import Interrupted
+from stiid.train import NonFiniteError
+from stiid.writer import MetricWriter
+
+# Windows of one step: a stage ends as soon as there are two losses to compare.
+IMPATIENT = {"window": 1, "min_improvement": 1e9, "collapse_kl": 0.0, "patience": 0}
+
+
+@pytest.fixture
+def signal_at(monkeypatch):
+    """Send a signal to this process when the log line of a step is written."""
+
+    def arrange(step, number=signal.SIGTERM):
+        write = MetricWriter.write
+
+        def write_and_raise(self, at, split, scalars):
+            write(self, at, split, scalars)
+            if at == step and split == "train":
+                signal.raise_signal(number)
+
+        monkeypatch.setattr(MetricWriter, "write", write_and_raise)
+
+    yield arrange
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def assert_same_run(ours, theirs):
+    tiny.assert_same(tiny.state(ours), tiny.state(theirs))
+    assert tiny.log(ours) == tiny.log(theirs)
+    assert tiny.scores(ours) == tiny.scores(theirs)
+
+
+def test_log_has_every_step_once(trained):
+    rows = [(row["step"], row["split"]) for row in tiny.log(trained)]
+    evaluations = [(step, f"eval_{length}") for step in (3, 6) for length in (2, 4)]
+    assert sorted(rows) == sorted([(step, "train") for step in range(1, 7)] + evaluations)
+    frames = [row["num_frames"] for row in tiny.log(trained) if row["split"] == "train"]
+    assert frames == [2, 2, 2, 3, 3, 3]
+
+
+def test_training_changes_every_parameter(trained):
+    first, last = tiny.state(trained, str(trained / "checkpoints" / "3")), tiny.state(trained)
+    assert (first.step, last.step, last.skipped) == (3, 6, 0)
+    pairs = zip(
+        jax.tree_util.tree_leaves_with_path(first.params), jax.tree.leaves(last.params), strict=True
+    )
+    same = [jax.tree_util.keystr(path) for (path, a), b in pairs if np.array_equal(a, b)]
+    assert not same
+    tiny.assert_same(first.key, last.key)
+
+
+@pytest.mark.parametrize(
+    ("step", "number"), [(2, signal.SIGTERM), (3, signal.SIGINT), (4, signal.SIGTERM)]
+)
+def test_resuming_after_a_signal_is_exact(trained, data_dir, tmp_path, signal_at, step, number):
+    """In the middle of the first stage, at its end, and in the second."""
+    experiment = tiny.experiment(data_dir)
+    signal_at(step, number)
+    with pytest.raises(Interrupted, match=f"{number.name} after step {step}, ") as caught:
+        tiny.train(experiment, tmp_path)
+    assert caught.value.number == number
+    assert int(tiny.state(tmp_path).step) == step
+    tiny.train(experiment, tmp_path)
+    assert_same_run(tmp_path, trained)
+
+
+def test_resuming_from_an_earlier_checkpoint_repeats_the_rest(trained, data_dir, tmp_path):
+    """As after a kill: the log is ahead of the checkpoint, and its last line is torn."""
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    shutil.rmtree(run / "checkpoints" / "6")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 7, "spl')
+    tiny.train(tiny.experiment(data_dir), run)
+    assert_same_run(run, trained)
+
+
+def test_a_finished_run_stays_as_it_is(trained, data_dir, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    tiny.train(tiny.experiment(data_dir), run)
+    assert_same_run(run, trained)
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_resuming_with_a_stagnation_rule_is_exact(data_dir, tmp_path, signal_at, step):
+    """Each stage ends at its second step: stopped before, and just when it does."""
+    experiment = tiny.experiment(data_dir, train__stagnation=IMPATIENT)
+    whole = tmp_path / "whole"
+    tiny.train(experiment, whole)
+    trains = [row for row in tiny.log(whole) if row["split"] == "train"]
+    assert [(row["step"], row["num_frames"]) for row in trains] == [(1, 2), (2, 2), (3, 3), (4, 3)]
+
+    signal_at(step)
+    with pytest.raises(Interrupted):
+        tiny.train(experiment, tmp_path / "parts")
+    tiny.train(experiment, tmp_path / "parts")
+    assert_same_run(tmp_path / "parts", whole)
+
+
+def test_stop_at_a_non_finite_update(data_dir, tmp_path):
+    """The first update throws the parameters to 1e30; the second cannot be computed."""
+    experiment = tiny.experiment(data_dir, optim__learning_rate=1e30, train__checkpoint_every=1)
+    with pytest.raises(NonFiniteError) as caught:
+        tiny.train(experiment, tmp_path)
+    message = str(caught.value)
+    assert message.startswith("step 2: loss ")
+    for part in ("gradient norm ", "The update was not applied", "checkpoint is step 1."):
+        assert part in message
+    state = tiny.state(tmp_path)
+    assert int(state.step) == 1
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")  # pictures of NaN
+def test_skip_non_finite_updates(data_dir, tmp_path):
+    experiment = tiny.experiment(
+        data_dir,
+        optim__learning_rate=1e30,
+        train__checkpoint_every=1,
+        train__non_finite="skip",
+        train__stages={"stage_0": tiny.CONFIG["train"]["stages"]["stage_0"]},
+    )
+    tiny.train(experiment, tmp_path)
+    before, after = (tiny.state(tmp_path, str(tmp_path / "checkpoints" / n)) for n in ("2", "3"))
+    assert (int(after.step), int(after.skipped), int(before.skipped)) == (3, 2, 1)
+    tiny.assert_same((after.params, after.opt_state), (before.params, before.opt_state))
+    rows = [row for row in tiny.log(tmp_path) if row["split"] == "train"]
+    assert [row["skipped"] for row in rows] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optim__learning_rate": 1.0}, r"optim.learning_rate is 0\.01 there and 1\.0 here"),
+        ({"seed": 1}, "seed is 0 there and 1 here"),
+        ({"data__max_frames": 6}, "data.max_frames is 5 there and 6 here"),
+        ({"train__stages__stage_1__steps": 9}, r"train\.stages\.stage_1\.steps is 3 there"),
+        ({"train__stagnation": IMPATIENT}, r"train\.stagnation\.min_improvement is 0\.0 there"),
+        ({"model__latent_size": 5}, "model.latent_size is 4 there and 5 here"),
+    ],
+)
+def test_refuse_to_resume_another_experiment(trained, data_dir, changes, message):
+    before = tiny.contents(trained)
+    with pytest.raises(ValueError, match=message):
+        tiny.train(tiny.experiment(data_dir, **changes), trained)
+    assert tiny.contents(trained) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train__stages__stage_1__num_frames": 6}, r"train\.stages\.stage_1: num_frames"),
+        ({"train__stages__stage_1__batch_size": 12}, r"stage_1\.batch_size = 12 must be a mult"),
+        ({"evaluate__batch_size": 4}, r"evaluate\.batch_size = 4 must be a multiple"),
+        ({"evaluate__lengths": (2, 7)}, r"evaluate\.lengths = \(2, 7\) do not fit .* 6 frames"),
+        ({"evaluate__split": "tset"}, "split must be one of"),
+        ({"model__decoder__colour": 1}, r"config\.model\.decoder: .*colour"),
+    ],
+)
+def test_mistakes_are_found_before_the_first_step(data_dir, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        tiny.train(tiny.experiment(data_dir, **changes), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_intervals_and_metrics_are_checked(data_dir):
+    for changes, message in [
+        ({"train__log_every": 0}, "train.log_every must be at least 1"),
+        ({"train__best_metric": "loss"}, "train.best_metric: expected one of"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            tiny.experiment(data_dir, **changes)
+
+
+def test_the_seed_decides_everything(trained, data_dir, tmp_path):
+    tiny.train(dataclasses.replace(tiny.experiment(data_dir), seed=1), tmp_path)
+    ours, theirs = tiny.log(tmp_path), tiny.log(trained)
+    assert all(a["total"] != b["total"] for a, b in zip(ours, theirs, strict=True) if "total" in a)
