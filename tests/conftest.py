@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import tiny
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Many tests train the same tiny experiment: its programs are compiled once.
+jax.config.update("jax_compilation_cache_dir", str(tiny.PROGRAMS))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 from stiid.model import Inference, Model, init_params  # noqa: E402
 from stiid.nn.decoder import BroadcastDecoder  # noqa: E402
@@ -107,9 +111,16 @@ def eager_float64(float64):
         yield
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Subprocesses share compiled programs; this process, which crashed writing them, does not."""
-    tiny.programs = config.cache.mkdir("jax")
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Drop compiled programs after each file: they add up to more memory maps than Linux allows.
+
+    A process may have 65,530 (vm.max_map_count). XLA:CPU takes some for every program, and crashes
+    when there are no more; the whole suite in one process came to that after 600 seconds.
+    """
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from stiid.state import TrainState
 from stiid.writer import read_log
 
 ROOT = Path(__file__).parents[1]
-programs = ROOT / ".pytest_cache" / "jax"  # of subprocesses; pytest sets it
+PROGRAMS = ROOT / ".pytest_cache" / "jax"  # compiled, of this process and of subprocesses
 
 CONFIG: dict[str, Any] = {
     "seed": 0,
@@ -208,7 +208,7 @@ def command(data_dir: Path, workdir: Path, *arguments: str) -> list[str]:
 def environment() -> dict[str, str]:
     """Of subprocesses: they compile as ``execute`` does, and share the cache of programs."""
     own = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    return {**os.environ, **own, "JAX_COMPILATION_CACHE_DIR": str(programs)}
+    return {**os.environ, **own, "JAX_COMPILATION_CACHE_DIR": str(PROGRAMS)}
 
 
 def state(workdir: Path, checkpoint: str = "latest") -> TrainState:
