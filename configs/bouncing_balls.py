@@ -77,6 +77,7 @@ def _train_config(*, color: bool) -> ConfigDict:
                     "layers": 4,
                     "kernel_size": 3,
                     "frequencies": (),
+                    "modulated": False,
                     "mlp_features": 128,
                     "residual": False,
                 },

@@ -47,6 +47,7 @@ def get_config() -> ConfigDict:
                     "layers": 4,
                     "kernel_size": 1,
                     "frequencies": (0.5, 1.0, 2.0, 3.0, 4.0),
+                    "modulated": True,
                     "mlp_features": 64,
                     "residual": True,
                 },

@@ -58,6 +58,7 @@ def make_model():
                 layers=2,
                 kernel_size=kernel_size,
                 frequencies=(),
+                modulated=False,
                 mlp_features=5,
                 residual=False,
             ),

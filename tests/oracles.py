@@ -66,6 +66,10 @@ def decoder(module, params, z, h):
     grid = np.broadcast_to(coordinates(module.height, module.width), (*size, 2))
     x = np.concatenate([image, grid], -1)
     x = conv2d(x, params["broadcast"]["kernel"]) + params["broadcast"]["bias"]
+    if module.modulated:  # Σ_p s_p(z) φ_p(row, column) W_p
+        scales = dense(params["modulated"]["scales"], flat)
+        mix = params["modulated"]["mix"]["kernel"]
+        x = x + np.einsum("np,ijp,po->nijo", scales, grid[0], mix)
     for name in [*(f"conv_{i}" for i in range(1, module.layers)), "out"]:
         x = conv2d(elu(x), params[name]["kernel"]) + params[name]["bias"]
     x = x.reshape(*z.shape[:2], *x.shape[1:])

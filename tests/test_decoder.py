@@ -22,7 +22,7 @@ def h():
     return np.random.default_rng(1).normal(size=(*SLOTS, 6)).astype(np.float32)
 
 
-def make_decoder(*, kernel_size=3, frequencies=(), residual=False):
+def make_decoder(*, kernel_size=3, frequencies=(), residual=False, modulated=False):
     return BroadcastDecoder(
         height=6,
         width=9,
@@ -31,6 +31,7 @@ def make_decoder(*, kernel_size=3, frequencies=(), residual=False):
         layers=3,
         kernel_size=kernel_size,
         frequencies=frequencies,
+        modulated=modulated,
         mlp_features=7,
         residual=residual,
     )
@@ -88,9 +89,12 @@ def test_fourier_features_are_sines_and_cosines_of_both_coordinates():
 
 
 @pytest.mark.parametrize("with_h", [True, False])
-@pytest.mark.parametrize(("kernel_size", "residual"), [(3, False), (3, True), (1, True)])
-def test_decoder_equals_the_full_broadcast_in_numpy(z, h, kernel_size, residual, with_h):
-    module = make_decoder(kernel_size=kernel_size, residual=residual)
+@pytest.mark.parametrize(
+    ("kernel_size", "residual", "modulated"),
+    [(3, False, False), (3, True, False), (3, False, True), (1, True, False), (1, True, True)],
+)
+def test_decoder_equals_the_full_broadcast_in_numpy(z, h, kernel_size, residual, modulated, with_h):
+    module = make_decoder(kernel_size=kernel_size, residual=residual, modulated=modulated)
     h = h if with_h else None
     params = random_params(module, z, h)
     means, logits = module.apply({"params": params}, z, h)

@@ -55,6 +55,7 @@ CONFIG: dict[str, Any] = {
             "layers": 1,
             "kernel_size": 1,
             "frequencies": (0.5,),
+            "modulated": True,
             "mlp_features": 5,
             "residual": True,
         },

@@ -21,6 +21,7 @@ class BroadcastDecoder(nn.Module):
       kernel_size: of all convolutions. Paper: 3; 1 decodes each pixel by itself, at a ninth of
         the cost (ours).
       frequencies: Fourier features beside the two coordinates (``nn.positions``). Paper: none.
+      modulated: z also scales the position features, see ``ModulatedPositions`` (ours). Paper: no.
       mlp_features: hidden width of the MLP that turns the pair (z, h) into one vector.
       residual: add the MLP's output to z instead of using it alone (ours; keeps z readable while
         the MLP is untrained).
@@ -33,6 +34,7 @@ class BroadcastDecoder(nn.Module):
     layers: int
     kernel_size: int
     frequencies: tuple[float, ...]
+    modulated: bool
     mlp_features: int
     residual: bool
 
@@ -54,11 +56,34 @@ class BroadcastDecoder(nn.Module):
             mixed = nn.Dense(z.shape[-1], name="mlp_out")(mixed)
             z = z + mixed if self.residual else mixed
         grid = positions(self.height, self.width, frequencies=self.frequencies)
-        x = BroadcastConv(self.features, self.kernel_size, name="broadcast")(
-            z.reshape(-1, z.shape[-1]), grid
-        )
+        vectors = z.reshape(-1, z.shape[-1])
+        x = BroadcastConv(self.features, self.kernel_size, name="broadcast")(vectors, grid)
+        if self.modulated:
+            x = x + ModulatedPositions(self.features, name="modulated")(vectors, grid)
         for i in range(1, self.layers):
             x = Conv(self.features, self.kernel_size, name=f"conv_{i}")(elu(x))
         x = Conv(self.channels + 1, self.kernel_size, name="out")(elu(x))
         x = x.reshape(*slots, self.height, self.width, self.channels + 1)
         return Decoded(nn.sigmoid(x[..., :-1]), x[..., -1:])
+
+
+class ModulatedPositions(nn.Module):
+    """Position features φ that each slot scales before they are mixed: W (s(z) ⊙ φ), s linear.
+
+    A sum of z and φ leaves it to later layers to learn products of the two, which is what moving a
+    shape takes: cos k(x − x₀) = cos kx cos kx₀ + sin kx sin kx₀. On three balls at 24×24 the
+    decoder with these products reached after 200 updates the error that it reached after 600 to 800
+    without them.
+
+    Attributes:
+      features: output channels O.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, z: Array, positions: Array) -> Array:
+        """Vectors [N, D] and position features [H, W, P] → [N, H, W, O]."""
+        scales = nn.Dense(positions.shape[-1], name="scales")(z)
+        scaled = scales[:, None, None] * positions[None]
+        return nn.Dense(self.features, use_bias=False, name="mix")(scaled)
