@@ -8,6 +8,8 @@ from stiid.data.bouncing_balls import BallsSpec, BouncingBalls, BouncingBallsCon
 from stiid.data.grand_central import GrandCentralSpec, open_grand_central
 from stiid.data.own_video import OwnVideoSpec, open_own_video
 from stiid.data.r_nem import RNemSpec, open_r_nem
+from stiid.data.rendered import open_rendered
+from stiid.data.rendered_clips import RenderedSpec
 from stiid.data.source import Source, TfdsSource, prepare
 from stiid.data.verify import verify_r_nem
 from stiid.data.view import View
@@ -51,6 +53,11 @@ ENTRIES = {
         RNemSpec,
         open_r_nem,
         verify_r_nem,
+    ),
+    "rendered": Entry(
+        "a stand-in for CLEVRER: colored solids on a floor, rendered on first use",
+        RenderedSpec,
+        open_rendered,
     ),
     "grand_central": Entry(
         "Grand Central Station, cut from its video", GrandCentralSpec, open_grand_central
