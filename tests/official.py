@@ -160,6 +160,7 @@ def write(
 
 def zip_folder(folder: Path, archive: Path, pattern: str) -> None:
     """Pack the files of a folder whose names match."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(folder.rglob(pattern)):
             packed.write(path, path.relative_to(folder))

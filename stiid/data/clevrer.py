@@ -162,7 +162,8 @@ def _how_to_get(kind: str, split: str, folder: Path) -> str:
     return (
         f"no {kind}s of CLEVRER for the {split} split in {folder}: put {archive} from "
         f"{_HOST}/{address} there, as it is or unpacked ({inside}, ...), or name its folder by the "
-        "option path. configs/clevrer.py says how to make a stand-in without a download"
+        f"option path. 'python -m stiid.data render {folder}' writes a stand-in of the same "
+        "format without a download"
     )
 
 

@@ -3,9 +3,10 @@
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from stiid.data.clevrer_annotations import FRAMES
 from stiid.data.clevrer_clips import KNOWN_BROKEN, Cut, cut_clips
 from stiid.data.clevrer_files import ClevrerFiles
 from stiid.data.video_clips import tensor
+from stiid.data.workers import available_processes, ordered_map
 
 # tfds keeps the examples of one shard in memory until the shard is complete.
 _SHARD_BYTES = 128 * 2**20
+_WORTH_A_PROCESS = 32  # videos that take longer than starting a process
 _LOG = logging.getLogger("stiid")
 
 
@@ -101,30 +104,41 @@ class Clevrer(tfds.core.ShardBasedBuilder):
         tally = _Tally(config.name, total=len(numbers), known=len(known))
         if not numbers:
             tally.sum_up()
-        shards = [numbers[i : i + per_shard] for i in range(0, len(numbers), per_shard)]
+        # Shards are asked for one after the other: one row of results serves them all.
+        results = ordered_map(
+            functools.partial(_clips_or_reason, cut),
+            ((config.files.only(number), number) for number in numbers),
+            processes=min(available_processes(), 1 + len(numbers) // _WORTH_A_PROCESS),
+        )
         return {
             config.split: [
-                functools.partial(_examples, config.files, cut, shard, part, tally)
-                for shard, part in enumerate(shards)
+                functools.partial(_examples, results, start, per_shard, tally)
+                for start in range(0, len(numbers), per_shard)
             ]
         }
 
 
+def _clips_or_reason(
+    cut: Cut, video: tuple[ClevrerFiles, int]
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The clips of a video, and why there are none if it is broken."""
+    try:
+        return cut_clips(*video, cut), None
+    except ValueError as error:
+        return [], " ".join(str(error).split())
+
+
 def _examples(
-    files: ClevrerFiles, cut: Cut, shard: int, numbers: Sequence[int], tally: "_Tally"
+    results: Iterator[tuple[list[dict[str, Any]], str | None]],
+    start: int,
+    count: int,
+    tally: "_Tally",
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The clips of one shard."""
-    place = 0
-    for number in numbers:
-        try:
-            clips = cut_clips(files, number, cut)
-        except ValueError as error:
-            tally.leave_out(error)
-            continue
-        for clip in clips:
-            yield (shard << 32) + place, clip
-            place += 1
-        tally.count(len(clips))
+    """The clips of one shard: the next `count` videos, of which the first is number `start`."""
+    for video, (clips, reason) in enumerate(itertools.islice(results, count), start):
+        for place, clip in enumerate(clips):
+            yield (video << 32) + place, clip
+        tally.count(len(clips), reason)
     tally.sum_up()
 
 
@@ -137,16 +151,13 @@ class _Tally:
         self._clips, self._empty = 0, 0
         self._broken: list[str] = []
 
-    def count(self, clips: int) -> None:
-        """A video gave so many clips."""
+    def count(self, clips: int, reason: str | None) -> None:
+        """A video gave so many clips, or is broken for a reason."""
+        if reason is not None:
+            self._broken.append(reason)
+            _LOG.warning("left out a video: %s", reason)
         self._clips += clips
-        self._empty += not clips
-        self._progress.update()
-
-    def leave_out(self, reason: ValueError) -> None:
-        """A video is broken."""
-        self._broken.append(" ".join(str(reason).split()))
-        _LOG.warning("left out a video: %s", self._broken[-1])
+        self._empty += not clips and reason is None
         self._progress.update()
 
     def sum_up(self) -> None:

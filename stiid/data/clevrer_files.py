@@ -1,6 +1,8 @@
 """The files of CLEVRER in a folder: the official archives, or what is in them, or some of both."""
 
 import contextlib
+import copy
+import functools
 import lzma
 import re
 import struct
@@ -49,7 +51,6 @@ class ClevrerFiles:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._zips: dict[Path, zipfile.ZipFile] = {}
         self._places: dict[str, dict[int, _Place]] = {kind: {} for kind in KINDS}
         found = sorted(folder.rglob("*")) if folder.is_dir() else []
         for path in found:
@@ -90,7 +91,7 @@ class ClevrerFiles:
         if place.member is None:
             return place.path.read_bytes()
         try:
-            return self._zip(place.path).read(place.member)
+            return _zip(place.path).read(place.member)
         except _DAMAGED as error:
             raise ValueError(f"{place.member} in {place.path} is damaged: {error}") from error
 
@@ -107,9 +108,18 @@ class ClevrerFiles:
             path.write_bytes(content)
             yield path
 
+    def only(self, number: int) -> "ClevrerFiles":
+        """The files of one number, which is little to send to another process."""
+        files = copy.copy(self)
+        files._places = {
+            kind: {number: places[number]} if number in places else {}
+            for kind, places in self._places.items()
+        }
+        return files
+
     def _add_archive(self, path: Path) -> None:
         try:
-            members = self._zip(path).infolist()
+            members = _zip(path).infolist()
         except _DAMAGED as error:
             raise ValueError(
                 f"{path} is no zip archive that can be read ({error}): download it again, or move "
@@ -137,10 +147,16 @@ class ClevrerFiles:
         if older is not place and place.member is None and older.path.name == place.path.name:
             raise ValueError(f"{older.path} and {place.path} are the same file twice: remove one")
 
-    def _zip(self, path: Path) -> zipfile.ZipFile:
-        if path not in self._zips:
-            self._zips[path] = zipfile.ZipFile(path)
-        return self._zips[path]
+
+def _zip(path: Path) -> zipfile.ZipFile:
+    return _open_zip(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def _open_zip(path: Path, changed: int) -> zipfile.ZipFile:
+    """An archive, kept open: to read the list of its members takes longer than to read one."""
+    del changed
+    return zipfile.ZipFile(path)
 
 
 def _parse(name: str) -> tuple[str, int] | None:
