@@ -18,7 +18,7 @@ from stiid.data.workers import ordered_map
 SPLITS = ("train", "validation", "test")  # the position is part of every clip's seed
 
 _CLIPS_PER_PROCESS = 8  # a process is started for no fewer
-_DRAWS = 32
+_DRAWS = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -150,8 +150,8 @@ def make_motion(
 ) -> tuple[Scene, Motion]:
     """The objects of a clip and how they move.
 
-    As in CLEVRER, there is a collision in every clip with two objects or more: starts are drawn
-    until there is one, or 32 of them have failed, as all do if there are few frames.
+    As in CLEVRER, every clip with two objects or more has a collision: starts are drawn until there
+    is one, 8 times at most, which is enough unless there are few frames.
     """
     key = (SPLITS.index(split), index)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

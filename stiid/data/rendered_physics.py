@@ -33,7 +33,7 @@ _SPEEDS = (1.75, 3.0)  # of entering objects at that place
 _LATEST = 0.4  # of the clip has passed when the last object gets there
 _AIM = 0.6  # sizes, standard deviation of aiming at a resting object
 _SPACING = 3.0  # sizes, least distance of two centers at the start; cubes touch at 2 sqrt(2)
-_TRIALS, _RESTARTS = 64, 256
+_TRIALS, _RESTARTS = 64, 32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -262,9 +262,9 @@ def _note_collisions(
     collisions: list[Collision],
 ) -> None:
     """Appends the touches that lead to the state of `frame`."""
-    for i, (first, second) in enumerate(data.contact.geom.tolist()):
-        if first > 0:  # not the floor, which comes first
-            pair = (first - 1, second - 1)
+    for i, geoms in enumerate(data.contact.geom.tolist()):
+        if min(geoms) > 0:  # not the floor
+            pair = (min(geoms) - 1, max(geoms) - 1)
             if frame - last_touch.get(pair, -2) > 1:
                 collisions.append(Collision(frame, pair, data.contact.pos[i].copy()))
             last_touch[pair] = frame
