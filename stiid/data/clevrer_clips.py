@@ -97,14 +97,17 @@ def cut_clips(files: ClevrerFiles, number: int, cut: Cut) -> list[dict[str, Any]
                 ids = np.stack([cut.view.ids(frame) for frame in found])
             elif cut.masks == "annotations":
                 ids = seen[wanted]
-            shown = [annotation.names[i - 1] for i in np.unique(ids) if i]
-        ids, count = consecutive_ids(ids)
+            present = np.bincount(ids.ravel(), minlength=len(annotation.names) + 1)[1:]
+            shown = [name for name, pixels in zip(annotation.names, present, strict=True) if pixels]
+        count = UNKNOWN_OBJECTS
+        if cut.masks != "none":
+            ids, count = consecutive_ids(ids)
         clips.append(
             {
                 "video": pictures[first : first + cut.frames],
                 "masks": ids,
                 "id": f"{number:05d}/{start:03d}",
-                "n_objects": UNKNOWN_OBJECTS if cut.masks == "none" else count,
+                "n_objects": count,
                 "file": files.name("video", number),
                 "first_frame": start,
                 "objects": ", ".join(map(" ".join, shown)),
