@@ -7,7 +7,7 @@ import pytest
 
 from stiid.data import registry
 from stiid.data.rendered_clips import RenderedSpec, clips, make_clip, make_motion
-from stiid.data.rendered_physics import SceneLaw
+from stiid.data.rendered_scene import SceneLaw
 
 SMALL = {"height": 16, "width": 20, "frames": 4, "train": 18, "validation": 3, "test": 0}
 

@@ -8,15 +8,8 @@ from scenes import CUBE, CYLINDER, SPHERE, WHOLE, make_scene, still
 
 from stiid.data import clevrer_camera as camera
 from stiid.data.rendered_clips import make_motion
-from stiid.data.rendered_physics import (
-    COLORS,
-    MATERIALS,
-    SHAPES,
-    SceneLaw,
-    build,
-    draw_scene,
-    simulate,
-)
+from stiid.data.rendered_physics import build, simulate
+from stiid.data.rendered_scene import COLORS, MATERIALS, SHAPES, SceneLaw, draw_scene
 from stiid.data.rendered_shading import CENTER, render
 
 # --- the start ----------------------------------------------------------------------------------
@@ -60,7 +53,7 @@ def test_moving_objects_start_out_of_view_and_resting_ones_in_view(scenes):
 def test_a_full_floor_is_an_error(monkeypatch):
     law = SceneLaw(num_objects=(10,), size=0.4)
     assert len(draw_scene(law, np.random.default_rng(0), frames=40).shapes) == 10
-    monkeypatch.setattr("stiid.data.rendered_physics._SPACING", 5.0)
+    monkeypatch.setattr("stiid.data.rendered_scene._SPACING", 5.0)
     with pytest.raises(ValueError, match=r"10 objects .* found no place"):
         draw_scene(law, np.random.default_rng(0), frames=40)
 

@@ -8,7 +8,8 @@ from scenes import SPHERE, WHOLE, make_scene, still
 from stiid.data import clevrer_camera as camera
 from stiid.data import rendered_shading
 from stiid.data.rendered_clips import RenderedSpec, clips, make_motion
-from stiid.data.rendered_physics import SceneLaw, build, place
+from stiid.data.rendered_physics import build, place
+from stiid.data.rendered_scene import SceneLaw
 from stiid.data.rendered_shading import CENTER, SMOOTH, render
 
 PAPER = RenderedSpec().view
@@ -63,10 +64,19 @@ def test_rays_that_are_left_out_meet_nothing(samples, monkeypatch):
         assert near(cones, centers, radii).mean() < 0.5
         return np.ones(cones[0].shape[1], bool)
 
+    shaded = rendered_shading._may_be_shaded
+
+    def all_objects(centers, radii):
+        shares.append(shaded(centers, radii).mean())
+        return np.ones(len(radii), bool)
+
+    shares = []
     monkeypatch.setattr(rendered_shading, "_near", everywhere)
+    monkeypatch.setattr(rendered_shading, "_may_be_shaded", all_objects)
     every_video, every_mask = render(scene, motion, PAPER, samples)
     np.testing.assert_array_equal(masks, every_mask)
     np.testing.assert_array_equal(video, every_video)
+    assert 0 < np.mean(shares) < 1
 
 
 @pytest.mark.parametrize("location", [(0, 0, 0.2), (-1.5, 1, 0.2), (1, -0.5, 0.6)])

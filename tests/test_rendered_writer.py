@@ -15,7 +15,8 @@ from stiid.data.clevrer_annotations import parse_annotation
 from stiid.data.clevrer_masks import ray_cast
 from stiid.data.clevrer_proposals import parse_proposals
 from stiid.data.rendered_clips import RenderedSpec, make_motion
-from stiid.data.rendered_physics import COLORS, MATERIALS, SHAPES, Scene, SceneLaw, simulate
+from stiid.data.rendered_physics import simulate
+from stiid.data.rendered_scene import COLORS, MATERIALS, SHAPES, Scene, SceneLaw
 from stiid.data.rendered_shading import CENTER, render
 from stiid.data.rendered_writer import (
     ClevrerLayout,

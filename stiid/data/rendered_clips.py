@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from stiid.data import clevrer_camera as camera
-from stiid.data.rendered_physics import Motion, Scene, SceneLaw, draw_scene, simulate
+from stiid.data.rendered_physics import Motion, simulate
+from stiid.data.rendered_scene import Scene, SceneLaw, draw_scene
 from stiid.data.rendered_shading import render
 from stiid.data.view import View
 from stiid.data.workers import ordered_map
@@ -105,8 +106,8 @@ def clips(
         positions: float32 [T, n, 2] centers (column, row) in pixels, also if hidden or out of view;
             pixel k spans [k, k + 1]. -1 if the center is not in front of the camera.
         visible: uint8 [T, n], 1 if the object has a pixel of the masks.
-        locations, velocities: float32 [T, n, 3] in the world, see `rendered_physics`.
-        shapes, materials, colors: uint8 [n], places in the constants of `rendered_physics`.
+        locations, velocities: float32 [T, n, 3] in the world, see `rendered_scene`.
+        shapes, materials, colors: uint8 [n], places in the constants of `rendered_scene`.
         Row k of all but the first four describes the object of id k + 1; rows past n_objects are 0.
         n is the largest number of objects of the law.
     """

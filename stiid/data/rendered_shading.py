@@ -1,7 +1,8 @@
-"""Pictures and exact masks of a scene through CLEVRER's camera: rays by MuJoCo, light by NumPy.
+"""Pictures and exact masks of a scene through CLEVRER's camera, by rays that MuJoCo casts.
 
-Shapes: P pixels of a picture, row by row, S samples per pixel. Of the rays, only those are cast
-that may meet an object or its shadow; all others show the empty floor, which is lit once.
+Shapes: P pixels of a picture, row by row, S samples per pixel, of which the last one decides the
+pixel's id and the C others (or that one, if it is alone) its color. Only those rays are cast that
+may meet an object or its shadow; all others show the empty floor, which is lit once.
 """
 
 import functools
@@ -11,40 +12,17 @@ import mujoco
 import numpy as np
 
 from stiid.data import clevrer_camera as camera
-from stiid.data.rendered_physics import Motion, Scene, build, place
+from stiid.data.rendered_light import LIGHTS, develop, dot, floor_light, object_light, unit
+from stiid.data.rendered_physics import Motion, build, place
+from stiid.data.rendered_scene import Scene
 from stiid.data.view import View
 
-# Of a pixel: the four quarters, and the center, whose object is the pixel's id.
+# (x, y) in 0..1 within each pixel.
 SMOOTH = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75), (0.5, 0.5))
 CENTER = ((0.5, 0.5),)
 
-_FLOOR = np.array([0.55, 0.55, 0.56], np.float32)
-_COLORS = (
-    np.array(  # of CLEVR, in the order of rendered_physics.COLORS
-        [
-            (87, 87, 87),
-            (173, 35, 35),
-            (42, 75, 215),
-            (29, 105, 20),
-            (129, 74, 25),
-            (129, 38, 192),
-            (41, 208, 208),
-            (255, 238, 51),
-        ]
-    ).astype(np.float32)
-    / 255
-)
-# (strength, exponent) of the highlight, in the order of rendered_physics.MATERIALS.
-_HIGHLIGHTS = np.array([(0.9, 40.0), (0.12, 12.0)], np.float32)
-
-_LIGHTS = np.array([(2.0, 1.5, 3.75), (1.0, -2.5, 3.0)])  # the first one casts shadows
-_INTENSITIES = (0.75, 0.25)
-_AMBIENT = 0.38
-_IN_SHADOW = 0.25  # share of the first light that gets there
-_FALLOFF = 0.048  # light at distance d is divided by 1 + _FALLOFF d^2
-_GAMMA = 1.15
 _FAR = 100.0
-_SLACK = 1.02  # of the spheres around objects that decide which rays are cast
+_SLACK = 1.001  # of the spheres around objects that decide which rays are cast
 _BIAS = 1e-3  # an object this much nearer to the light casts a shadow
 
 
@@ -52,9 +30,9 @@ class Rays(NamedTuple):
     """What a view shows of the empty world. Directions are of unit length."""
 
     directions: np.ndarray  # [P, S, 3] from the camera
-    floor: np.ndarray  # [P, S, 3] where they meet the floor
-    light: np.ndarray  # float32 [P, S, 3] that comes back from there
-    shadow: np.ndarray  # float32 [P, S, 3], what of it is missing in a shadow
+    floor: np.ndarray  # [P, C, 3] where they meet the floor
+    light: np.ndarray  # float32 [P, C, 3] that comes back from there
+    shadow: np.ndarray  # float32 [P, C, 3], what of it is missing in a shadow
     # Of the last sample of each pixel: directions from the camera and from the first light to the
     # floor, float32 [3, P], and the greatest angle between them and the pixel's other samples'.
     from_camera: tuple[np.ndarray, float]
@@ -67,24 +45,24 @@ def cast_view(view: View, samples: tuple[tuple[float, float], ...]) -> Rays:
 
     Args:
         view: How CLEVRER's 480x320 pictures become frames.
-        samples: (x, y) in 0..1 within each pixel. The last one decides the pixel's id.
+        samples: Places within each pixel, see above.
     """
     left, top, _, _ = view.window(camera.HEIGHT, camera.WIDTH)
     scale = view.scale(camera.HEIGHT, camera.WIDTH)
     x, y = np.array(samples).T
     columns = left + scale[0] * (np.arange(view.width)[:, None] + x)  # [width, S]
     rows = top + scale[1] * (np.arange(view.height)[:, None, None] + y)  # [height, 1, S]
-    directions = _unit(camera.rays(columns, rows).reshape(-1, len(samples), 3))
+    directions = unit(camera.rays(columns, rows).reshape(-1, len(samples), 3))
     floor = camera.POSITION - directions * (camera.POSITION[2] / directions[..., 2:])
-    up = np.array([0.0, 0.0, 1.0])
-    first, second = (_arriving(floor, up, light)[..., None] for light in range(2))
+    colored = np.ascontiguousarray(floor[:, : len(samples) - 1 or 1])
+    light, shadow = floor_light(colored)
     return Rays(
         directions,
-        floor,
-        light=_FLOOR * (_AMBIENT + first + second),
-        shadow=_FLOOR * ((1 - _IN_SHADOW) * first),
+        colored,
+        light,
+        shadow,
         from_camera=_cones(directions),
-        from_light=_cones(_unit(floor - _LIGHTS[0])),
+        from_light=_cones(unit(floor - LIGHTS[0])),
     )
 
 
@@ -110,38 +88,56 @@ def render(
     model = build(scene)
     data = mujoco.MjData(model)
     frames = len(motion.locations)
-    video = np.repeat(_develop(rays.light)[None], frames, axis=0)
+    video = np.repeat(develop(rays.light)[None], frames, axis=0)
     masks = np.zeros(video.shape[:2], np.uint8)
-    radii = model.geom_rbound[1:] * _SLACK
-    samples_of = np.arange(rays.floor.size // 3).reshape(-1, len(samples))
     for t in range(frames):
-        centers = motion.locations[t]
-        place(model, data, centers, motion.rotations[t])
-        may_meet = _near(rays.from_camera, centers - camera.POSITION, radii)
-        may_darken = _near(rays.from_light, centers - _LIGHTS[0], radii)
-        near = np.flatnonzero(may_meet | may_darken)
-
-        # Samples are counted along P and S from here on; `chosen` are those of the pixels `near`.
-        chosen = samples_of[near].ravel()
-        directions = _rows(rays.directions, samples_of[may_meet].ravel())
-        met, distances, normals = _cast(model, data, camera.POSITION, directions)
-        hit = np.flatnonzero(met >= 0)
-        ids = np.zeros((len(near), len(samples)), np.uint8)
-        ids[may_meet[near]] = np.maximum(met, 0).reshape(-1, len(samples))
-        on_object = np.flatnonzero(ids)
-        on_floor = np.flatnonzero(may_darken[near, None] & (ids == 0))
-        met, directions, normals = met[hit] - 1, _rows(directions, hit), _rows(normals, hit)
-        points = camera.POSITION + directions * distances[hit, None]
-        floor = chosen[on_floor]
-        dark = _in_shadow(model, data, np.concatenate([points, _rows(rays.floor, floor)]))
-        light = _rows(rays.light, chosen)
-        light[on_object] = _light(scene, met, points, normals, directions, dark[: len(points)])
-        dark_floor = np.flatnonzero(dark[len(points) :])
-        light[on_floor[dark_floor]] -= _rows(rays.shadow, floor[dark_floor])
-        video[t, near] = _develop(light.reshape(-1, len(samples), 3))
-        masks[t, near] = ids[:, -1]
+        place(model, data, motion.locations[t], motion.rotations[t])
+        near, pixels, ids = _draw(scene, model, data, rays)
+        video[t, near], masks[t, near] = pixels, ids
     shape = (frames, view.height, view.width)
     return video.reshape(*shape, 3), masks.reshape(shape)
+
+
+def _draw(
+    scene: Scene, model: mujoco.MjModel, data: mujoco.MjData, rays: Rays
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places among P of the k pixels that may differ from the floor, their RGB [k, 3] and ids."""
+    centers, radii = data.geom_xpos[1:], model.geom_rbound[1:] * _SLACK
+    may_meet = _near(rays.from_camera, centers - camera.POSITION, radii)
+    may_darken = _near(rays.from_light, centers - LIGHTS[0], radii)
+    near = np.flatnonzero(may_meet | may_darken)
+    samples, colored = rays.directions.shape[1], rays.light.shape[1]
+
+    directions = rays.directions[may_meet]
+    met, distances, normals = _cast(model, data, camera.POSITION, directions)
+    ids = np.zeros((len(near), samples), np.uint8)
+    ids[may_meet[near]] = np.maximum(met, 0)
+
+    # What lends color: places among the samples that were cast, then among those of `near`.
+    met = met[:, :colored]
+    hit = np.arange(len(met) * samples).reshape(-1, samples)[:, :colored][met >= 0]
+    objects = met[met >= 0] - 1
+    directions, normals = _rows(directions, hit), _rows(normals, hit)
+    points = camera.POSITION + directions * distances.ravel()[hit, None]
+    on_object = np.flatnonzero(ids[:, :colored])
+    on_floor = np.flatnonzero(may_darken[near, None] & (ids[:, :colored] == 0))
+    chosen = np.arange(rays.floor.size // 3).reshape(-1, colored)[near].ravel()  # among P and C
+    floor = chosen[on_floor]
+
+    # A convex object casts no shadow on the side of it that faces the light.
+    lit = _may_be_shaded(centers - LIGHTS[0], radii)[objects]
+    lit &= dot(normals, points - LIGHTS[0]) < 0
+    asked = np.flatnonzero(lit)
+    answers = _in_shadow(
+        model, data, np.concatenate([_rows(points, asked), _rows(rays.floor, floor)])
+    )
+    dark = np.zeros(len(points), bool)
+    dark[asked] = answers[: len(asked)]
+    light = _rows(rays.light, chosen)
+    light[on_object] = object_light(scene, objects, points, normals, directions, dark)
+    dark_floor = np.flatnonzero(answers[len(asked) :])
+    light[on_floor[dark_floor]] -= _rows(rays.shadow, floor[dark_floor])
+    return near, develop(light.reshape(-1, colored, 3)), ids[:, -1]
 
 
 def _near(cones: tuple[np.ndarray, float], centers: np.ndarray, radii: np.ndarray) -> np.ndarray:
@@ -154,6 +150,15 @@ def _near(cones: tuple[np.ndarray, float], centers: np.ndarray, radii: np.ndarra
         u, v, w = (center / distance).astype(np.float32)
         near |= x * u + y * v + z * w > cosine
     return near
+
+
+def _may_be_shaded(centers: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """Which spheres, bool [n], overlap with another one as seen from the origin."""
+    distances = np.sqrt(dot(centers, centers))
+    angles = np.arcsin(np.minimum(1, radii / distances))
+    cosines = dot(centers[:, None], centers) / (distances[:, None] * distances)
+    overlap = np.arccos(cosines.clip(-1, 1)) < angles[:, None] + angles
+    return overlap.sum(1) > 1  # each overlaps with itself
 
 
 def _cast(
@@ -182,53 +187,10 @@ def _cast(
 
 def _in_shadow(model: mujoco.MjModel, data: mujoco.MjData, points: np.ndarray) -> np.ndarray:
     """Whether the first light does not reach points [k, 3]."""
-    way = points - _LIGHTS[0]
-    length = np.sqrt(_dot(way, way))
-    _, reach, _ = _cast(model, data, _LIGHTS[0], way / length[:, None])
+    way = points - LIGHTS[0]
+    length = np.sqrt(dot(way, way))
+    _, reach, _ = _cast(model, data, LIGHTS[0], way / length[:, None])
     return (reach >= 0) & (reach < length - _BIAS)
-
-
-def _light(
-    scene: Scene,
-    objects: np.ndarray,
-    points: np.ndarray,
-    normals: np.ndarray,
-    directions: np.ndarray,
-    dark: np.ndarray,
-) -> np.ndarray:
-    """Light float32 [k, 3] that comes back from objects.
-
-    Args:
-        scene: Their colors and materials.
-        objects: [k], which one.
-        points, normals, directions: [k, 3]; the camera's rays end at the points.
-        dark: [k], in the shadow of the first light.
-    """
-    strength, exponent = _HIGHLIGHTS[scene.materials[objects]].T
-    diffuse = np.full(len(points), _AMBIENT, np.float32)
-    highlight = np.zeros_like(diffuse)
-    for i, lit in enumerate((np.where(dark, np.float32(_IN_SHADOW), 1), np.float32(1))):
-        way = _unit(points - _LIGHTS[i])
-        mirrored = way - 2 * _dot(normals, way)[:, None] * normals
-        shine = np.maximum(-_dot(mirrored, directions), 0).astype(np.float32)
-        diffuse += lit * _arriving(points, normals, i)
-        highlight += lit * strength * _INTENSITIES[i] * shine**exponent
-    return _COLORS[scene.colors[objects]] * diffuse[:, None] + highlight[:, None]
-
-
-def _arriving(points: np.ndarray, normals: np.ndarray, light: int) -> np.ndarray:
-    """Light float32 [...] that falls on white surfaces [..., 3], if nothing is in the way."""
-    way = points - _LIGHTS[light]
-    square = _dot(way, way)
-    facing = np.maximum(-_dot(normals, way), 0) / np.sqrt(square)
-    return (1.6 * _INTENSITIES[light] * facing / (1 + _FALLOFF * square)).astype(np.float32)
-
-
-def _develop(light: np.ndarray) -> np.ndarray:
-    """Light [k, S, 3] to pixels uint8 [k, 3]."""
-    mean = sum(np.moveaxis(light, 1, 0)[1:], start=light[:, 0]) / np.float32(light.shape[1])
-    mean = mean.clip(0, 1)
-    return (255 * mean ** np.float32(1 / _GAMMA) + np.float32(0.5)).astype(np.uint8)
 
 
 def _rows(vectors: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -236,16 +198,8 @@ def _rows(vectors: np.ndarray, places: np.ndarray) -> np.ndarray:
     return vectors.reshape(-1, 3).take(places, axis=0)
 
 
-def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.sqrt(_dot(vectors, vectors))[..., None]
-
-
 def _cones(directions: np.ndarray) -> tuple[np.ndarray, float]:
     """From unit directions [P, S, 3]: see `Rays`."""
     last = directions[:, -1:]
-    spread = float(np.arccos(_dot(directions, last).min().clip(-1, 1)))
+    spread = float(np.arccos(dot(directions, last).min().clip(-1, 1)))
     return last[:, 0].T.astype(np.float32).copy(), spread

@@ -20,7 +20,8 @@ from tqdm.auto import tqdm
 from stiid.animation import write_mp4
 from stiid.data import clevrer_camera as camera
 from stiid.data.rendered_clips import make_motion
-from stiid.data.rendered_physics import COLORS, FPS, MATERIALS, SHAPES, Motion, Scene, SceneLaw
+from stiid.data.rendered_physics import Motion
+from stiid.data.rendered_scene import COLORS, FPS, MATERIALS, SHAPES, Scene, SceneLaw
 from stiid.data.rendered_shading import CENTER, render
 from stiid.data.source import lock
 from stiid.data.view import View
