@@ -10,7 +10,6 @@ import pytest
 from stiid.data import registry
 from stiid.data.clevrer_clips import KNOWN_BROKEN
 
-
 NAN = float("nan")
 
 
