@@ -53,6 +53,18 @@ def test_out_of_sight():
     assert not cast(["cube"], [2 * CAMERA]).any()  # behind the camera
 
 
+@pytest.mark.parametrize("shape", ["sphere", "cylinder", "cube"])
+def test_impossible_places_are_no_trouble(shape):
+    """In the camera, touching its plane from either side, and very far: no warning, no pixel."""
+    forward = np.array([-0.8660254, 0.0, -0.5])
+    reach = {"sphere": 0.2, "cylinder": 0.2 * 2**0.5, "cube": 0.2 * 3**0.5}[shape]
+    places = [CAMERA, CAMERA - reach * forward, 1e6 * forward, -1e6 * forward]
+    for place in places:
+        assert not cast([shape], [place], [[1e5, 0.0, np.pi / 2]]).any()
+    touching = cast([shape], [CAMERA + reach * forward + (0.0, 0.5 * reach, 0.0)])
+    assert touching.any()
+
+
 def test_a_sphere_is_a_cone_of_rays():
     """A ray meets it if its angle to the center's direction is at most asin(r / distance)."""
     rays = directions(ROWS, COLUMNS)
