@@ -1,8 +1,12 @@
+import itertools
+import os
+import signal
 import subprocess
 import sys
-import time
+import threading
 
 import pytest
+import tiny
 
 from stiid.data import workers
 
@@ -29,14 +33,22 @@ next(results)
 """
 
 
-def test_processes_do_not_run_the_script_again_and_end_with_their_parent():
-    script = [sys.executable, "-c", SCRIPT]
-    with subprocess.Popen(script, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines = list(iter(process.stdout.readline, "waiting\n"))
-        process.kill()
-        started = time.monotonic()
-        # The pipe ends when the last process that holds it has ended.
-        assert process.stdout.read() == ""
-        assert time.monotonic() - started < 30
+def test_processes_do_not_run_the_script_again_and_end_with_their_parent(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    script = [sys.executable, str(tmp_path / "script.py")]
+    environment = {**os.environ, "PYTHONPATH": str(tiny.ROOT)}
+    process = subprocess.Popen(
+        script, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
+    stop = threading.Timer(20, os.killpg, (process.pid, signal.SIGKILL))
+    stop.start()
+    assert process.stdout is not None
+    lines = list(itertools.takewhile(lambda line: line != "waiting\n", process.stdout))
     assert lines == ["started\n", *["result\n"] * 4]
+    process.kill()
+    # The pipe ends when the last process that holds it has ended.
+    assert process.stdout.read() == ""
+    assert stop.is_alive()
+    stop.cancel()
+    process.stdout.close()
+    process.wait()
