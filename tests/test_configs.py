@@ -3,6 +3,7 @@
 import importlib.util
 
 import jax
+import official
 import pytest
 import tiny
 from ml_collections import ConfigDict
@@ -63,10 +64,19 @@ def small_own_video(folder):
     return {"path": str(folder / "videos"), "height": 8, "width": 8, "frames": 3}
 
 
+def small_clevrer(folder):
+    for number in (0, 1, 2, 10_000, 10_001):
+        scene = official.SIX if number >= 10_000 else official.MOVING
+        official.write(folder / "clevrer", number, scene)
+        official.write(folder / "clevrer", number + 10, official.MOVING)
+    return {"path": str(folder / "clevrer"), "resolution": 16, "frames": 3, "validation": 2}
+
+
 # What makes the options of a source small; it may write files for it.
 SMALL = {
     "bouncing_balls": small_balls,
     "r_nem": small_r_nem,
+    "clevrer": small_clevrer,
     "grand_central": small_grand_central,
     "own_video": small_own_video,
 }

@@ -5,8 +5,8 @@
 For each config: clips per second out of its own training pipeline (first stage), and clips per
 second into one device that does nothing but compute the loss and its gradient, on the same machine.
 Data that cannot be had here are replaced by files of the same format: noise with moving rectangles
-in an AVI of 720x480, balls in mp4 files of 96x96, balls in R-NEM's layout, in the three ways in
-which an HDF5 file may lie on the disk.
+in an AVI of 720x480, balls in mp4 files of 96x96, solids in CLEVRER's layout, balls in R-NEM's, in
+the three ways in which an HDF5 file may lie on the disk.
 """
 
 import argparse
@@ -30,9 +30,10 @@ from stiid.data import registry
 from stiid.data.bouncing_balls import BallsSpec, clips
 from stiid.data.pipeline import train_iterator
 from stiid.data.r_nem_writer import write_r_nem
+from stiid.data.rendered_writer import ClevrerLayout, write_clevrer
 from stiid.experiment import Experiment
 
-CONFIGS = ("quickstart", "rnem_files", "own_video", "grand_central")
+CONFIGS = ("quickstart", "rnem_files", "own_video", "grand_central", "clevrer")
 LAYOUTS: dict[str, dict[str, Any]] = {
     "one chunk a clip, gzip": {},
     "contiguous": {"chunks": None},
@@ -79,6 +80,9 @@ def small_data(name: str, folder: Path) -> dict[str, dict[str, Any]]:
             (folder / "videos").mkdir(exist_ok=True)
             write_mp4(folder / "videos" / f"{i}.mp4", clip["video"], fps=25)
         return {"": {"path": str(folder / "videos")}}
+    if name == "clevrer":
+        write_clevrer(folder / "clevrer", ClevrerLayout(train=8, validation=0))
+        return {"": {"path": str(folder / "clevrer"), "validation": 1}}
     if name == "grand_central":
         write_station(folder / "station.avi")
         return {"": {"path": str(folder / "station.avi")}}

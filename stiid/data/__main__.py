@@ -12,7 +12,9 @@ from typing import Any
 from stiid.data import registry
 from stiid.data.preview import write_preview
 from stiid.data.r_nem_writer import SETS, write_r_nem
+from stiid.data.rendered_writer import ClevrerLayout, write_clevrer
 from stiid.data.verify import verify_elements
+from stiid.data.workers import available_processes
 
 _DATA_DIR = "~/.cache/stiid"
 
@@ -59,6 +61,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(f"--{split}", type=int, default=count, help="default: %(default)s")
     command.add_argument("--seed", type=int, default=0)
     command.set_defaults(run=_simulate)
+    command = commands.add_parser("render", help="write a stand-in for CLEVRER in its own layout")
+    command.add_argument("folder", metavar="FOLDER")
+    defaults = " ".join(
+        f"{field.name}={_text(field.default)}" for field in dataclasses.fields(ClevrerLayout)
+    )
+    command.add_argument("options", metavar="option=value", nargs="*", help=f"of {defaults}")
+    command.add_argument("--processes", type=int, default=available_processes())
+    command.set_defaults(run=_render)
     return parser
 
 
@@ -95,6 +105,12 @@ def _simulate(parsed: argparse.Namespace) -> None:
     spec = dataclasses.replace(SETS[parsed.set], **counts, seed=parsed.seed)
     write_r_nem(Path(parsed.path), spec, curtain="curtain" in parsed.set)
     print(f"wrote {parsed.path}")
+
+
+def _render(parsed: argparse.Namespace) -> None:
+    layout = ClevrerLayout(**_options(parsed))
+    write_clevrer(Path(parsed.folder), layout, processes=parsed.processes)
+    print(f"wrote {parsed.folder}")
 
 
 def _open(parsed: argparse.Namespace) -> Any:

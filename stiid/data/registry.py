@@ -5,9 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from stiid.data.bouncing_balls import BallsSpec, BouncingBalls, BouncingBallsConfig
+from stiid.data.clevrer import ClevrerSpec, open_clevrer
+from stiid.data.clevrer_verify import verify_clevrer
 from stiid.data.grand_central import GrandCentralSpec, open_grand_central
 from stiid.data.own_video import OwnVideoSpec, open_own_video
 from stiid.data.r_nem import RNemSpec, open_r_nem
+from stiid.data.rendered import open_rendered
+from stiid.data.rendered_clips import RenderedSpec
 from stiid.data.source import Source, TfdsSource, prepare
 from stiid.data.verify import verify_r_nem
 from stiid.data.view import View
@@ -51,6 +55,17 @@ ENTRIES = {
         RNemSpec,
         open_r_nem,
         verify_r_nem,
+    ),
+    "clevrer": Entry(
+        "CLEVRER from the official archives, true masks by ray casting or from the proposals",
+        ClevrerSpec,
+        open_clevrer,
+        verify_clevrer,
+    ),
+    "rendered": Entry(
+        "a stand-in for CLEVRER: colored solids on a floor, rendered on first use",
+        RenderedSpec,
+        open_rendered,
     ),
     "grand_central": Entry(
         "Grand Central Station, cut from its video", GrandCentralSpec, open_grand_central

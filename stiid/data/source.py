@@ -93,7 +93,7 @@ def prepare(
     config_dir = target.parent
     try:
         config_dir.mkdir(parents=True, exist_ok=True)
-        with _lock(config_dir.with_name(f"{config_dir.name}.lock")):
+        with lock(config_dir.with_name(f"{config_dir.name}.lock")):
             if not target.exists():
                 for leftover in config_dir.glob("incomplete.*"):
                     shutil.rmtree(leftover)
@@ -111,7 +111,7 @@ def prepare(
 
 
 @contextlib.contextmanager
-def _lock(path: pathlib.Path) -> Iterator[None]:
+def lock(path: pathlib.Path) -> Iterator[None]:
     """Holds an exclusive lock on `path`, which stays behind as an empty file."""
     with path.open("w") as file:
         try:

@@ -59,15 +59,15 @@ class VideoClips(tfds.core.ShardBasedBuilder):
         plan: ClipPlan = self.builder_config.plan
         image = (plan.frames, plan.view.height, plan.view.width)
         features = {
-            "video": _tensor((*image, plan.view.channels), np.uint8),
-            "masks": _tensor(image, np.uint8),
+            "video": tensor((*image, plan.view.channels), np.uint8),
+            "masks": tensor(image, np.uint8),
             "id": tfds.features.Text(),
             "n_objects": tfds.features.Scalar(np.int32),
             "file": tfds.features.Text(),
             "first_frame": tfds.features.Scalar(np.int32),
         }
         if plan.tracklets:
-            features["tracks"] = _tensor((None, plan.frames, 2), np.float32)
+            features["tracks"] = tensor((None, plan.frames, 2), np.float32)
         return tfds.core.DatasetInfo(
             builder=self,
             description="Clips cut from video files.",
@@ -141,7 +141,7 @@ def _clips(
         frames = np.stack([next(pictures) for _ in range(plan.frames)])
         ids, count = np.zeros(frames.shape[:3], np.uint8), UNKNOWN_OBJECTS
         if masks:
-            ids, count = _consecutive(np.stack([next(masks) for _ in range(plan.frames)]))
+            ids, count = consecutive_ids(np.stack([next(masks) for _ in range(plan.frames)]))
         clip = {
             "video": frames,
             "masks": ids,
@@ -156,7 +156,7 @@ def _clips(
         yield clip
 
 
-def _consecutive(ids: np.ndarray) -> tuple[np.ndarray, int]:
+def consecutive_ids(ids: np.ndarray) -> tuple[np.ndarray, int]:
     """Ids renamed to 1, 2, ... in their order, 0 kept; and how many there are."""
     present = np.unique(ids)
     present = present[present != 0]
@@ -165,5 +165,6 @@ def _consecutive(ids: np.ndarray) -> tuple[np.ndarray, int]:
     return np.where(ids == 0, 0, np.searchsorted(present, ids) + 1).astype(np.uint8), len(present)
 
 
-def _tensor(shape: tuple[int | None, ...], dtype: type) -> tfds.features.Tensor:
+def tensor(shape: tuple[int | None, ...], dtype: type) -> tfds.features.Tensor:
+    """A feature that is stored as it lies in memory; the file compresses it."""
     return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")

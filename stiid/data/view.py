@@ -66,10 +66,15 @@ class View:
 
     def ids(self, ids: np.ndarray) -> np.ndarray:
         """Ids [H, W] of the file to ids [height, width] of the same dtype."""
-        left, top, right, bottom = self.window(*ids.shape)
+        rows, columns = self.places(*ids.shape)
+        return ids[rows[:, None], columns]
+
+    def places(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """(rows [height], columns [width]) of a file of this size: where masks are looked up."""
+        left, top, right, bottom = self.window(height, width)
         rows = top + ((np.arange(self.height) + 0.5) * (bottom - top) / self.height).astype(int)
         columns = left + ((np.arange(self.width) + 0.5) * (right - left) / self.width).astype(int)
-        return ids[rows[:, None], columns]
+        return rows, columns
 
     def scale(self, height: int, width: int) -> np.ndarray:
         """Pixels of the file per pixel of the source, float64 (x, y), for a file of this size."""

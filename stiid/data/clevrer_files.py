@@ -1,0 +1,167 @@
+"""The files of CLEVRER in a folder: the official archives, or what is in them, or some of both."""
+
+import contextlib
+import copy
+import functools
+import lzma
+import re
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+KINDS = ("video", "annotation", "proposal")
+SUFFIXES = {"video": ".mp4", "annotation": ".json", "proposal": ".json"}
+
+_NAME = re.compile(r"(?:(video)_([0-9]{5})\.mp4|(annotation|proposal|sim)_([0-9]{5})\.json)")
+_LARGEST = 256 * 2**20  # bytes of a file; the official ones have less than 1 % of that
+# What zipfile raises for damaged and encrypted archives, and for unknown ways of compression.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(OSError, EOFError, RuntimeError, ValueError, OverflowError),
+)
+
+
+class _Place(NamedTuple):
+    path: Path
+    member: str | None  # None: `path` is the file, not an archive that holds it
+    state: tuple[int, int]  # size, and checksum or time of the last change
+
+
+class ClevrerFiles:
+    """Finds files by their numbers, which are unique over the splits: `video_00123.mp4`,
+    `annotation_00123.json`, and `proposal_00123.json` or `sim_00123.json`.
+
+    They may lie at any depth, in folders of any name, unpacked or in zip archives. Nothing is ever
+    extracted under a name that an archive chooses, and an archive with names that would lead out of
+    it is refused. An unpacked file goes before one in an archive.
+
+    Args:
+        folder: Where they are.
+
+    Attributes:
+        folder: As given.
+
+    Raises:
+        ValueError: If an archive is damaged or not to be trusted, or a file is there twice.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._places: dict[str, dict[int, _Place]] = {kind: {} for kind in KINDS}
+        found = sorted(folder.rglob("*")) if folder.is_dir() else []
+        for path in found:
+            if named := _parse(path.name):
+                state = path.stat()
+                self._add(*named, _Place(path, None, (state.st_size, state.st_mtime_ns)))
+        for path in found:
+            if path.suffix.lower() == ".zip":
+                self._add_archive(path)
+
+    def numbers(self, kind: str) -> list[int]:
+        """Numbers of all files of a kind, one of `KINDS`, in order."""
+        return sorted(self._places[kind])
+
+    def state(self, kind: str, number: int) -> tuple[int, ...]:
+        """Changes if the file does; () if there is none."""
+        place = self._places[kind].get(number)
+        return place.state if place else ()
+
+    def name(self, kind: str, number: int) -> str:
+        """What a file is called, where it is there."""
+        place = self._places[kind].get(number)
+        if place is None:
+            return f"{kind}_{number:05d}{SUFFIXES[kind]}"
+        return PurePosixPath(place.member or place.path.name).name
+
+    def read(self, kind: str, number: int) -> bytes:
+        """The content of a file.
+
+        Raises:
+            ValueError: If there is none, or it is damaged.
+        """
+        place = self._places[kind].get(number)
+        if place is None:
+            raise ValueError(f"there is no {self.name(kind, number)} in {self.folder}")
+        if place.state[0] > _LARGEST:
+            raise ValueError(f"{self.name(kind, number)} has {place.state[0]} bytes, too many")
+        if place.member is None:
+            return place.path.read_bytes()
+        try:
+            return _zip(place.path).read(place.member)
+        except _DAMAGED as error:
+            raise ValueError(f"{place.member} in {place.path} is damaged: {error}") from error
+
+    @contextlib.contextmanager
+    def local(self, kind: str, number: int) -> Iterator[Path]:
+        """A path to the file: its own, or that of a copy that is removed at the end."""
+        place = self._places[kind].get(number)
+        if place and place.member is None:
+            yield place.path
+            return
+        content = self.read(kind, number)
+        with tempfile.TemporaryDirectory(prefix="stiid_") as folder:
+            path = Path(folder, self.name(kind, number))
+            path.write_bytes(content)
+            yield path
+
+    def only(self, number: int) -> "ClevrerFiles":
+        """The files of one number, which is little to send to another process."""
+        files = copy.copy(self)
+        files._places = {
+            kind: {number: places[number]} if number in places else {}
+            for kind, places in self._places.items()
+        }
+        return files
+
+    def _add_archive(self, path: Path) -> None:
+        try:
+            members = _zip(path).infolist()
+        except _DAMAGED as error:
+            raise ValueError(
+                f"{path} is no zip archive that can be read ({error}): download it again, or move "
+                "it away"
+            ) from error
+        found: dict[str, set[int]] = {kind: set() for kind in KINDS}
+        for member in members:
+            parts = PurePosixPath(member.filename.replace("\\", "/")).parts
+            if ".." in parts or member.filename.startswith(("/", "\\")) or ":" in member.filename:
+                raise ValueError(
+                    f"{path} holds {member.filename!r}, a name that leads out of the archive: do "
+                    "not use it"
+                )
+            if named := _parse(parts[-1] if parts else ""):
+                kind, number = named
+                if number in found[kind]:
+                    raise ValueError(f"{path} holds {parts[-1]} twice: remove one")
+                found[kind].add(number)
+                self._add(
+                    kind, number, _Place(path, member.filename, (member.file_size, member.CRC))
+                )
+
+    def _add(self, kind: str, number: int, place: _Place) -> None:
+        older = self._places[kind].setdefault(number, place)
+        if older is not place and place.member is None and older.path.name == place.path.name:
+            raise ValueError(f"{older.path} and {place.path} are the same file twice: remove one")
+
+
+def _zip(path: Path) -> zipfile.ZipFile:
+    return _open_zip(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def _open_zip(path: Path, changed: int) -> zipfile.ZipFile:
+    """An archive, kept open: to read the list of its members takes longer than to read one."""
+    del changed
+    return zipfile.ZipFile(path)
+
+
+def _parse(name: str) -> tuple[str, int] | None:
+    match = _NAME.fullmatch(name)
+    if not match:
+        return None
+    kind, number = (match[1], match[2]) if match[1] else (match[3], match[4])
+    return kind.replace("sim", "proposal"), int(number)
