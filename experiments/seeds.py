@@ -1,0 +1,123 @@
+"""Train a config with several seeds, and write one file with their scores, curves and cost.
+
+    python -m experiments.seeds --config=configs/quickstart.py --seeds 0 1 2 \
+        --workdir=runs/quickstart_seeds --output=experiments/results/quickstart.json
+
+Every seed is a run of ``stiid.main`` in ``WORKDIR/seed_N``, one after the other; a run that is
+complete is not repeated, one that was interrupted goes on. Further arguments go to the command.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stiid.evaluate import write_json
+from stiid.writer import read_log
+
+_POINTS = 40  # of a curve
+_CURVES = ("nll", "kl", "mse")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    options, further = parser.parse_known_args(argv)
+    for seed in options.seeds:
+        _train(options.workdir / f"seed_{seed}", options.config, seed, further)
+    runs = {str(seed): _summary(options.workdir / f"seed_{seed}") for seed in options.seeds}
+    content = {
+        "command": " ".join(["python -m stiid.main", f"--config={options.config}", *further]),
+        "hardware": f"{_processor()}, {len(os.sched_getaffinity(0))} cores visible",
+        "scores": _spread([run["scores"] for run in runs.values()]),
+        "seeds": runs,
+    }
+    write_json(options.output, content)
+    print(f"wrote {options.output}")
+    for length, scores in content["scores"].items():
+        print(f"{length:>4} frames " + ", ".join(f"{k} {v}" for k, v in scores.items()))
+
+
+def _train(workdir: Path, config: str, seed: int, further: Sequence[str]) -> None:
+    """Run the training command unless its result is there; note what it took."""
+    cost = workdir / "cost.json"
+    if cost.exists():
+        return
+    resumed, begin = workdir.exists(), time.time()
+    command = [sys.executable, "-m", "stiid.main", f"--config={config}", f"--workdir={workdir}"]
+    subprocess.run([*command, f"--config.seed={seed}", *further], check=True)
+    minutes = None if resumed else round((time.time() - begin) / 60, 2)
+    write_json(cost, {"minutes": minutes, "commit": _commit()})
+
+
+def _summary(workdir: Path) -> dict[str, Any]:
+    final = json.loads((workdir / "eval" / "metrics.json").read_text())
+    log = read_log(workdir / "metrics.jsonl")
+    begin = (workdir / "run.json").stat().st_mtime
+    card = json.loads((workdir / "run.json").read_text())
+    training = [row for row in log if row["split"] == "train"]
+    kept = {int(i) for i in np.linspace(0, len(training) - 1, _POINTS)}
+    return {
+        **json.loads((workdir / "cost.json").read_text()),
+        "devices": len(card["devices"]),
+        "data": final["data"],
+        "clips": final["clips"],
+        "step": final["step"],
+        "scores": {length: _rounded(scores) for length, scores in final["lengths"].items()},
+        "evaluations": [
+            _rounded(
+                {k: v for k, v in row.items() if k != "time"}
+                | {"minute": (row["time"] - begin) / 60}
+            )
+            for row in log
+            if row["split"].startswith("eval")
+        ],
+        "curve": [
+            _rounded({"step": row["step"], **{name: row[name] for name in _CURVES if name in row}})
+            for i, row in enumerate(training)
+            if i in kept
+        ],
+    }
+
+
+def _spread(scores: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, str]]:
+    """Mean ± sample standard deviation over seeds."""
+    return {
+        length: {
+            name: f"{np.mean(values):.4f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.4f}"
+            for name in scores[0][length]
+            for values in [[run[length][name] for run in scores]]
+        }
+        for length in scores[0]
+    }
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main()
