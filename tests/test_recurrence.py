@@ -20,11 +20,13 @@ REFINER = Refiner(
     features=5,
     layers=2,
     stride=1,
+    squeezenet=False,
     pool="none",
     hidden=7,
     lstm_features=WIDTH,
     forget_scale=0.5,
     forget_bias=1.0,
+    two_biases=False,
     output_scale=1.0,
 )
 
@@ -52,7 +54,7 @@ def with_random_biases(params):
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_lstm2d_equals_numpy_along_both_axes(states, scale):
-    cell, x = LSTM2D(WIDTH, scale, 1.0), normal(0, *SLOTS, 5)
+    cell, x = LSTM2D(WIDTH, scale, 1.0, False), normal(0, *SLOTS, 5)
     refinement, time = states
     params = with_random_biases(cell.init(jax.random.key(0), x, refinement, time)["params"])
     expected = oracles.float64(tuple(refinement))
@@ -66,7 +68,7 @@ def test_lstm2d_equals_numpy_along_both_axes(states, scale):
 def test_lstm2d_without_time_is_flax_lstm(states):
     refinement, _ = states
     x = normal(0, *SLOTS, 5)
-    cell = LSTM2D(WIDTH, 0.5, 1.0)  # the scale is for two axes only
+    cell = LSTM2D(WIDTH, 0.5, 1.0, False)  # the scale is for two axes only
     params = with_random_biases(cell.init(jax.random.key(0), x, refinement, None)["params"])
     state = cell.apply({"params": params}, x, refinement, None)
 
@@ -85,7 +87,7 @@ def test_lstm2d_without_time_is_flax_lstm(states):
 @pytest.mark.parametrize("axes", [1, 2])
 def test_only_forget_gates_start_with_the_forget_bias(states, axes):
     refinement, time = states if axes == 2 else (states[0], None)
-    cell = LSTM2D(WIDTH, 1.0, 1.5)
+    cell = LSTM2D(WIDTH, 1.0, 1.5, False)
     params = cell.init(jax.random.key(0), normal(0, *SLOTS, 5), refinement, time)["params"]
     expected = [0.0] * 3 * WIDTH + [1.5] * axes * WIDTH
     np.testing.assert_array_equal(params["gates"]["bias"], expected)

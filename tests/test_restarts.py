@@ -64,9 +64,9 @@ def test_the_chosen_draw_is_that_of_lowest_free_energy(case, results):
     epsilon = system._noise(keys, num_frames=2, num_slots=3)
     own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
     draws = [epsilon[0], *system._noise(own, num_frames=5, num_slots=3)]
-    chosen = system._choose_first_noise(
-        params, video[:, :1].astype(np.float32) / 255, keys, epsilon[0], 6
-    )
+    chosen = system._choose_noise(
+        params, video[:, :1].astype(np.float32) / 255, keys, epsilon[:1], 6
+    )[0]
     matches = [[bool((chosen[:, b] == draw[:, b]).all()) for draw in draws] for b in range(3)]
     assert [sum(row) for row in matches] == [1, 1, 1]
     assert len({row.index(True) for row in matches}) > 1
