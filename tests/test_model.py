@@ -1,5 +1,7 @@
 """Parameters and switches of the model."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +35,29 @@ def test_initial_posterior_is_uniform_around_its_offset(make_model):
     assert all(leaf.dtype == jnp.float32 for leaf in draws)
 
 
+def test_uniform_weights_are_those_of_pytorch(make_model):
+    """Bounds 1/√fan-in, and 1/√M in the LSTM; no draw is used twice, the posterior is as ever."""
+    model = make_model(initial_weights="uniform", **IODINE)
+    refiner = dataclasses.replace(model.refiner, two_biases=True)
+    draw = jax.jit(init_params, static_argnums=0)
+    params = draw(dataclasses.replace(model, refiner=refiner), jax.random.key(0))
+    lstm = params["refiner"]["lstm"]
+    tensors = {
+        "decoder": (params["decoder"]["conv_1"], 6 * 9),
+        "first": (params["decoder"]["broadcast"], 6 * 9),
+        "linear": (params["refiner"]["out"], 6),
+        "lstm": ({**lstm["gates"], "second": lstm["second_bias"]}, 6),
+    }
+    for name, (layer, fan_in) in tensors.items():
+        values = np.concatenate([np.asarray(leaf).ravel() for leaf in layer.values()])
+        assert np.abs(values).max() <= fan_in**-0.5, name
+        assert np.abs(values).max() > 0.9 * fan_in**-0.5, name
+        assert abs(values.std() * (3 * fan_in) ** 0.5 - 1) < 0.2, name
+        assert len(np.unique(values)) > 0.99 * len(values), name
+    usual = draw(make_model(**IODINE), jax.random.key(0))
+    np.testing.assert_array_equal(params["posterior"], usual["posterior"])
+
+
 @pytest.mark.parametrize("first_prior", ["learned", "standard"])
 def test_first_frame_starts_from_the_learned_posterior_and_zero_states(make_model, first_prior):
     model = make_model(first_prior=first_prior)
@@ -60,6 +85,7 @@ def test_first_frame_starts_from_the_learned_posterior_and_zero_states(make_mode
         "first_prior",
         "mixture",
         "posterior_mask",
+        "initial_weights",
     ],
 )
 def test_unknown_values_are_refused_by_name(make_model, name):
@@ -68,8 +94,9 @@ def test_unknown_values_are_refused_by_name(make_model, name):
 
 
 def test_impossible_settings_are_refused(make_model):
-    with pytest.raises(ValueError, match=r"inference.variance must be positive, got 0.0"):
-        make_model(variance=0.0)
+    for name in ("variance", "gradient_scale", "gradient_clamp", "delta_clamp"):
+        with pytest.raises(ValueError, match=rf"inference.{name} must be positive, got 0.0"):
+            make_model(**{name: 0.0})
     for time_axis in ("none", "chain"):
         for switch in ("conditional_prior", "generation"):
             switches = IODINE | {"time_axis": time_axis, switch: True}

@@ -52,6 +52,18 @@ def with_random_biases(params):
 # --- 2D-LSTM --------------------------------------------------------------------------------------
 
 
+def test_a_second_bias_adds_to_the_first(states):
+    x = normal(0, *SLOTS, 5)
+    one, two = (LSTM2D(WIDTH, 1.0, 1.0, flag) for flag in (False, True))
+    params = with_random_biases(two.init(jax.random.key(0), x, *states)["params"])
+    biases = params["gates"]["bias"] + params["second_bias"]
+    summed = {"gates": {"kernel": params["gates"]["kernel"], "bias": biases}}
+    ours = two.apply({"params": params}, x, *states)
+    np.testing.assert_allclose(ours, one.apply({"params": summed}, x, *states), **CLOSE)
+    assert "second_bias" not in one.init(jax.random.key(0), x, *states)["params"]
+    assert np.abs(params["second_bias"]).min() > 1e-3
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_lstm2d_equals_numpy_along_both_axes(states, scale):
     cell, x = LSTM2D(WIDTH, scale, 1.0, False), normal(0, *SLOTS, 5)
@@ -135,6 +147,12 @@ def test_output_scale_multiplies_the_initial_weights_of_the_last_layer_only(stat
     tenth = dataclasses.replace(REFINER, output_scale=0.1).init(jax.random.key(0), *inputs)
     whole["out"]["kernel"] = 0.1 * whole["out"]["kernel"]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), tenth["params"], whole)
+
+
+def test_squeezenet_needs_color(states):
+    inputs = (normal(1, *SLOTS, 8, 8, 10), normal(2, *SLOTS, 6), *states)
+    with pytest.raises(ValueError, match=r"refiner.squeezenet needs RGB frames, got 1 channel"):
+        dataclasses.replace(REFINER, squeezenet=True).init(jax.random.key(0), *inputs)
 
 
 def test_unknown_pool_is_refused():

@@ -119,7 +119,7 @@ def _view(tensor: Tensor, buffers: Mapping[Storage, bytes]) -> np.ndarray:
         raise ValueError(f"a tensor of shape {shape} reaches beyond its storage")
     flat = np.frombuffer(buffers[storage], storage.dtype)
     if not count:
-        return np.zeros(shape, storage.dtype)
+        return flat[:0].reshape(shape)
     return np.lib.stride_tricks.as_strided(
         flat[offset:], shape, [stride * size for stride in strides], writeable=False
     )
