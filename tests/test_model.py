@@ -1,6 +1,6 @@
 """Parameters and switches of the model."""
 
-import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ import pytest
 
 from stiid.inference import first_frame
 from stiid.model import init_params
+from stiid.nn.initial import uniform_weights
 
 IODINE = {"time_axis": "none", "conditional_prior": False, "generation": False}
 
@@ -35,27 +36,39 @@ def test_initial_posterior_is_uniform_around_its_offset(make_model):
     assert all(leaf.dtype == jnp.float32 for leaf in draws)
 
 
-def test_uniform_weights_are_those_of_pytorch(make_model):
-    """Bounds 1/√fan-in, and 1/√M in the LSTM; no draw is used twice, the posterior is as ever."""
-    model = make_model(initial_weights="uniform", **IODINE)
-    refiner = dataclasses.replace(model.refiner, two_biases=True)
-    draw = jax.jit(init_params, static_argnums=0)
-    params = draw(dataclasses.replace(model, refiner=refiner), jax.random.key(0))
-    lstm = params["refiner"]["lstm"]
-    tensors = {
-        "decoder": (params["decoder"]["conv_1"], 6 * 9),
-        "first": (params["decoder"]["broadcast"], 6 * 9),
-        "linear": (params["refiner"]["out"], 6),
-        "lstm": ({**lstm["gates"], "second": lstm["second_bias"]}, 6),
+def test_uniform_weights_are_those_of_pytorch():
+    """Bounds 1/√fan-in, and 1/√M in the LSTM; no draw is used twice."""
+    params = {
+        "conv": {"kernel": np.zeros((3, 3, 6, 8)), "bias": np.zeros(8)},
+        "linear": {"kernel": np.zeros((40, 30)), "bias": np.zeros(30)},
+        "lstm": {
+            "gates": {"kernel": np.zeros((20, 36)), "bias": np.zeros(36)},
+            "second_bias": np.zeros(36),
+        },
     }
-    for name, (layer, fan_in) in tensors.items():
-        values = np.concatenate([np.asarray(leaf).ravel() for leaf in layer.values()])
-        assert np.abs(values).max() <= fan_in**-0.5, name
-        assert np.abs(values).max() > 0.9 * fan_in**-0.5, name
-        assert abs(values.std() * (3 * fan_in) ** 0.5 - 1) < 0.2, name
+    drawn = uniform_weights(params, jax.random.key(0), 9)
+    for name, fan_in in (("conv", 54), ("linear", 40), ("lstm", 9)):
+        leaves = [np.asarray(leaf).ravel() for leaf in jax.tree.leaves(drawn[name])]
+        for leaf in leaves:
+            assert np.abs(leaf).max() <= fan_in**-0.5, name
+            assert np.abs(leaf).max() > 0.7 * fan_in**-0.5, name
+        values = np.concatenate(leaves)
+        assert abs(values.std() * (3 * fan_in) ** 0.5 - 1) < 0.1, name
         assert len(np.unique(values)) > 0.99 * len(values), name
-    usual = draw(make_model(**IODINE), jax.random.key(0))
-    np.testing.assert_array_equal(params["posterior"], usual["posterior"])
+
+
+def test_initial_weights_are_redrawn_if_uniform(make_model, monkeypatch):
+    seen = []
+
+    def redraw(params, key, lstm_features):
+        seen.append((sorted(params), lstm_features))
+        return params
+
+    monkeypatch.setattr("stiid.model.uniform_weights", redraw)
+    for kind in ("lecun", "uniform"):
+        model = make_model(initial_weights=kind, **IODINE)
+        jax.eval_shape(functools.partial(init_params, model), jax.random.key(0))
+    assert seen == [(["decoder", "refiner"], 6)]  # not the posterior
 
 
 @pytest.mark.parametrize("first_prior", ["learned", "standard"])
