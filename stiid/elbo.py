@@ -1,5 +1,6 @@
 """One evaluation of the ELBO of a frame, and its gradients for the refinement network."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from stiid import latents, likelihood
-from stiid.model import Model
+from stiid.model import Inference, Model
 from stiid.shapes import Array, Decoded, Gaussian, Params
 
 
@@ -37,7 +38,7 @@ class Evaluation(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """∇L of one evaluation, summed over the batch; constants."""
+    """∇L of one evaluation, L summed over the batch, scaled and clamped; constants."""
 
     posterior: Gaussian  # ∇_λ L
     means: Array  # ∇_{μ_x} L [B, K, H, W, C]
@@ -97,7 +98,8 @@ def evaluate_with_gradients(
     """``evaluate``, and the gradients of L = β nll + ψ KL (minus the ELBO) for the refiner.
 
     L is a sum over the batch, so that a video's gradients do not depend on its batch. They are
-    constants for the outer gradient: no second derivative is ever taken.
+    constants for the outer gradient: no second derivative is ever taken. See ``model.Inference``
+    for their scale and clamp.
     """
 
     def loss(posterior: Gaussian, nudge: tuple[Array, Array]) -> tuple[Array, Evaluation]:
@@ -108,5 +110,13 @@ def evaluate_with_gradients(
     image = (*posterior.mean.shape[:2], *frame.shape[1:3])
     nudge = (jnp.zeros((*image, frame.shape[-1])), jnp.zeros((*image, 1)))
     grads, evaluation = jax.grad(loss, argnums=(0, 1), has_aux=True)(posterior, nudge)
-    posterior_grad, (means_grad, masks_grad) = lax.stop_gradient(grads)
+    grads = jax.tree.map(partial(_limit, model.inference), lax.stop_gradient(grads))
+    posterior_grad, (means_grad, masks_grad) = grads
     return evaluation, Gradients(posterior_grad, means_grad, masks_grad)
+
+
+def _limit(settings: Inference, gradient: Array) -> Array:
+    """Scale, then clamp."""
+    gradient = settings.gradient_scale * gradient
+    bound = settings.gradient_clamp
+    return gradient if bound is None else jnp.clip(gradient, -bound, bound)

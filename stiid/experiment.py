@@ -86,7 +86,8 @@ class Evaluate:
       num_slots: K at test.
       model: fields of the model that differ at test, such as {"inference": {"refinements": 6}}.
       noise: "first": z is sampled in frame 0 only, where slots must break their symmetry, and is
-        the posterior mean afterwards and in every last decode; "all": sampled always.
+        the posterior mean afterwards and in the decode after the last refinement; "all": sampled
+        always. To a model without memory (IODINE) every frame is frame 0.
       restarts: draws of the noise of frame 0, of which that with the lowest free energy is kept
         (ours; no label is used). Paper: 1.
       seed: of that noise. A clip's noise depends on the seed and its number only.

@@ -73,7 +73,7 @@ class FrameResult(NamedTuple):
 class VideoResult(NamedTuple):
     """``infer_video``'s outcome, time-major."""
 
-    terms: tuple[Terms, ...]  # per run of equal R̂: leaves [frames, R̂ + 1, …]
+    terms: tuple[Terms, ...]  # per run of equal R̂: leaves [frames, evaluations of a frame, …]
     frames: FrameResult  # leaves [T, …]
     last: FrameStart  # where inference of the next frame would start
 
@@ -98,7 +98,7 @@ def refine(
     frame: Array | None,
     noise: Array,
     weights: ElboWeights,
-) -> tuple[Cell, Terms]:
+) -> tuple[Cell, Terms, Evaluation]:
     """One cell (t, r): evaluate, then update the posterior by the refinement network (Eq. 4).
 
     In simulation (``frame`` is None) the reconstruction stands in for the frame and all three
@@ -114,16 +114,19 @@ def refine(
         evaluation, grads = evaluate_with_gradients(
             model, params, cell.posterior, start.context, frame, noise, weights
         )
+    settings = model.inference
     gradient = _normalize(latents.to_vector(grads.posterior), axes=(-1,))
     images = _image_inputs(model, evaluation, grads, frame)
     vectors = jnp.concatenate([latents.to_vector(cell.posterior), gradient], axis=-1)
-    time = start.time if model.inference.time_axis == "lstm2d" else None
+    time = start.time if settings.time_axis == "lstm2d" else None
     delta, state = model.propose_update(params, images, vectors, cell.state, time)
-    if model.inference.gradient_skip is not None:
+    if settings.gradient_skip is not None:
         step = latents.from_vector(params["gradient_skip"].reshape(1, 1, -1) * gradient)
         delta = jax.tree.map(jnp.subtract, delta, step)
-    posterior = latents.update(cell.posterior, delta, log_var_range=model.inference.log_var_range)
-    return Cell(posterior, state), _terms(evaluation)
+    posterior = latents.update(
+        cell.posterior, delta, clamp=settings.delta_clamp, log_var_range=settings.log_var_range
+    )
+    return Cell(posterior, state), _terms(evaluation), evaluation
 
 
 def infer_frame(
@@ -134,18 +137,20 @@ def infer_frame(
     noise: Array,
     weights: ElboWeights,
 ) -> tuple[FrameStart, tuple[Terms, FrameResult]]:
-    """One column of the grid: refine R̂ times, then decode once more without refinement.
+    """One column of the grid: refine R̂ times, then (``last_decode``) decode once more.
 
     Args:
       model: networks and procedure.
       params: from ``init_params``.
       start: from ``first_frame`` or the previous frame.
       frame: x_t [B, H, W, C], or None to simulate the frame.
-      noise: ε [R̂ + 1, B, K, D]; its length says how often to refine.
+      noise: ε [R̂ + 1, B, K, D]; its length says how often to refine. The last row is for the
+        decode after the last refinement.
       weights: β and ψ.
 
     Returns:
-      Where the next frame starts; the terms of all R̂ + 1 evaluations, stacked; the result.
+      Where the next frame starts; the terms of all evaluations, stacked; the result, which belongs
+      to the last of them.
     """
     settings = model.inference
     if frame is None and settings.simulation_start == "prior":
@@ -156,15 +161,18 @@ def infer_frame(
     step, last = keep(partial(refine, model)), keep(partial(evaluate, model))
     terms = []
     for r in range(noise.shape[0] - 1):
-        cell, cell_terms = step(params, cell, start, frame, noise[r], weights)
+        scored = cell.posterior
+        cell, cell_terms, final = step(params, cell, start, frame, noise[r], weights)
         terms.append(cell_terms)
-    final = last(params, cell.posterior, start.context, frame, noise[-1])
-    terms.append(_terms(final))
+    if settings.last_decode:
+        scored = cell.posterior
+        final = last(params, scored, start.context, frame, noise[-1])
+        terms.append(_terms(final))
     result = FrameResult(
         reconstruction=likelihood.reconstruct(final.masks, final.decoded.means),
         masks=final.masks[..., 0],
         means=final.decoded.means,
-        posterior=cell.posterior,
+        posterior=scored,
         prior=start.prior,
     )
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *terms)

@@ -24,9 +24,22 @@ def kl_divergence(q: Gaussian, p: Gaussian) -> Array:
 
 
 def update(
-    q: Gaussian, delta: Gaussian, *, log_var_range: tuple[float, float] | None = None
+    q: Gaussian,
+    delta: Gaussian,
+    *,
+    clamp: float | None = None,
+    log_var_range: tuple[float, float] | None = None,
 ) -> Gaussian:
-    """λ_{r+1} = λ_r + Δλ (Eq. 4); log σ² is kept within the range if one is given (ours)."""
+    """λ_{r+1} = λ_r + Δλ (Eq. 4).
+
+    Args:
+      q: λ_r.
+      delta: Δλ.
+      clamp: bound on Δλ (the paper's A.3, for SEQ-IODINE).
+      log_var_range: bounds of log σ² (ours).
+    """
+    if clamp is not None:
+        delta = jax.tree.map(lambda x: jnp.clip(x, -clamp, clamp), delta)
     q = jax.tree.map(jnp.add, q, delta)
     if log_var_range is not None:
         q = q._replace(log_var=jnp.clip(q.log_var, *log_var_range))

@@ -21,14 +21,19 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file, with --config.section.field=value overrides."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of checkpoints, logs and results.")
-_MODE = flags.DEFINE_enum("mode", "train", [*run.MODES, "decompose"], "What to do.")
+_MODE = flags.DEFINE_enum("mode", "train", [*run.MODES, "decompose", "import"], "What to do.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     "latest",
     "For eval, predict and decompose: 'latest' or 'best' of the workdir, or the path of another "
     "workdir or of one checkpoint in it.",
 )
-_INPUT = flags.DEFINE_string("input", None, "For decompose: a video file, or a folder of pictures.")
+_INPUT = flags.DEFINE_string(
+    "input",
+    None,
+    "For decompose: a video file, or a folder of pictures. For import: a state_dict file of "
+    "PyTorch's IODINE.",
+)
 _CROP = flags.DEFINE_list(
     "crop", None, "For decompose: left,top,width,height of a window; default: as in training."
 )

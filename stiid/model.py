@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from stiid import likelihood
 from stiid.grid import GRIDS
 from stiid.nn.decoder import BroadcastDecoder
+from stiid.nn.initial import uniform_weights
 from stiid.nn.prior import ConditionalPrior
 from stiid.nn.refiner import Refiner
 from stiid.shapes import Array, Decoded, Gaussian, LSTMState, Params
@@ -33,11 +34,24 @@ class Inference:
         implementation that it builds on uses 0.3 as the variance.
       posterior_mask: see ``likelihood.posterior_masks``.
       log_var_range: bounds of the posterior's log σ², or None (paper).
+      gradient_scale: factor on the gradients before their layer normalization, whose ε = 1e-5 does
+        not let small ones forget it. 1: the loss is summed over the batch (ours); 1/N: the mean
+        over N videos, as in the implementation that the paper builds on, where N is the batch of
+        one device in *training*.
+      gradient_clamp: bound on the three gradients, after that factor and before their layer
+        normalization, or None. SEQ-IODINE on binary balls beyond the training length: 10.
+      delta_clamp: bound on Δλ, or None. SEQ-IODINE as above: 10.
       gradient_skip: initial value of s in λ ← λ + f_φ(…) − s ⊙ LN(∇_λ L), s trained per
         dimension (ours: inference starts as normalized gradient descent and f_φ learns the
         correction), or None (paper).
       init_scale: the trained initial λ is drawn from U(−a, a). Paper: 0.5.
       init_log_var: added to the log-variance half of it. Paper: 0; −3 starts quietly (ours).
+      initial_weights: "lecun": truncated normal of variance 1/fan-in, biases zero or as the layer
+        says (ours); "uniform": weights and biases from U(−a, a), a = 1/√fan-in, in the LSTM
+        1/√M (PyTorch's default).
+      last_decode: decode once more after the last refinement of a frame, which gives its result
+        (R̂ + 1 evaluations); False: the decode in front of the last refinement gives it (R̂
+        evaluations; SEQ-IODINE, where frame t is then scored as decoded from frames < t).
       simulation_start: λ of a simulated frame, "posterior" of the last frame or "prior". The paper
         does not say.
       remat: recompute each cell in the backward pass instead of keeping its activations.
@@ -54,9 +68,14 @@ class Inference:
     variance: float
     posterior_mask: str
     log_var_range: tuple[float, float] | None
+    gradient_scale: float
+    gradient_clamp: float | None
+    delta_clamp: float | None
     gradient_skip: float | None
     init_scale: float
     init_log_var: float
+    initial_weights: str
+    last_decode: bool
     simulation_start: str
     remat: bool
 
@@ -70,13 +89,16 @@ class Inference:
             "first_prior": ("learned", "standard"),
             "mixture": likelihood.MIXTURES,
             "posterior_mask": likelihood.POSTERIOR_MASKS,
+            "initial_weights": ("lecun", "uniform"),
         }.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"inference.{name}: expected one of {allowed}, got {getattr(self, name)!r}"
                 )
-        if self.variance <= 0:
-            raise ValueError(f"inference.variance must be positive, got {self.variance}")
+        for name in ("variance", "gradient_scale", "gradient_clamp", "delta_clamp"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"inference.{name} must be positive, got {value}")
         if self.time_axis != "lstm2d" and (self.conditional_prior or self.generation):
             raise ValueError(
                 "inference: conditional_prior and generation need the temporal hidden state of "
@@ -129,10 +151,12 @@ def init_params(model: Model, key: Array) -> Params:
     params = {
         "decoder": decoder.init(keys[0], z, h if settings.generation else None)["params"],
         "refiner": model.refiner.init(keys[1], images, vectors, state, time)["params"],
-        "posterior": noise.at[size:].add(settings.init_log_var),
     }
     if settings.conditional_prior:
         params["prior"] = model.prior.init(keys[2], h)["params"]
+    if settings.initial_weights == "uniform":
+        params = uniform_weights(params, keys[0], model.refiner.lstm_features)
+    params["posterior"] = noise.at[size:].add(settings.init_log_var)
     if settings.gradient_skip is not None:
         params["gradient_skip"] = jnp.full((2 * size,), settings.gradient_skip, jnp.float32)
     return params

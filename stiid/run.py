@@ -1,4 +1,4 @@
-"""The modes of the command line: train, eval, predict, decompose."""
+"""The modes of the command line: train, eval, predict, decompose, import."""
 
 import functools
 import importlib.metadata
@@ -26,6 +26,7 @@ from stiid.evaluate import (
     write_json,
 )
 from stiid.experiment import Experiment
+from stiid.import_model import import_model
 from stiid.motion import motion_check
 from stiid.predict import predict_clips, prediction_scores, write_pictures
 from stiid.state import TrainState
@@ -63,7 +64,7 @@ def run(
     """Run a mode.
 
     Args:
-      mode: one of ``MODES``.
+      mode: one of ``MODES``, "decompose" or "import".
       experiment: of the config file, or None to take the one stored in the checkpoint.
       workdir: folder of results.
       checkpoint: "latest", "best", or a path; training always resumes from the latest of its own.
@@ -79,6 +80,8 @@ def run(
         raise ValueError(f"--workdir={workdir} is a file: name a folder")
     if mode == "decompose":
         decompose(experiment, path, checkpoint, video or Request(None))
+    elif mode == "import":
+        import_model(experiment, path, video.path if video else None)
     elif video and video != Request(None):
         raise ValueError("--input, --crop and --stride go with --mode=decompose")
     else:

@@ -100,14 +100,20 @@ class SpatioTemporal:
         restarts: int,
     ) -> Decomposition:
         """See ``system.System``."""
-        frames = unit_range(video)
-        total = video.shape[1] + num_simulated
+        frames, num_frames = unit_range(video), video.shape[1]
+        if num_simulated and not self._remembers:
+            raise ValueError(
+                "a model with inference.time_axis='none' (IODINE) cannot simulate frames: set "
+                "predict.num_simulated to 0"
+            )
+        total = num_frames + num_simulated
         epsilon = self._noise(keys, num_frames=total, num_slots=num_slots)
+        count = 1 if self._remembers else num_frames  # frames that start anew
         if restarts > 1:
-            first = self._choose_first_noise(params, frames[:, :1], keys, epsilon[0], restarts)
-            epsilon = epsilon.at[0].set(first)
+            best = self._choose_noise(params, frames[:, :count], keys, epsilon[:count], restarts)
+            epsilon = epsilon.at[:count].set(best)
         if noise == "first":
-            epsilon = epsilon.at[1:].set(0.0).at[0, -1].set(0.0)
+            epsilon = epsilon.at[count:].set(0.0).at[:count, -1].set(0.0)
         result = infer_video(
             self.model,
             params,
@@ -145,23 +151,23 @@ class SpatioTemporal:
             return start, result, terms.kl[-1]
 
         @jax.jit
-        def first_noise(params: Params, frame: Array) -> Array:
-            epsilon = self._noise(key[None], num_frames=1, num_slots=num_slots)[0]
-            if restarts == 1:
-                return epsilon
-            frame = unit_range(frame)[None, None]
-            return self._choose_first_noise(params, frame, key[None], epsilon, restarts)
+        def first_noise(params: Params, frame: Array, key: Array) -> Array:
+            epsilon = self._noise(key[None], num_frames=1, num_slots=num_slots)
+            if restarts > 1:
+                frame = unit_range(frame)[None, None]
+                epsilon = self._choose_noise(params, frame, key[None], epsilon, restarts)
+            return epsilon[0]
 
         start = first_frame(self.model, params, batch=1, num_slots=num_slots)
         for t, frame in enumerate(frames):
-            if t == 0:
-                epsilon = first_noise(params, frame)
+            own = jax.random.fold_in(key, t) if t else key
+            if t == 0 or not self._remembers:
+                epsilon = first_noise(params, frame, own)
                 if noise == "first":
                     epsilon = epsilon.at[-1].set(0.0)
             elif noise == "first":
                 epsilon = jnp.zeros_like(epsilon)
             else:
-                own = jax.random.fold_in(key, t)
                 epsilon = self._noise(own[None], num_frames=1, num_slots=num_slots)[0]
             refinements = plan[min(t, length - 1)]
             start, (image, masks, means, *_), kl = step(
@@ -169,33 +175,40 @@ class SpatioTemporal:
             )
             yield jax.device_get(Decomposition(image[None], masks[None], means[None], kl[None]))
 
-    def _choose_first_noise(
-        self, params: Params, frame: Array, keys: Array, first: Array, restarts: int
+    @property
+    def _remembers(self) -> bool:
+        """Whether a frame starts from the one before; else slots break their symmetry in each."""
+        return self.model.inference.time_axis != "none"
+
+    def _choose_noise(
+        self, params: Params, frames: Array, keys: Array, first: Array, restarts: int
     ) -> Array:
-        """Of several draws for frame 0, that of the lowest free energy β nll + ψ KL of each video.
+        """Of several draws for a frame, that of the lowest free energy β nll + ψ KL of each video.
 
         Slots differ by noise alone when inference starts; an unlucky draw leaves two objects in
         one slot, or one object in two, and costs likelihood or KL that other draws save.
 
         Args:
           params: of the model.
-          frame: [B, 1, H, W, C].
+          frames: [B, T, H, W, C], all of which start anew: frame 0 only, or those of a model
+            without memory.
           keys: one per video, [B].
-          first: the first draw, [R + 1, B, K, D].
+          first: the first draw, [T, R + 1, B, K, D].
           restarts: number of draws.
         """
         own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
-        others = self._noise(own, num_frames=restarts - 1, num_slots=first.shape[2])
-        draws = jnp.concatenate([first[None], others])
+        count = (restarts - 1) * len(first)
+        others = self._noise(own, num_frames=count, num_slots=first.shape[3])
+        draws = jnp.concatenate([first[None], others.reshape(restarts - 1, *first.shape)])
 
         def free_energy(draw: Array) -> Array:
-            epsilon = draw.at[-1].set(0.0)[None]
-            result = infer_video(self.model, params, frame, epsilon, self.objective.elbo)
-            nll, kl = result.terms[0].nll[0, -1], result.terms[0].kl[0, -1].sum(-1)
+            epsilon = draw.at[:, -1].set(0.0)
+            result = infer_video(self.model, params, frames, epsilon, self.objective.elbo)
+            nll, kl = result.terms[0].nll[:, -1], result.terms[0].kl[:, -1].sum(-1)
             return self.objective.beta * nll + self.objective.psi * kl
 
-        best = lax.map(free_energy, draws).argmin(0)  # [B]
-        return jnp.take_along_axis(draws, best[None, None, :, None, None], axis=0)[0]
+        best = lax.map(free_energy, draws).argmin(0)  # [T, B]
+        return jnp.take_along_axis(draws, best[None, :, None, :, None, None], axis=0)[0]
 
     def _noise(self, keys: Array, *, num_frames: int, num_slots: int) -> Array:
         """ε [T, R + 1, B, K, D], each video's from its own key."""

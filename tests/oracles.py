@@ -188,17 +188,13 @@ def infer_video(model, params, video, noise, *, beta, psi, num_simulated=0):
         state = time if settings.time_axis == "chain" else (zeros, zeros)
         terms = []
         count = refinement_count(settings.grid, settings.refinements, t)
-        for r in range(count + 1):
+        for r in range(count + settings.last_decode):
             cell = _Cell(model, params, posterior, prior, time[0], x, noise[t, r])
             terms.append(cell.terms)
             if r < count:
                 posterior, state = cell.refine(state, time, beta=beta, psi=psi)
-        time = state
-        frames.append(
-            Frame(
-                *zip(*terms, strict=True), cell.x_tilde, cell.m[..., 0], cell.mu, posterior, prior
-            )
-        )
+        time, last = state, (cell.x_tilde, cell.m[..., 0], cell.mu, cell.posterior)
+        frames.append(Frame(*zip(*terms, strict=True), *last, prior))
     return frames
 
 
@@ -246,7 +242,10 @@ class _Cell:
     def refine(self, state, time, *, beta, psi):
         """λ_{t,r+1} and the state (t, r)."""
         settings = self.model.inference
-        by_lambda, by_mu, by_m = self.gradients(beta, psi)
+        bound = settings.gradient_clamp or np.inf
+        by_lambda, by_mu, by_m = (
+            np.clip(settings.gradient_scale * g, -bound, bound) for g in self.gradients(beta, psi)
+        )
         by_lambda = layer_norm(by_lambda, (-1,))
         log_densities = slot_log_densities(self.x, self.mu, **self.mixture | {"mixture": "pixel"})
         constant = norm.logpdf(0, 0, np.sqrt(settings.variance)) * self.x.shape[-1]
@@ -274,9 +273,11 @@ class _Cell:
             LSTMState(*state),
             LSTMState(*time) if settings.time_axis == "lstm2d" else None,
         )
-        vector = vector + np.concatenate(float64(tuple(delta)), -1)
+        delta = np.concatenate(float64(tuple(delta)), -1)
         if settings.gradient_skip is not None:
-            vector = vector - np.asarray(self.params["gradient_skip"]) * by_lambda
+            delta = delta - np.asarray(self.params["gradient_skip"]) * by_lambda
+        bound = settings.delta_clamp or np.inf
+        vector = vector + np.clip(delta, -bound, bound)
         mean, log_var = np.split(vector, 2, -1)
         if settings.log_var_range is not None:
             log_var = np.clip(log_var, *settings.log_var_range)

@@ -162,7 +162,7 @@ def test_decoder_sees_the_temporal_state_with_generation_only(make_case, generat
 
 
 def refined(case, model, params, posterior):
-    """The cell after one refinement, and its terms."""
+    """The cell after one refinement, its terms, and its evaluation."""
     state = LSTMState(case.context.h, -case.context.h)
     cell, start = Cell(posterior, state), FrameStart(posterior, case.context.prior, state)
     return refine(model, params, cell, start, case.frame, case.noise, WEIGHTS)
@@ -183,7 +183,7 @@ def test_outer_gradient_is_that_with_the_inner_gradients_as_numbers(make_case, m
     case = make_case()
 
     def total(params):
-        cell, terms = refined(case, case.model, params, case.posterior)
+        cell, terms, _ = refined(case, case.model, params, case.posterior)
         return sum((leaf**2).sum() for leaf in jax.tree.leaves((cell, terms.nll)))
 
     _, numbers = case.gradients()

@@ -18,7 +18,7 @@ LAYERS = (
     {"nn"},
     {"model", "elbo", "inference", "objective", "spatiotemporal", "baselines"},
     {"experiment", "checkpoint", "rollout", "validation"},
-    {"evaluate", "predict", "decompose", "motion"},
+    {"evaluate", "predict", "decompose", "motion", "import_model"},
     {"train"},
     {"run", "main"},
 )

@@ -13,6 +13,7 @@ from stiid.inference import first_frame, infer_frame, infer_video
 WEIGHTS = ElboWeights(beta=5.0, psi=0.7)
 EXACT = {"rtol": 1e-8, "atol": 1e-8}
 IODINE = {"time_axis": "none", "conditional_prior": False, "generation": False}
+SEQ_IODINE = IODINE | {"time_axis": "chain", "grid": "full", "last_decode": False}
 SWITCHES = {
     "channel mixture": {"mixture": "channel"},
     "softmax posterior mask": {"posterior_mask": "softmax"},
@@ -24,8 +25,12 @@ SWITCHES = {
     "bounded log-variance": {"log_var_range": (-0.1, 0.1)},
     "gradient skip": {"gradient_skip": 0.3},
     "full grid": {"grid": "full"},
+    "gradient scale": {"gradient_scale": 1e-3},
+    "gradient clamp": {"gradient_clamp": 0.05},
+    "delta clamp": {"delta_clamp": 0.1},
+    "scored before the last refinement": {"last_decode": False},
     "IODINE": IODINE | {"grid": "full"},
-    "SEQ-IODINE": IODINE | {"time_axis": "chain", "grid": "full"},
+    "SEQ-IODINE": SEQ_IODINE | {"gradient_clamp": 0.5, "delta_clamp": 0.3},
 }
 
 
@@ -218,6 +223,33 @@ def test_a_chain_is_one_long_run_of_refinements(make_model, random_params, eager
     close(
         jax.tree.map(lambda leaf: leaf[1], twice.frames), jax.tree.map(lambda x: x[0], once.frames)
     )
+
+
+def test_seq_iodine_is_iodine_whose_picture_moves_on(make_model, random_params, eager_float64):
+    """One refinement a frame of a still video: frame t is scored by evaluation t of one run."""
+    sequential = make_model(kernel_size=1, refinements=1, **SEQ_IODINE)
+    once = make_model(kernel_size=1, refinements=2, grid="full", **IODINE)
+    params, (video, noise) = random_params(once), random_inputs(frames=1)
+    rows = np.stack([noise[0], np.full_like(noise[0], np.nan)], axis=1)  # [3, 2, B, K, D]
+    result = infer_video(sequential, params, np.repeat(video, 3, 1), rows, WEIGHTS)
+    expected = infer_video(once, params, video, noise, WEIGHTS)
+    (ours,), (theirs,) = result.terms, expected.terms
+    close(jax.tree.map(lambda x: x[:, 0], ours), jax.tree.map(lambda x: x[0], theirs))
+    close(jax.tree.map(lambda x: x[2:], result.frames), expected.frames)
+
+
+@pytest.mark.parametrize("last_decode", [False, True])
+def test_seq_iodine_scores_a_frame_by_those_before_it(
+    make_model, random_params, eager_float64, last_decode
+):
+    switches = SEQ_IODINE | {"refinements": 1, "last_decode": last_decode}
+    model = make_model(kernel_size=1, **switches)
+    params, (video, noise) = random_params(model), random_inputs(refinements=1)
+    before = infer_video(model, params, video, noise, WEIGHTS).frames.masks
+    video[:, 1] = 1.0 - video[:, 1]
+    after = infer_video(model, params, video, noise, WEIGHTS).frames.masks
+    changed = [differ(before[t], after[t], by=1e-9) for t in range(3)]
+    assert changed == [False, last_decode, True]
 
 
 def test_rematerialization_changes_no_number(make_model, random_params):

@@ -1,5 +1,7 @@
 """Parameters and switches of the model."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from stiid.inference import first_frame
 from stiid.model import init_params
+from stiid.nn.initial import uniform_weights
 
 IODINE = {"time_axis": "none", "conditional_prior": False, "generation": False}
 
@@ -31,6 +34,41 @@ def test_initial_posterior_is_uniform_around_its_offset(make_model):
         assert np.ptp(values) > 0.8
         assert abs(values.mean() - center) < 0.15  # 80 draws: standard error 0.032
     assert all(leaf.dtype == jnp.float32 for leaf in draws)
+
+
+def test_uniform_weights_are_those_of_pytorch():
+    """Bounds 1/√fan-in, and 1/√M in the LSTM; no draw is used twice."""
+    params = {
+        "conv": {"kernel": np.zeros((3, 3, 6, 8)), "bias": np.zeros(8)},
+        "linear": {"kernel": np.zeros((40, 30)), "bias": np.zeros(30)},
+        "lstm": {
+            "gates": {"kernel": np.zeros((20, 36)), "bias": np.zeros(36)},
+            "second_bias": np.zeros(36),
+        },
+    }
+    drawn = uniform_weights(params, jax.random.key(0), 9)
+    for name, fan_in in (("conv", 54), ("linear", 40), ("lstm", 9)):
+        leaves = [np.asarray(leaf).ravel() for leaf in jax.tree.leaves(drawn[name])]
+        for leaf in leaves:
+            assert np.abs(leaf).max() <= fan_in**-0.5, name
+            assert np.abs(leaf).max() > 0.7 * fan_in**-0.5, name
+        values = np.concatenate(leaves)
+        assert abs(values.std() * (3 * fan_in) ** 0.5 - 1) < 0.1, name
+        assert len(np.unique(values)) > 0.99 * len(values), name
+
+
+def test_initial_weights_are_redrawn_if_uniform(make_model, monkeypatch):
+    seen = []
+
+    def redraw(params, key, lstm_features):
+        seen.append((sorted(params), lstm_features))
+        return params
+
+    monkeypatch.setattr("stiid.model.uniform_weights", redraw)
+    for kind in ("lecun", "uniform"):
+        model = make_model(initial_weights=kind, **IODINE)
+        jax.eval_shape(functools.partial(init_params, model), jax.random.key(0))
+    assert seen == [(["decoder", "refiner"], 6)]  # not the posterior
 
 
 @pytest.mark.parametrize("first_prior", ["learned", "standard"])
@@ -60,6 +98,7 @@ def test_first_frame_starts_from_the_learned_posterior_and_zero_states(make_mode
         "first_prior",
         "mixture",
         "posterior_mask",
+        "initial_weights",
     ],
 )
 def test_unknown_values_are_refused_by_name(make_model, name):
@@ -68,8 +107,9 @@ def test_unknown_values_are_refused_by_name(make_model, name):
 
 
 def test_impossible_settings_are_refused(make_model):
-    with pytest.raises(ValueError, match=r"inference.variance must be positive, got 0.0"):
-        make_model(variance=0.0)
+    for name in ("variance", "gradient_scale", "gradient_clamp", "delta_clamp"):
+        with pytest.raises(ValueError, match=rf"inference.{name} must be positive, got 0.0"):
+            make_model(**{name: 0.0})
     for time_axis in ("none", "chain"):
         for switch in ("conditional_prior", "generation"):
             switches = IODINE | {"time_axis": time_axis, switch: True}

@@ -20,11 +20,13 @@ REFINER = Refiner(
     features=5,
     layers=2,
     stride=1,
+    squeezenet=False,
     pool="none",
     hidden=7,
     lstm_features=WIDTH,
     forget_scale=0.5,
     forget_bias=1.0,
+    two_biases=False,
     output_scale=1.0,
 )
 
@@ -50,9 +52,21 @@ def with_random_biases(params):
 # --- 2D-LSTM --------------------------------------------------------------------------------------
 
 
+def test_a_second_bias_adds_to_the_first(states):
+    x = normal(0, *SLOTS, 5)
+    one, two = (LSTM2D(WIDTH, 1.0, 1.0, flag) for flag in (False, True))
+    params = with_random_biases(two.init(jax.random.key(0), x, *states)["params"])
+    biases = params["gates"]["bias"] + params["second_bias"]
+    summed = {"gates": {"kernel": params["gates"]["kernel"], "bias": biases}}
+    ours = two.apply({"params": params}, x, *states)
+    np.testing.assert_allclose(ours, one.apply({"params": summed}, x, *states), **CLOSE)
+    assert "second_bias" not in one.init(jax.random.key(0), x, *states)["params"]
+    assert np.abs(params["second_bias"]).min() > 1e-3
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_lstm2d_equals_numpy_along_both_axes(states, scale):
-    cell, x = LSTM2D(WIDTH, scale, 1.0), normal(0, *SLOTS, 5)
+    cell, x = LSTM2D(WIDTH, scale, 1.0, False), normal(0, *SLOTS, 5)
     refinement, time = states
     params = with_random_biases(cell.init(jax.random.key(0), x, refinement, time)["params"])
     expected = oracles.float64(tuple(refinement))
@@ -66,7 +80,7 @@ def test_lstm2d_equals_numpy_along_both_axes(states, scale):
 def test_lstm2d_without_time_is_flax_lstm(states):
     refinement, _ = states
     x = normal(0, *SLOTS, 5)
-    cell = LSTM2D(WIDTH, 0.5, 1.0)  # the scale is for two axes only
+    cell = LSTM2D(WIDTH, 0.5, 1.0, False)  # the scale is for two axes only
     params = with_random_biases(cell.init(jax.random.key(0), x, refinement, None)["params"])
     state = cell.apply({"params": params}, x, refinement, None)
 
@@ -85,7 +99,7 @@ def test_lstm2d_without_time_is_flax_lstm(states):
 @pytest.mark.parametrize("axes", [1, 2])
 def test_only_forget_gates_start_with_the_forget_bias(states, axes):
     refinement, time = states if axes == 2 else (states[0], None)
-    cell = LSTM2D(WIDTH, 1.0, 1.5)
+    cell = LSTM2D(WIDTH, 1.0, 1.5, False)
     params = cell.init(jax.random.key(0), normal(0, *SLOTS, 5), refinement, time)["params"]
     expected = [0.0] * 3 * WIDTH + [1.5] * axes * WIDTH
     np.testing.assert_array_equal(params["gates"]["bias"], expected)
@@ -133,6 +147,12 @@ def test_output_scale_multiplies_the_initial_weights_of_the_last_layer_only(stat
     tenth = dataclasses.replace(REFINER, output_scale=0.1).init(jax.random.key(0), *inputs)
     whole["out"]["kernel"] = 0.1 * whole["out"]["kernel"]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), tenth["params"], whole)
+
+
+def test_squeezenet_needs_color(states):
+    inputs = (normal(1, *SLOTS, 8, 8, 10), normal(2, *SLOTS, 6), *states)
+    with pytest.raises(ValueError, match=r"refiner.squeezenet needs RGB frames, got 1 channel"):
+        dataclasses.replace(REFINER, squeezenet=True).init(jax.random.key(0), *inputs)
 
 
 def test_unknown_pool_is_refused():

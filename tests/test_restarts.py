@@ -64,9 +64,46 @@ def test_the_chosen_draw_is_that_of_lowest_free_energy(case, results):
     epsilon = system._noise(keys, num_frames=2, num_slots=3)
     own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
     draws = [epsilon[0], *system._noise(own, num_frames=5, num_slots=3)]
-    chosen = system._choose_first_noise(
-        params, video[:, :1].astype(np.float32) / 255, keys, epsilon[0], 6
-    )
+    chosen = system._choose_noise(
+        params, video[:, :1].astype(np.float32) / 255, keys, epsilon[:1], 6
+    )[0]
     matches = [[bool((chosen[:, b] == draw[:, b]).all()) for draw in draws] for b in range(3)]
     assert [sum(row) for row in matches] == [1, 1, 1]
     assert len({row.index(True) for row in matches}) > 1
+
+
+IODINE = {"time_axis": "none", "grid": "full", "conditional_prior": False, "generation": False}
+
+
+def test_frames_without_memory_all_draw_and_choose(case, tmp_path):
+    """To IODINE every frame is the first: as if its frames were videos with the same keys."""
+    _, _, video, keys = case
+    changes = {f"model__inference__{name}": value for name, value in IODINE.items()}
+    experiment = tiny.experiment(tmp_path, model__inference__init_scale=2.0, **changes)
+    system = experiment.model.build(SHAPE)
+    params = jax.jit(system.init)(jax.random.key(0))
+    anew = system, params, video, keys
+    once, chosen = (decompose(anew, restarts) for restarts in (1, 6))
+    # Slots of the second frame differ too, and its choice costs no more free energy either.
+    assert (np.ptp(np.asarray(once.means)[:, 1], axis=1).max((1, 2, 3)) > 1e-3).all()
+    for t in range(2):
+        rest = [result._replace(masks=result.masks[:, t:]) for result in (once, chosen)]
+        rest = [r._replace(means=r.means[:, t:], kl=r.kl[:, t:]) for r in rest]
+        energies = [free_energy((system, None, video[:, t:], None), result) for result in rest]
+        assert (energies[1] <= energies[0] + 1e-3).all()
+        assert (energies[1] < energies[0] - 1e-3).any()
+
+
+def test_a_model_without_memory_simulates_nothing(tmp_path):
+    changes = {f"model__inference__{name}": value for name, value in IODINE.items()}
+    system = tiny.experiment(tmp_path, **changes).model.build(SHAPE)
+    with pytest.raises(ValueError, match=r"cannot simulate frames: set predict.num_simulated to 0"):
+        system.decompose(
+            None,
+            np.zeros((1, 2, *SHAPE), np.uint8),
+            None,
+            num_slots=3,
+            num_simulated=1,
+            noise="first",
+            restarts=1,
+        )

@@ -85,6 +85,22 @@ def test_sampling_in_every_frame_equals_infer_video_with_the_same_noise(tmp_path
     assert np.abs(ours.masks - stream(case).masks).max() > 1e-2
 
 
+def test_a_model_without_memory_draws_in_every_frame(tmp_path):
+    """Each frame is the stream of that frame alone, with the key of its number."""
+    iodine = {"time_axis": "none", "grid": "full", "conditional_prior": False, "generation": False}
+    case = make(tmp_path, refinements=REFINEMENTS, **iodine)
+    system, params, video = case
+    ours = stream(case, frames=video[:2], restarts=2)
+    options = {"num_slots": SLOTS, "noise": "first", "restarts": 2}
+    with tiny.quick_compilation():
+        (alone,) = system.stream(params, video[1:2], jax.random.fold_in(KEY, 1), **options)
+    for name in ("masks", "means", "kl"):
+        np.testing.assert_allclose(
+            getattr(ours, name)[:, 1:], getattr(alone, name), rtol=2e-4, atol=2e-4
+        )
+    assert np.ptp(ours.means[0, 1], axis=0).max() > 1e-3  # slots have broken their symmetry
+
+
 def test_frames_are_taken_one_by_one(tmp_path):
     """An endless video: a frame is decomposed before the next but one is asked for."""
     system, params, video = make(tmp_path, refinements=1)

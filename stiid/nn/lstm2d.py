@@ -16,11 +16,14 @@ class LSTM2D(nn.Module):
       forget_scale: s. Paper: 1. With 0.5 (ours) two gates near one cannot make the cell state
         grow along the grid.
       forget_bias: initial bias of the forget gates.
+      two_biases: add a second bias to all gates, as PyTorch does (the same functions, another
+        path of training).
     """
 
     features: int
     forget_scale: float
     forget_bias: float
+    two_biases: bool
 
     @nn.compact
     def __call__(self, x: Array, refinement: LSTMState, time: LSTMState | None) -> LSTMState:
@@ -41,6 +44,9 @@ class LSTM2D(nn.Module):
         gates = nn.Dense(self.features * (3 + len(axes)), bias_init=self._bias, name="gates")(
             inputs
         )
+        if self.two_biases:
+            second = self.param("second_bias", nn.initializers.zeros, gates.shape[-1:])
+            gates = gates + second.reshape(1, 1, -1)
         i, g, o, *forgets = jnp.split(gates, 3 + len(axes), axis=-1)
         kept = sum(nn.sigmoid(f) * state.c for f, state in zip(forgets, axes, strict=True))
         c = nn.sigmoid(i) * jnp.tanh(g) + scale * kept

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from stiid.nn.activations import elu
 from stiid.nn.conv import Conv
 from stiid.nn.lstm2d import LSTM2D
+from stiid.nn.squeezenet import SqueezeFeatures
 from stiid.shapes import Array, Gaussian, LSTMState
 
 POOLS = ("average", "mean", "none")
@@ -20,12 +21,16 @@ class Refiner(nn.Module):
       layers: number of 3×3 convolutions. Paper: 4.
       stride: of each convolution. The implementation that the paper builds on: 1; IODINE: 2, at
         about a twentieth of the work.
+      squeezenet: add the frame's ``nn.squeezenet.SqueezeFeatures`` (16 channels) to the
+        image-sized inputs; needs RGB. The training script of the implementation that the paper
+        builds on: on; its README and the paper do not mention it.
       pool: "average": 4×4 windows with stride 4 (goes with stride 1); "mean": over the whole
         image; "none".
       hidden: width of the linear layer after the pool. Paper: 128.
       lstm_features: M. Paper: 128.
       forget_scale: see ``LSTM2D``.
       forget_bias: see ``LSTM2D``.
+      two_biases: see ``LSTM2D``.
       output_scale: factor on the initial weights of the last layer; small values (ours) start
         the refinement near no change.
     """
@@ -34,11 +39,13 @@ class Refiner(nn.Module):
     features: int
     layers: int
     stride: int
+    squeezenet: bool
     pool: str
     hidden: int
     lstm_features: int
     forget_scale: float
     forget_bias: float
+    two_biases: bool
     output_scale: float
 
     def __post_init__(self) -> None:
@@ -54,7 +61,7 @@ class Refiner(nn.Module):
         """One update.
 
         Args:
-          images: [B, K, H, W, F] image-sized inputs.
+          images: [B, K, H, W, F] image-sized inputs, the frame first.
           vectors: [B, K, V] vector-sized inputs.
           refinement: state (t, r−1).
           time: state (t−1, R̂), or None without a time axis.
@@ -63,6 +70,10 @@ class Refiner(nn.Module):
           Δλ as (Δμ, Δ log σ²), and the state (t, r).
         """
         slots = images.shape[:2]
+        if self.squeezenet:
+            code = SqueezeFeatures(name="squeezenet")(_rgb(images))
+            code = jnp.broadcast_to(code[:, None], (*slots, *code.shape[1:]))
+            images = jnp.concatenate([images, code], axis=-1)
         x = images.reshape(-1, *images.shape[2:])
         for i in range(self.layers):
             x = elu(Conv(self.features, stride=self.stride, name=f"conv_{i}")(x))
@@ -72,9 +83,17 @@ class Refiner(nn.Module):
             x = x.mean(axis=(1, 2))
         x = elu(nn.Dense(self.hidden, name="in")(x.reshape(*slots, -1)))
         x = jnp.concatenate([vectors, x], axis=-1)
-        state = LSTM2D(self.lstm_features, self.forget_scale, self.forget_bias, name="lstm")(
-            x, refinement, time
-        )
+        gates = (self.forget_scale, self.forget_bias, self.two_biases)
+        state = LSTM2D(self.lstm_features, *gates, name="lstm")(x, refinement, time)
         init = nn.initializers.variance_scaling(self.output_scale**2, "fan_in", "truncated_normal")
         delta = nn.Dense(2 * self.latent_size, kernel_init=init, name="out")(state.h)
         return Gaussian(*jnp.split(delta, 2, axis=-1)), state
+
+
+def _rgb(images: Array) -> Array:
+    """The frame [B, H, W, 3] among the 3C + 7 image-sized inputs."""
+    if images.shape[-1] != 16:
+        raise ValueError(
+            f"refiner.squeezenet needs RGB frames, got {(images.shape[-1] - 7) // 3} channel(s)"
+        )
+    return images[:, 0, ..., :3]
