@@ -35,6 +35,7 @@ PROCEDURE = {
     "inference.gradient_skip": None,
     "inference.last_decode": True,
     "decoder.frequencies": [],
+    "decoder.modulated": False,
     "refiner.two_biases": True,
     "objective.psi": 1.0,
     "objective.gamma": 0.0,
