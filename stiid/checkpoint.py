@@ -4,7 +4,9 @@ The only file that knows of Orbax. A checkpoint is written beside and renamed wh
 so that a process killed at any time leaves the last good one.
 """
 
+import contextlib
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -170,6 +172,20 @@ def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
     if (path / "checkpoints").is_dir():
         return path / "checkpoints", "latest"
     return (path.parent, path.name) if path.name.isdigit() else (path, "latest")
+
+
+def stored_batch_sizes(directory: Path) -> list[int]:
+    """``evaluate.batch_size`` of all checkpoints in a folder, read without Orbax.
+
+    Orbax asks JAX for its devices, and their number has to fit these batches. A checkpoint that
+    cannot be read is left out: whoever restores it says what is wrong with it.
+    """
+    sizes = []
+    for path in sorted(directory.glob("*/config/metadata")):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            config = json.loads(path.read_text(encoding="utf-8"))
+            sizes.append(int(config["evaluate"]["batch_size"]))
+    return sizes
 
 
 def _goodness(metrics: Mapping[str, float], name: str) -> float:

@@ -41,10 +41,14 @@ _PROGRAMS = flags.DEFINE_string(
     "Folder of compiled programs, which a second run need not compile again; default: keep none. "
     "JAX_COMPILATION_CACHE_DIR goes before it.",
 )
-_DEVICES = flags.DEFINE_integer("host_devices", 0, "CPU devices to make; 0: one per core.")
+_DEVICES = flags.DEFINE_integer(
+    "host_devices", 0, "CPU devices to make; 0: one per core, as far as batches divide by them."
+)
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0 of several.")
-_PROCESSES = flags.DEFINE_integer("num_processes", 1, "How many processes train together.")
-_PROCESS = flags.DEFINE_integer("process_id", 0, "Which of them this one is.")
+_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "How many processes train together; default: as the cluster says, or 1."
+)
+_PROCESS = flags.DEFINE_integer("process_id", None, "Which of them this one is.")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -53,16 +57,10 @@ def main(argv: Sequence[str]) -> None:
         _fail(f"unexpected arguments {argv[1:]}: options start with --")
     _speak()
     try:
-        _keep_programs(_PROGRAMS.value)
-        parallel.configure_host_devices(_DEVICES.value)
-        parallel.initialize_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-        logging.getLogger("stiid").info("JAX %s on %s", jax.__version__, jax.devices())
-    except (RuntimeError, ValueError) as error:
-        _fail(f"JAX does not start: {error}")
-    try:
         experiment: Experiment | None = None
         if _CONFIG.value is not None:
             experiment = parse(Experiment, _CONFIG.value.to_dict())
+        _start_jax(experiment)
         run.run(
             _MODE.value,
             experiment,
@@ -74,6 +72,22 @@ def main(argv: Sequence[str]) -> None:
         _fail(str(error))
     except Interrupted as error:
         _fail(str(error), code=128 + error.number)
+
+
+def _start_jax(experiment: Experiment | None) -> None:
+    """Choose devices and processes, which JAX takes only before its backend starts."""
+    _keep_programs(_PROGRAMS.value)
+    processes = parallel.find_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    parallel.configure_host_devices(
+        _DEVICES.value,
+        batch_sizes=run.batch_sizes(_MODE.value, experiment, _WORKDIR.value, _CHECKPOINT.value),
+        processes=processes,
+    )
+    try:
+        parallel.initialize_processes(processes)
+        logging.getLogger("stiid").info("JAX %s on %s", jax.__version__, jax.devices())
+    except RuntimeError as error:
+        raise ValueError(f"JAX does not start: {error}") from error
 
 
 def _crop() -> tuple[int, ...] | None:

@@ -1,17 +1,16 @@
 """The modes of the command line: train, eval, predict, decompose."""
 
-import functools
 import importlib.metadata
-import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from stiid import parallel
-from stiid.checkpoint import Checkpoints, locate
+from stiid.checkpoint import Checkpoints, locate, stored_batch_sizes
+from stiid.compatibility import MODEL, TRAINING, check_same
 from stiid.config import parse, to_dict
 from stiid.data import registry
 from stiid.data.source import Source
@@ -37,18 +36,6 @@ _LOG = logging.getLogger("stiid")
 
 USER_ERRORS = (ValueError, TypeError, OSError, NonFiniteError)
 
-# What a resumed run may not change: all that decides the next step. A restored one keeps the model.
-_TRAINING = (
-    "seed",
-    "data.name",
-    "data.max_frames",
-    "data.options",
-    "model",
-    "optim",
-    "train.stages",
-    "train.stagnation",
-)
-_MODEL = ("model",)
 _PREVIEWS = 2
 
 
@@ -85,6 +72,22 @@ def run(
         MODES[mode](experiment, path, checkpoint)
 
 
+def batch_sizes(
+    mode: str, experiment: Experiment | None, workdir: str | None, checkpoint: str
+) -> list[int]:
+    """Of all global batches of a mode, as far as they are known before JAX starts."""
+    if experiment is not None:
+        sizes = [experiment.evaluate.batch_size]
+        if mode == "train":
+            sizes += [stage.batch_size for stage in experiment.train.stages.values()]
+        return sizes
+    try:
+        directory, _ = locate(Path(workdir or ".").expanduser().resolve(), checkpoint)
+    except OSError:
+        return []  # the mode itself says so
+    return stored_batch_sizes(directory)
+
+
 def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
     """Train, or resume; evaluate at the end into ``eval/metrics.json``."""
     if experiment is None:
@@ -99,7 +102,7 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
     checkpoints = Checkpoints(workdir / "checkpoints", best_metric=experiment.train.best_metric)
     steps = checkpoints.steps()
     if steps:
-        _check_same(_TRAINING, experiment, checkpoints.config(steps[-1]), where=workdir)
+        check_same(TRAINING, experiment, checkpoints.config(steps[-1]), where=workdir)
     with MetricWriter(workdir, resume_step=steps[-1] if steps else None, enabled=chief) as writer:
 
         def on_evaluation(step: int, evaluation: Evaluation) -> None:
@@ -209,7 +212,7 @@ def _choose(
     if experiment is None:
         experiment = parse(Experiment, stored)
     else:
-        _check_same(_MODEL, experiment, stored, where=directory)
+        check_same(MODEL, experiment, stored, where=directory)
     return experiment, checkpoints, step
 
 
@@ -239,35 +242,6 @@ def _load(experiment: Experiment, split: str | None = None) -> Source:
         data_dir=str(Path(data.data_dir).expanduser()),
         **data.options,
     )
-
-
-def _check_same(
-    names: Sequence[str], experiment: Experiment, stored: dict[str, Any], *, where: Path
-) -> None:
-    """Refuse a checkpoint of another experiment."""
-    ours = json.loads(json.dumps(to_dict(experiment)))
-    for name in names:
-        difference = _difference(name, _field(ours, name), _field(stored, name))
-        if difference:
-            raise ValueError(
-                f"{where} holds a checkpoint of another config: {difference}. Use that config, or "
-                "another --workdir"
-            )
-
-
-def _field(config: dict[str, Any], name: str) -> Any:
-    return functools.reduce(lambda section, key: section.get(key, {}), name.split("."), config)
-
-
-def _difference(name: str, ours: Any, theirs: Any) -> str | None:
-    """The first field in which two configs differ, in words."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        for key in sorted(ours.keys() | theirs.keys()):
-            found = _difference(f"{name}.{key}", ours.get(key), theirs.get(key))
-            if found:
-                return found
-        return None
-    return None if ours == theirs else f"{name} is {theirs!r} there and {ours!r} here"
 
 
 def _run_card(experiment: Experiment, source: Source) -> dict[str, Any]:

@@ -17,7 +17,7 @@ LAYERS = (
     | {"decomposition_files"},
     {"nn"},
     {"model", "elbo", "inference", "objective", "spatiotemporal", "baselines"},
-    {"experiment", "checkpoint", "rollout", "validation"},
+    {"experiment", "compatibility", "checkpoint", "rollout", "validation"},
     {"evaluate", "predict", "decompose", "motion"},
     {"train"},
     {"run", "main"},
