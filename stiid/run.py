@@ -1,8 +1,9 @@
 """The modes of the command line: train, eval, predict, decompose."""
 
+import contextlib
 import importlib.metadata
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +100,15 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
     check_lengths(experiment.evaluate, eval_source)
     check_best_metric(experiment.train.best_metric, eval_source)
     chief = jax.process_index() == 0
-    checkpoints = Checkpoints(workdir / "checkpoints", best_metric=experiment.train.best_metric)
-    steps = checkpoints.steps()
-    if steps:
-        check_same(TRAINING, experiment, checkpoints.config(steps[-1]), where=workdir)
-    with MetricWriter(workdir, resume_step=steps[-1] if steps else None, enabled=chief) as writer:
+    with contextlib.ExitStack() as stack:
+        checkpoints = stack.enter_context(
+            Checkpoints(workdir / "checkpoints", best_metric=experiment.train.best_metric)
+        )
+        steps = checkpoints.steps()
+        if steps:
+            check_same(TRAINING, experiment, checkpoints.config(steps[-1]), where=workdir)
+        resume_step = steps[-1] if steps else None
+        writer = stack.enter_context(MetricWriter(workdir, resume_step=resume_step, enabled=chief))
 
         def on_evaluation(step: int, evaluation: Evaluation) -> None:
             if chief:
@@ -121,7 +126,6 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
         if chief:
             write_json(workdir / "run.json", _run_card(experiment, train_source))
         state, evaluation = trainer.run()
-        checkpoints.close()
     _write_scores(workdir, evaluation, int(state.step), experiment, eval_source)
 
 
@@ -157,16 +161,16 @@ def decompose(
     experiment: Experiment | None, workdir: Path, checkpoint: str, request: Request
 ) -> None:
     """Restore, decompose a video of any length; see ``decomposition_files`` for what is written."""
-    experiment, checkpoints, step = _choose(experiment, workdir, checkpoint)
-    data = experiment.data
-    video, view = request.open(registry.view(data.name, **data.options))
-    system = experiment.at_test().model.build((view.height, view.width, view.channels))
-    if not isinstance(system, Streams):
-        raise ValueError(
-            f"models of the family {experiment.model.family!r} do not decompose frame after frame: "
-            "--mode=decompose needs another checkpoint"
-        )
-    state = _restore_state(checkpoints, step, experiment, system)
+    with _chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
+        data = experiment.data
+        video, view = request.open(registry.view(data.name, **data.options))
+        system = experiment.at_test().model.build((view.height, view.width, view.channels))
+        if not isinstance(system, Streams):
+            raise ValueError(
+                f"models of the family {experiment.model.family!r} do not decompose frame after "
+                "frame: --mode=decompose needs another checkpoint"
+            )
+        state = _restore_state(checkpoints, step, experiment, system)
     folder = workdir / "decompose" / video.path.stem
     count = decompose_video(
         folder,
@@ -194,35 +198,35 @@ def restore(
       The experiment, its state, the clips to evaluate on, and the model with its test-time
       inference.
     """
-    experiment, checkpoints, step = _choose(experiment, workdir, checkpoint)
-    source = _load(experiment)
-    system = experiment.at_test().model.build(source[0]["video"].shape[1:])
-    state = parallel.replicate(_restore_state(checkpoints, step, experiment, system))
+    with _chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
+        source = _load(experiment)
+        system = experiment.at_test().model.build(source[0]["video"].shape[1:])
+        state = parallel.replicate(_restore_state(checkpoints, step, experiment, system))
     return experiment, state, source, system
 
 
-def _choose(
+@contextlib.contextmanager
+def _chosen(
     experiment: Experiment | None, workdir: Path, checkpoint: str
-) -> tuple[Experiment, Checkpoints, int]:
+) -> Iterator[tuple[Experiment, Checkpoints, int]]:
     """The experiment to apply, and the checkpoint to apply it with."""
     directory, wanted = locate(workdir, checkpoint)
-    checkpoints = Checkpoints(directory)
-    step = checkpoints.choose(wanted)
-    stored = checkpoints.config(step)
-    if experiment is None:
-        experiment = parse(Experiment, stored)
-    else:
-        check_same(MODEL, experiment, stored, where=directory)
-    return experiment, checkpoints, step
+    with Checkpoints(directory) as checkpoints:
+        step = checkpoints.choose(wanted)
+        stored = checkpoints.config(step)
+        if experiment is None:
+            experiment = parse(Experiment, stored)
+        else:
+            check_same(MODEL, experiment, stored, where=directory)
+        yield experiment, checkpoints, step
 
 
 def _restore_state(
     checkpoints: Checkpoints, step: int, experiment: Experiment, system: System
 ) -> TrainState:
-    """The state of a checkpoint, on the host; the checkpoints are closed."""
+    """The state of a checkpoint, on the host."""
     template = jax.eval_shape(lambda: init_state(experiment, system))
     state = checkpoints.state(step, template)
-    checkpoints.close()
     _LOG.info("Restored step %d of %s", step, checkpoints.directory)
     return state
 

@@ -248,7 +248,6 @@ class Trainer:
                         position.watch = watch.state()
                 self._save(state, data, position, evaluated=evaluate)
             if stop:
-                self.checkpoints.close()
                 raise Interrupted(stop, step=step)
         return state, Position(position.stage + 1, 0, {})
 
@@ -261,7 +260,7 @@ class Trainer:
         if self.experiment.train.non_finite == "skip" or bool(metrics["finite"]):
             return
         values = {k: float(v) for k, v in metrics.items()}
-        self.checkpoints.close()
+        self.checkpoints.wait()
         steps = self.checkpoints.steps()
         raise NonFiniteError(
             f"step {step}: loss {values['total']}, gradient norm {values['grad_norm']}, "

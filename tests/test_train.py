@@ -6,9 +6,12 @@ import signal
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 import tiny
 
+from stiid import run
+from stiid.checkpoint import Checkpoints
 from stiid.interrupt import Interrupted
 from stiid.train import NonFiniteError
 from stiid.writer import MetricWriter
@@ -121,6 +124,55 @@ def test_stop_at_a_non_finite_update(data_dir, tmp_path):
     state = tiny.state(tmp_path)
     assert int(state.step) == 1
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+def test_an_error_while_a_checkpoint_is_saved_does_not_lose_it(data_dir, tmp_path, monkeypatch):
+    """The error comes right after the save was begun, in the background."""
+
+    def save_and_fail(self, *args, **kwargs):
+        save(self, *args, **kwargs)
+        raise RuntimeError("the error")
+
+    save = Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", save_and_fail)
+    experiment = tiny.experiment(data_dir, train__checkpoint_every=1)
+    with pytest.raises(RuntimeError, match="the error"):
+        tiny.train(experiment, tmp_path)
+    monkeypatch.undo()
+    assert int(tiny.state(tmp_path).step) == 1
+
+
+def test_a_failed_save_is_one_line(data_dir, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise RuntimeError("No space left on device\nmore")
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", full)
+    experiment = tiny.experiment(data_dir, train__checkpoint_every=1)
+    with pytest.raises(
+        OSError, match=r"cannot save a checkpoint in .* \(No space left on device\)"
+    ):
+        tiny.train(experiment, tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["eval", "decompose"])
+def test_checkpoints_are_closed_whatever_happens(trained, data_dir, tmp_path, monkeypatch, mode):
+    opened, closed = [], []
+    init, close = Checkpoints.__init__, Checkpoints.close
+
+    def init_and_note(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        opened.append(self)
+
+    def close_and_note(self):
+        close(self)
+        closed.append(self)
+
+    monkeypatch.setattr(Checkpoints, "__init__", init_and_note)
+    monkeypatch.setattr(Checkpoints, "close", close_and_note)
+    experiment = tiny.experiment(data_dir, model__num_slots=4)
+    with pytest.raises(ValueError, match=r"model\.num_slots is 3 there and 4 here"):
+        run.run(mode, experiment, workdir=str(tmp_path), checkpoint=str(trained))
+    assert opened == closed != []
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")  # pictures of NaN
