@@ -164,13 +164,14 @@ def decompose(
     with _chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
         data = experiment.data
         video, view = request.open(registry.view(data.name, **data.options))
-        system = experiment.at_test().model.build((view.height, view.width, view.channels))
+        image_shape = (view.height, view.width, view.channels)
+        system = experiment.at_test().model.build(image_shape)
         if not isinstance(system, Streams):
             raise ValueError(
                 f"models of the family {experiment.model.family!r} do not decompose frame after "
                 "frame: --mode=decompose needs another checkpoint"
             )
-        state = _restore_state(checkpoints, step, experiment, system)
+        state = _restore_state(checkpoints, step, experiment, image_shape)
     folder = workdir / "decompose" / video.path.stem
     count = decompose_video(
         folder,
@@ -200,8 +201,9 @@ def restore(
     """
     with _chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
         source = _load(experiment)
-        system = experiment.at_test().model.build(source[0]["video"].shape[1:])
-        state = parallel.replicate(_restore_state(checkpoints, step, experiment, system))
+        image_shape = source[0]["video"].shape[1:]
+        system = experiment.at_test().model.build(image_shape)
+        state = parallel.replicate(_restore_state(checkpoints, step, experiment, image_shape))
     return experiment, state, source, system
 
 
@@ -222,10 +224,11 @@ def _chosen(
 
 
 def _restore_state(
-    checkpoints: Checkpoints, step: int, experiment: Experiment, system: System
+    checkpoints: Checkpoints, step: int, experiment: Experiment, image_shape: tuple[int, int, int]
 ) -> TrainState:
-    """The state of a checkpoint, on the host."""
-    template = jax.eval_shape(lambda: init_state(experiment, system))
+    """The state of a checkpoint, on the host: that of the model as it is trained, not as tested."""
+    trained = experiment.model.build(image_shape)
+    template = jax.eval_shape(lambda: init_state(experiment, trained))
     state = checkpoints.state(step, template)
     _LOG.info("Restored step %d of %s", step, checkpoints.directory)
     return state

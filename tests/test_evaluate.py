@@ -94,6 +94,15 @@ def test_other_slots_than_in_training(trained, data_dir, tmp_path):
     assert report["lengths"]["4"] != tiny.scores(trained)["lengths"]["4"]
 
 
+@pytest.mark.parametrize("switch", [{"gradient_skip": None}, {"conditional_prior": False}])
+def test_a_model_that_needs_less_at_test_is_restored(trained, data_dir, tmp_path, switch):
+    """The checkpoint has parameters that the model at test does without."""
+    experiment = tiny.experiment(data_dir, evaluate__model={"inference": switch})
+    tiny.execute("eval", experiment, tmp_path, str(trained))
+    assert tiny.scores(tmp_path)["step"] == 6
+    assert tiny.scores(tmp_path)["lengths"]["4"] != tiny.scores(trained)["lengths"]["4"]
+
+
 def test_another_model_is_refused(trained, data_dir, tmp_path):
     experiment = tiny.experiment(data_dir, model__num_slots=4)
     with pytest.raises(ValueError, match=r"model\.num_slots is 3 there and 4 here"):
