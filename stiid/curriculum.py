@@ -25,6 +25,12 @@ class Stage:
     model: Mapping[str, Any]
     optim: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        """Refuse impossible sizes."""
+        for name, least in {"steps": 0, "num_frames": 1, "batch_size": 1}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stagnation:
@@ -47,9 +53,10 @@ class Stagnation:
     patience: int
 
     def __post_init__(self) -> None:
-        """Refuse a negative patience."""
-        if self.patience < 0:
-            raise ValueError(f"stagnation.patience must not be negative, got {self.patience}")
+        """Refuse a negative window or patience."""
+        for name in ("window", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
 class Watch:

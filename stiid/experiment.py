@@ -60,7 +60,9 @@ class Train:
     non_finite: str
 
     def __post_init__(self) -> None:
-        """Refuse an unknown policy or metric, and intervals of nothing."""
+        """Refuse an unknown policy or metric, no stages, and intervals of nothing."""
+        if not self.stages:
+            raise ValueError("train.stages is empty: training needs at least one stage")
         if self.non_finite not in NON_FINITE:
             raise ValueError(
                 f"train.non_finite: expected one of {NON_FINITE}, got {self.non_finite!r}"
@@ -103,13 +105,16 @@ class Evaluate:
     seed: int
 
     def __post_init__(self) -> None:
-        """Refuse an unknown kind of noise, and impossible lengths and restarts."""
+        """Refuse an unknown kind of noise, and impossible numbers."""
         if self.noise not in EVAL_NOISE:
             raise ValueError(f"evaluate.noise: expected one of {EVAL_NOISE}, got {self.noise!r}")
         if not self.lengths or min(self.lengths) < 1:
             raise ValueError(f"evaluate.lengths: expected positive lengths, got {self.lengths}")
-        if self.restarts < 1:
-            raise ValueError(f"evaluate.restarts must be at least 1, got {self.restarts}")
+        if self.clips < 0:
+            raise ValueError(f"evaluate.clips must not be negative, got {self.clips}: 0 means all")
+        for name in ("batch_size", "num_slots", "restarts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"evaluate.{name} must be at least 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +130,14 @@ class Predict:
     clips: int
     num_observed: int
     num_simulated: int
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers."""
+        for name, least in {"clips": 1, "num_observed": 1, "num_simulated": 0}.items():
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"predict.{name} must be at least {least}, got {getattr(self, name)}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,9 +169,10 @@ class Experiment:
         self._test_model()
 
     def at_stage(self, name: str) -> "Experiment":
-        """The experiment with a stage's overrides applied."""
+        """The experiment with a stage's overrides applied, and no other stage."""
         model, optim = self._at(name)
-        train = dataclasses.replace(self.train, stages={})
+        alone = dataclasses.replace(self.train.stages[name], model={}, optim={})
+        train = dataclasses.replace(self.train, stages={name: alone})
         return dataclasses.replace(self, model=model, optim=optim, train=train)
 
     def at_test(self) -> "Experiment":

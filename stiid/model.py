@@ -75,6 +75,8 @@ class Inference:
                 raise ValueError(
                     f"inference.{name}: expected one of {allowed}, got {getattr(self, name)!r}"
                 )
+        if self.refinements < 1:
+            raise ValueError(f"inference.refinements must be at least 1, got {self.refinements}")
         if self.variance <= 0:
             raise ValueError(f"inference.variance must be positive, got {self.variance}")
         if self.time_axis != "lstm2d" and (self.conditional_prior or self.generation):

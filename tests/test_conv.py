@@ -34,11 +34,10 @@ def value_and_gradients(convolve, x, kernel):
 
 
 @pytest.mark.parametrize("size", [(6, 6), (7, 5)])
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("kernel_size", [1, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("kernel_size", "stride"), [(1, 1), (3, 1), (5, 1), (1, 2), (3, 2), (4, 2), (5, 2)]
+)
 def test_conv2d_equals_the_plain_convolution(kernel_size, stride, size):
-    if kernel_size == 4 and stride == 1:
-        pytest.skip("refused")
     x, kernel = normal(0, (2, *size, 3), (kernel_size, kernel_size, 3, 4))
     actual = value_and_gradients(partial(conv2d, stride=stride), x, kernel)
     expected = value_and_gradients(partial(plain_conv2d, stride=stride), x, kernel)

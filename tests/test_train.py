@@ -218,7 +218,7 @@ def test_refuse_to_resume_another_experiment(trained, data_dir, changes, message
         ({"evaluate__batch_size": 4}, r"evaluate\.batch_size = 4 must be a multiple"),
         ({"evaluate__lengths": (2, 7)}, r"evaluate\.lengths = \(2, 7\) do not fit .* 6 frames"),
         ({"evaluate__split": "tset"}, "split must be one of"),
-        ({"model__decoder__colour": 1}, r"config\.model\.decoder: .*colour"),
+        ({"model__decoder__colour": 1}, r"config\.model: decoder: unknown field\(s\) colour"),
     ],
 )
 def test_mistakes_are_found_before_the_first_step(data_dir, tmp_path, changes, message):
