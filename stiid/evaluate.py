@@ -13,12 +13,12 @@ from stiid.data.pipeline import eval_batches
 from stiid.data.source import UNKNOWN_OBJECTS, Source
 from stiid.experiment import Evaluate, Experiment
 from stiid.files import atomic_path
-from stiid.metrics import ScoreTotals, check_ids, clip_scores, contingency
+from stiid.metrics import ScoreTotals, clip_scores, contingency
 from stiid.rollout import Clips, Rollout
 from stiid.shapes import Params
 from stiid.system import Decomposition, System
 
-NUM_IDS = 16  # true ids that a table has room for, background included
+_NUM_IDS = 16  # true ids that a table has room for, background included; more if there are more
 
 _contingency = jax.jit(contingency, static_argnames=("num_ids", "num_slots"))
 
@@ -102,9 +102,10 @@ def tables(clips: Clips, result: Decomposition) -> tuple[np.ndarray | None, np.n
     error = np.asarray(squares.mean(axis=(2, 3, 4)), np.float64)
     if clips.masks is None:
         return None, error
-    check_ids(clips.masks, size=NUM_IDS)
     slots = result.masks.argmax(axis=2)
-    table = _contingency(clips.masks, slots, num_ids=NUM_IDS, num_slots=result.masks.shape[2])
+    # A power of two, so that few tables are compiled.
+    num_ids = max(_NUM_IDS, 1 << int(clips.masks.max()).bit_length())
+    table = _contingency(clips.masks, slots, num_ids=num_ids, num_slots=result.masks.shape[2])
     return np.asarray(table), error
 
 

@@ -28,9 +28,11 @@ from stiid.evaluate import (
 from stiid.experiment import Experiment
 from stiid.motion import motion_check
 from stiid.predict import predict_clips, prediction_scores, write_pictures
+from stiid.preflight import check_stages, check_test
 from stiid.state import TrainState
 from stiid.system import Streams, System
-from stiid.train import NonFiniteError, Trainer, check_stages, init_state
+from stiid.train import NonFiniteError, Trainer
+from stiid.update import init_state
 from stiid.writer import MetricWriter
 
 _LOG = logging.getLogger("stiid")
@@ -96,9 +98,10 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
     if checkpoint != "latest":
         raise ValueError("--checkpoint goes with --mode=eval and predict; training resumes itself")
     train_source, eval_source = _load(experiment, "train"), _load(experiment)
-    check_stages(experiment, train_source)
     check_lengths(experiment.evaluate, eval_source)
     check_best_metric(experiment.train.best_metric, eval_source)
+    check_stages(experiment, train_source)
+    check_test(experiment, eval_source[0]["video"].shape[1:])
     chief = jax.process_index() == 0
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(
@@ -227,6 +230,7 @@ def _restore_state(
     checkpoints: Checkpoints, step: int, experiment: Experiment, image_shape: tuple[int, int, int]
 ) -> TrainState:
     """The state of a checkpoint, on the host: that of the model as it is trained, not as tested."""
+    check_test(experiment, image_shape)
     trained = experiment.model.build(image_shape)
     template = jax.eval_shape(lambda: init_state(experiment, trained))
     state = checkpoints.state(step, template)

@@ -5,7 +5,6 @@ happens afterwards (a signal, a kill, a crash), the run resumes from the last ch
 the same steps with the same data and noise.
 """
 
-import dataclasses
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -14,9 +13,7 @@ from typing import Any
 
 import grain
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from stiid import parallel
 from stiid.checkpoint import Checkpoints
@@ -27,17 +24,15 @@ from stiid.data.source import Source
 from stiid.evaluate import Evaluation, Evaluator
 from stiid.experiment import Experiment
 from stiid.interrupt import Interrupted, StopRequest
-from stiid.optim import learning_rate, transformation
-from stiid.shapes import Array, Params
+from stiid.optim import learning_rate
+from stiid.shapes import Array
 from stiid.state import TrainState
-from stiid.system import Loss, System, row_keys
+from stiid.update import init_state, make_update
 from stiid.validation import validation_loss
 from stiid.writer import MetricWriter, Progress
 
 _LOG = logging.getLogger("stiid")
 _SHOWN = ("total", "nll", "kl", "mse")
-
-Update = Callable[..., tuple[TrainState, dict[str, Array]]]
 
 
 class NonFiniteError(RuntimeError):
@@ -53,75 +48,10 @@ class Position:
     watch: Mapping[str, Any]
 
 
-def init_state(experiment: Experiment, system: System) -> TrainState:
-    """Fresh parameters and optimizer, from the experiment's seed."""
-    key, init_key = jax.random.split(jax.random.key(experiment.seed))
-    params = system.init(init_key)
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt_state=transformation(experiment.optim).init(params),
-        key=key,
-        skipped=jnp.zeros((), jnp.int32),
-    )
-
-
-def make_update(experiment: Experiment, system: System) -> Update:
-    """The compiled update of one stage.
-
-    Returns:
-      (state, video [devices, rows, T, H, W, C], rows [devices, rows], learning rate)
-      → (state, metrics), where metrics are means over the global batch, and an update whose loss
-      or gradient is not finite leaves everything but ``step`` and ``skipped`` as it was.
-    """
-    optimizer = transformation(experiment.optim)
-
-    def update(
-        state: TrainState, video: Array, rows: Array, rate: Array
-    ) -> tuple[TrainState, dict[str, Array]]:
-        keys = row_keys(jax.random.fold_in(state.key, state.step), rows)
-
-        def mean_loss(params: Params) -> tuple[Array, Loss]:
-            terms = system.loss(params, video, keys)
-            means = jax.tree.map(lambda x: x.mean(0), terms)
-            return means.total, means
-
-        grads, terms = jax.grad(mean_loss, has_aux=True)(state.params)
-        grads, terms = parallel.all_mean((grads, terms))
-        norm = optax.tree.norm(grads)
-        direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
-        params = system.after_update(params, terms)
-        finite = jnp.isfinite(norm) & jnp.isfinite(terms.total)
-        params, opt_state = jax.tree.map(
-            lambda new, old: jnp.where(finite, new, old),
-            (params, opt_state),
-            (state.params, state.opt_state),
-        )
-        state = dataclasses.replace(
-            state,
-            step=state.step + 1,
-            params=params,
-            opt_state=opt_state,
-            skipped=state.skipped + jnp.where(finite, 0, 1),
-        )
-        watched = {name: x for name, x in terms._asdict().items() if not isinstance(x, dict)}
-        metrics = {**watched, "grad_norm": norm, "skipped": state.skipped}
-        return state, {**metrics, "finite": finite}
-
-    return parallel.data_parallel(update, batch_args=(1, 2), num_args=4)
-
-
-def check_stages(experiment: Experiment, source: Source) -> None:
-    """Refuse, before anything is written, what would fail only when its stage comes."""
-    for index, name in enumerate(sorted(experiment.train.stages)):
-        batch_size = experiment.train.stages[name].batch_size
-        parallel.check_batch_size(batch_size, name=f"train.stages.{name}.batch_size")
-        experiment.at_stage(name).model.build(source[0]["video"].shape[1:])
-        _data(experiment, index, name, source)
-
-
-def _data(experiment: Experiment, index: int, name: str, source: Source) -> grain.DatasetIterator:
+def stage_data(
+    experiment: Experiment, index: int, name: str, source: Source
+) -> grain.DatasetIterator:
+    """The clips of a stage, from their start."""
     stage = experiment.train.stages[name]
     try:
         return train_iterator(
@@ -204,7 +134,7 @@ class Trainer:
         validation = validation_loss(
             experiment.evaluate, system, self.eval_source, num_frames=stage.num_frames
         )
-        data = _data(self.experiment, position.stage, name, self.train_source)
+        data = stage_data(self.experiment, position.stage, name, self.train_source)
         if position.step_in_stage:
             self.checkpoints.restore_data(int(state.step), data)
         watch = Watch(train.stagnation, position.watch)

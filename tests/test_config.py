@@ -232,11 +232,11 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
         ),
         (
             {"model__decoder": {**DECODER, "residual": "no"}},
-            r"decoder\.residual: expected bool, got 'no'",
+            r"residual: expected bool, got 'no'",
         ),
         (
             {"model__decoder": {**DECODER, "layers": 2.0}},
-            r"model: decoder\.layers: expected int, got 2\.0",
+            r"layers: expected int, got 2\.0",
         ),
         ({"model__decoder__frequencies": ("a",)}, r"decoder\.frequencies\[0\]: expected float"),
         ({"model__refiner__hidden": 0}, r"config\.model: refiner\.hidden must be at least 1"),

@@ -10,7 +10,9 @@ import tiny
 
 from stiid import parallel, run
 from stiid.config import parse, to_dict
-from stiid.evaluate import Evaluator, table_text
+from stiid.evaluate import Evaluator, table_text, tables
+from stiid.rollout import Clips
+from stiid.system import Decomposition
 
 SCORES = {"ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "mse", "slot_switches"}
 
@@ -115,6 +117,18 @@ def test_data_of_another_size_are_refused(trained, data_dir, tmp_path):
     experiment = tiny.experiment(data_dir, data__options=options)
     with pytest.raises(ValueError, match=r"has shape .* there and .* here"):
         tiny.execute("eval", experiment, tmp_path, str(trained))
+
+
+def test_any_number_of_objects_is_counted():
+    """One frame of 40 pixels, each an object of its own, in two slots."""
+    masks = np.arange(40, dtype=np.uint8).reshape(1, 1, 5, 8)
+    video = np.zeros((1, 1, 5, 8, 3), np.uint8)
+    slots = np.stack([masks < 25, masks >= 25], 2).astype(np.float32)
+    image = video.astype(np.float32)
+    result = Decomposition(image, slots, image[:, :, None], np.zeros((1, 1, 2)))
+    table, _ = tables(Clips(video, masks, np.zeros(1, np.int32)), result)
+    np.testing.assert_array_equal(table[0, 0].sum(1)[:40], 1)
+    np.testing.assert_array_equal(table[0, 0].sum(0), [25, 15])
 
 
 def test_table_has_a_row_per_length():

@@ -19,7 +19,7 @@ LAYERS = (
     {"model", "elbo", "inference", "objective", "spatiotemporal", "baselines"},
     {"experiment", "compatibility", "checkpoint", "rollout", "validation"},
     {"evaluate", "predict", "decompose", "motion"},
-    {"train"},
+    {"update", "train", "preflight"},
     {"run", "main"},
 )
 
@@ -29,7 +29,7 @@ ONLY = {
     "tensorboardX": {"writer"},
     "absl": {"main"},
     "ml_collections": {"main"},
-    "optax": {"optim", "train"},
+    "optax": {"optim", "update"},
     "flax": {"nn", "state", "baselines"},
     "tensorflow_datasets": {"data"},
     "PIL": {"viz", "animation", "data", "decomposition_files"},

@@ -218,6 +218,22 @@ def test_refuse_to_resume_another_experiment(trained, data_dir, changes, message
         ({"evaluate__batch_size": 4}, r"evaluate\.batch_size = 4 must be a multiple"),
         ({"evaluate__lengths": (2, 7)}, r"evaluate\.lengths = \(2, 7\) do not fit .* 6 frames"),
         ({"evaluate__split": "tset"}, "split must be one of"),
+        (
+            {"model__refiner": {**tiny.CONFIG["model"]["refiner"], "pool": "average", "layers": 2}},
+            r"config\.model: refiner\.pool = 'average' needs maps of at least 4×4 .* got 2×2",
+        ),
+        (
+            {
+                "model__inference__gradient_skip": None,
+                "evaluate__model": {"inference": {"gradient_skip": 0.3}},
+            },
+            r"evaluate\.model: it needs the parameter params\['gradient_skip'\] .* is missing in",
+        ),
+        (
+            {"train__stages__stage_1__model": {"latent_size": 5}},
+            r"train\.stages\.stage_1: it needs the parameter params.* has shape .* in config",
+        ),
+        ({"evaluate__model": {"prior": {"features": 7}}}, r"evaluate\.model: it needs the param"),
         ({"model__decoder__colour": 1}, r"config\.model: decoder: unknown field\(s\) colour"),
     ],
 )
