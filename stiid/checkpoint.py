@@ -7,6 +7,7 @@ so that a process killed at any time leaves the last good one.
 import contextlib
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -217,8 +218,9 @@ def _first_line(error: Exception) -> str:
 
 
 def _goodness(metrics: Mapping[str, float], name: str) -> float:
-    """A score of which more is better."""
-    return -metrics[name] if name == "mse" else metrics[name]
+    """A score of which more is better; to one that is not finite anything is preferred."""
+    value = -metrics[name] if name == "mse" else metrics[name]
+    return value if math.isfinite(value) else -math.inf
 
 
 def _storable(state: TrainState) -> TrainState:

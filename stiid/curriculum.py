@@ -1,6 +1,8 @@
 """The curriculum (Appendix D): stages of growing clips, and when a stage has done its work."""
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +73,11 @@ class Watch:
         self._validation: list[float] = list(state.get("validation", []))
         self.verdict: str | None = state.get("verdict")
 
+    @property
+    def due(self) -> bool:
+        """Whether the next step may bring a verdict."""
+        return 0 < self._rule.window <= len(self._losses) + 1
+
     def observe(self, loss: float, kl: float) -> None:
         """Take one step's loss and KL; sets ``verdict`` ("stagnant", "collapsed") when done."""
         if self._rule.window == 0:
@@ -93,7 +100,7 @@ class Watch:
     def observe_validation(self, loss: float) -> None:
         """Take the loss on held-out clips; sets ``verdict`` ("no better") when done."""
         self._validation.append(loss)
-        best = self._validation.index(min(self._validation))
+        best = min(range(len(self._validation)), key=lambda i: _or_inf(self._validation[i]))
         if len(self._validation) - 1 - best >= self._rule.patience:
             self.verdict = "no better"
 
@@ -106,3 +113,17 @@ class Watch:
             "validation": list(self._validation),
             "verdict": self.verdict,
         }
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of stages in their order: by text, and by value where there are numbers."""
+
+    def key(name: str) -> list[tuple[int, str]]:
+        parts = re.split("([0-9]+)", name)
+        return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)]
+
+    return sorted(names, key=key)
+
+
+def _or_inf(value: float) -> float:
+    return math.inf if math.isnan(value) else value

@@ -1,6 +1,8 @@
 """Evaluation: decompose held-out clips and score the segmentation at several lengths."""
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,9 +126,10 @@ def report(
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON, whole or not at all. JSON knows no NaN and no infinity: they become null."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(_without_non_finite(content), indent=2, allow_nan=False)
+        temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
 def table_text(scores: dict[int, dict[str, float]]) -> str:
@@ -136,6 +139,14 @@ def table_text(scores: dict[int, dict[str, float]]) -> str:
     for length, values in scores.items():
         lines.append(f"{length:>6} " + " ".join(f"{values[name]:>13.4f}" for name in names))
     return "\n".join(lines)
+
+
+def _without_non_finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_non_finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_non_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _over_processes(total: ScoreTotals) -> ScoreTotals:

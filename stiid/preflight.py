@@ -25,7 +25,7 @@ def check_stages(experiment: Experiment, source: Source) -> None:
     """Trace the loss of every stage, and open its data."""
     image_shape = source[0]["video"].shape[1:]
     trained = _parameters(experiment, image_shape)
-    for index, name in enumerate(experiment.train.stages):
+    for index, name in enumerate(experiment.train.order):
         stage, where = experiment.train.stages[name], f"train.stages.{name}"
         parallel.check_batch_size(stage.batch_size, name=f"{where}.batch_size")
         stage_data(experiment, index, name, source)

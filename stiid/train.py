@@ -36,7 +36,7 @@ _SHOWN = ("total", "nll", "kl", "mse")
 
 
 class NonFiniteError(RuntimeError):
-    """Loss or gradient was not finite; the parameters are those before that update."""
+    """Loss, gradient or new parameters were not finite; the parameters are those before."""
 
 
 @dataclass
@@ -45,6 +45,7 @@ class Position:
 
     stage: int
     step_in_stage: int
+    skips: int  # updates that were not finite, in a row
     watch: Mapping[str, Any]
 
 
@@ -59,12 +60,17 @@ def stage_data(
             batch_size=stage.batch_size,
             num_frames=stage.num_frames,
             max_frames=experiment.data.max_frames,
-            seed=experiment.seed + index,
+            seed=_seed(experiment.seed, index),
             shard_index=jax.process_index(),
             shard_count=jax.process_count(),
         )
     except ValueError as error:
         raise ValueError(f"train.stages.{name}: {error}") from None
+
+
+def _seed(*parts: int) -> int:
+    """One number from several: neighbors of one part share nothing."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 @dataclass
@@ -90,7 +96,7 @@ class Trainer:
     def __post_init__(self) -> None:
         """Prepare the evaluation and, in their order, the stages."""
         self._image_shape = self.train_source[0]["video"].shape[1:]
-        self._stages = sorted(self.experiment.train.stages)
+        self._stages = self.experiment.train.order
         test = self.experiment.at_test().model.build(self._image_shape)
         self._evaluator = Evaluator(self.experiment.evaluate, test, self.eval_source)
         self._initial = self.experiment.model.build(self._image_shape)
@@ -109,14 +115,17 @@ class Trainer:
         """
         steps = self.checkpoints.steps()
         state, position = self._start() if not steps else self._resume(steps[-1])
-        with self._stop, self._progress(int(state.step), position) as bar:
+        step = int(state.step)
+        bar = Progress(step + self._rest(position), initial=step, enabled=jax.process_index() == 0)
+        with self._stop, bar:
             while position.stage < len(self._stages):
                 state, position = self._run_stage(state, position, bar)
+                bar.expect(int(state.step) + self._rest(position))
         return state, self._evaluation or self._evaluator(state.params)
 
     def _start(self) -> tuple[TrainState, Position]:
         state = parallel.replicate(jax.jit(lambda: init_state(self.experiment, self._initial))())
-        return state, Position(0, 0, {})
+        return state, Position(0, 0, 0, {})
 
     def _resume(self, step: int) -> tuple[TrainState, Position]:
         template = jax.eval_shape(lambda: init_state(self.experiment, self._initial))
@@ -139,7 +148,7 @@ class Trainer:
             self.checkpoints.restore_data(int(state.step), data)
         watch = Watch(train.stagnation, position.watch)
         rows = parallel.shard(parallel.global_rows(stage.batch_size))
-        pending: dict[str, Array] | None = None
+        unread: Mapping[str, Array] | None = None  # metrics of the last update, until looked at
         step, started = int(state.step), time.monotonic()
 
         while position.step_in_stage < stage.steps and watch.verdict is None:
@@ -150,54 +159,67 @@ class Trainer:
             if position.step_in_stage == 1:
                 jax.block_until_ready(metrics)
                 _LOG.info("%s: first step after %.1f s", name, time.monotonic() - started)
-            if pending is not None:  # one step behind, so that devices never wait for the host
-                self._check(step - 1, pending)
-            pending = metrics
+            if unread is not None:  # one step behind, so that devices never wait for the host
+                self._look(step - 1, unread, position, watch)
             done, log = position.step_in_stage == stage.steps, step % train.log_every == 0
-            if train.stagnation.window or log or done:
+            evaluate, save = step % train.eval_every == 0, step % train.checkpoint_every == 0
+            unread = metrics
+            if done or log or evaluate or save or watch.due:
+                self._look(step, metrics, position, watch)
+                unread = None
+            if watch.verdict:
+                _LOG.info("%s ends at step %d: %s", name, step, watch.verdict)
+                done = True
+            if log or done:
                 values = {k: float(v) for k, v in metrics.items() if k != "finite"}
-                watch.observe(values["total"], values["kl"])
-                if watch.verdict:
-                    _LOG.info("%s ends at step %d: %s", name, step, watch.verdict)
-                    done = True
-                if log or done:
-                    extra = {"learning_rate": rate, "num_frames": stage.num_frames}
-                    self.writer.write(step, "train", values | extra)
-                    bar.update(step, {k: values[k] for k in _SHOWN})
-            position.watch = watch.state()
-            stop = self._stop.agreed(ask=log or done)
-            evaluate = done or step % train.eval_every == 0
-            if evaluate or stop or step % train.checkpoint_every == 0:
-                self._check(step, metrics)
-                if evaluate:
-                    self._evaluate(state)
-                    if train.stagnation.patience:
-                        values = {"total": validation(state.params)}
-                        self.writer.write(step, "validation", values)
-                        watch.observe_validation(values["total"])
-                        position.watch = watch.state()
-                self._save(state, data, position, evaluated=evaluate)
+                extra = {"learning_rate": rate, "num_frames": stage.num_frames}
+                self.writer.write(step, "train", values | extra)
+                bar.update(step, {k: values[k] for k in _SHOWN})
+            if evaluate or done:
+                self._evaluate(state)
+                if train.stagnation.patience:
+                    loss = validation(state.params)
+                    self.writer.write(step, "validation", {"total": loss})
+                    watch.observe_validation(loss)
+            stop = self._stop.agreed(ask=log or evaluate or done)
+            if stop and unread is not None:
+                self._look(step, metrics, position, watch)
+            if evaluate or done or save or stop:
+                position.watch = watch.state()
+                self._save(state, data, position, evaluated=evaluate or done)
             if stop:
                 raise Interrupted(stop, step=step)
-        return state, Position(position.stage + 1, 0, {})
+        return state, Position(position.stage + 1, 0, position.skips, {})
 
-    def _progress(self, step: int, position: Position) -> Progress:
-        stages = [self.experiment.train.stages[name] for name in self._stages]
-        rest = sum(stage.steps for stage in stages[position.stage :]) - position.step_in_stage
-        return Progress(step + rest, initial=step, enabled=jax.process_index() == 0)
+    def _rest(self, position: Position) -> int:
+        """Updates still to come, if no stage ends early."""
+        stages = [self.experiment.train.stages[name] for name in self._stages[position.stage :]]
+        return sum(stage.steps for stage in stages) - position.step_in_stage
 
-    def _check(self, step: int, metrics: Mapping[str, Array]) -> None:
-        if self.experiment.train.non_finite == "skip" or bool(metrics["finite"]):
+    def _look(
+        self, step: int, metrics: Mapping[str, Array], position: Position, watch: Watch
+    ) -> None:
+        """Read an update's metrics: the watch sees those that were applied, others are counted."""
+        if bool(metrics["finite"]):
+            position.skips = 0
+            watch.observe(float(metrics["total"]), float(metrics["kl"]))
+            return
+        position.skips += 1
+        train = self.experiment.train
+        if train.non_finite == "skip" and position.skips <= train.max_skips:
             return
         values = {k: float(v) for k, v in metrics.items()}
         self.checkpoints.wait()
         steps = self.checkpoints.steps()
+        advice = "Go on with --config.train.non_finite=skip, or"
+        if train.non_finite == "skip":
+            advice = f"It is number {position.skips} in a row (train.max_skips): now"
         raise NonFiniteError(
-            f"step {step}: loss {values['total']}, gradient norm {values['grad_norm']}, "
-            f"nll {values['nll']}, KL {values['kl']}. The update was not applied; the last good "
-            f"checkpoint is {f'step {steps[-1]}' if steps else 'not there yet'}. Go on with "
-            "--config.train.non_finite=skip, or start in another --workdir with a lower "
-            "optim.learning_rate"
+            f"step {step}: loss {values['total']}, gradient norm {values['grad_norm']}, norm of "
+            f"the new parameters {values['param_norm']}, nll {values['nll']}, KL {values['kl']}. "
+            "The update was not applied; the last good checkpoint is "
+            f"{f'step {steps[-1]}' if steps else 'not there yet'}. {advice} start in another "
+            "--workdir with a lower optim.learning_rate"
         )
 
     def _evaluate(self, state: TrainState) -> Evaluation:

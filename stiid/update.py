@@ -35,8 +35,9 @@ def make_update(experiment: Experiment, system: System) -> Update:
 
     Returns:
       (state, video [devices, rows, T, H, W, C], rows [devices, rows], learning rate)
-      → (state, metrics), where metrics are means over the global batch, and an update whose loss
-      or gradient is not finite leaves everything but ``step`` and ``skipped`` as it was.
+      → (state, metrics), where metrics are means over the global batch, and an update whose loss,
+      gradient or new parameters are not finite (in the norm of all) leaves everything but ``step``
+      and ``skipped`` as it was.
     """
     optimizer = transformation(experiment.optim)
 
@@ -56,7 +57,8 @@ def make_update(experiment: Experiment, system: System) -> Update:
         direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
         params = system.after_update(params, terms)
-        finite = jnp.isfinite(norm) & jnp.isfinite(terms.total)
+        param_norm = optax.tree.norm(params)
+        finite = jnp.isfinite(jnp.stack([terms.total, norm, param_norm])).all()
         params, opt_state = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old),
             (params, opt_state),
@@ -70,7 +72,7 @@ def make_update(experiment: Experiment, system: System) -> Update:
             skipped=state.skipped + jnp.where(finite, 0, 1),
         )
         watched = {name: x for name, x in terms._asdict().items() if not isinstance(x, dict)}
-        metrics = {**watched, "grad_norm": norm, "skipped": state.skipped}
+        metrics = {**watched, "grad_norm": norm, "param_norm": param_norm, "skipped": state.skipped}
         return state, {**metrics, "finite": finite}
 
     return parallel.data_parallel(update, batch_args=(1, 2), num_args=4)

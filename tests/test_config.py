@@ -212,6 +212,8 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
         ({"evaluate__lengths": ()}, r"evaluate\.lengths: expected positive lengths"),
         ({"evaluate__noise": "some"}, r"evaluate\.noise: expected one of"),
         ({"train__log_every": 0}, r"train\.log_every must be at least 1"),
+        ({"train__max_skips": -1}, r"train\.max_skips must not be negative"),
+        ({"seed": -1}, r"seed must not be negative"),
         ({"train__stages": {}}, r"train\.stages is empty"),
         ({"train__stages__stage_0__steps": -1}, r"stages\.stage_0: steps must be at least 0, got"),
         ({"train__stages__stage_0__batch_size": 0}, r"stage_0: batch_size must be at least 1"),

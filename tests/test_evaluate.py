@@ -1,6 +1,7 @@
 """Oracles: the scores that training ended with, and the same clips in other batches."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -10,7 +11,7 @@ import tiny
 
 from stiid import parallel, run
 from stiid.config import parse, to_dict
-from stiid.evaluate import Evaluator, table_text, tables
+from stiid.evaluate import Evaluator, table_text, tables, write_json
 from stiid.rollout import Clips
 from stiid.system import Decomposition
 
@@ -129,6 +130,17 @@ def test_any_number_of_objects_is_counted():
     table, _ = tables(Clips(video, masks, np.zeros(1, np.int32)), result)
     np.testing.assert_array_equal(table[0, 0].sum(1)[:40], 1)
     np.testing.assert_array_equal(table[0, 0].sum(0), [25, 15])
+
+
+def test_what_is_no_number_is_null_in_json(tmp_path):
+    content = {"a": math.nan, "b": [1.5, math.inf], "c": {"d": -math.inf, "e": None, "f": "nan"}}
+    write_json(tmp_path / "x.json", content)
+    text = (tmp_path / "x.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "a": None,
+        "b": [1.5, None],
+        "c": {"d": None, "e": None, "f": "nan"},
+    }
 
 
 def test_table_has_a_row_per_length():

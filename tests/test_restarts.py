@@ -58,6 +58,22 @@ def test_draws_belong_to_their_video(case, results):
         np.testing.assert_allclose(ours[0], theirs[1], rtol=1e-4, atol=1e-4)
 
 
+def test_a_draw_that_cannot_be_evaluated_is_not_chosen(case, monkeypatch):
+    """The second draw is NaN, and so is all that comes of it."""
+    system, params, video, keys = case
+    noise = type(system)._noise
+
+    def poisoned(self, keys, *, num_frames, num_slots):
+        drawn = noise(self, keys, num_frames=num_frames, num_slots=num_slots)
+        return drawn.at[0].set(np.nan)
+
+    first = system._noise(keys, num_frames=1, num_slots=3)[0]
+    monkeypatch.setattr(type(system), "_noise", poisoned)
+    frame = video[:, :1].astype(np.float32) / 255
+    chosen = system._choose_first_noise(params, frame, keys, first, 2)
+    np.testing.assert_array_equal(chosen, first)
+
+
 def test_the_chosen_draw_is_that_of_lowest_free_energy(case, results):
     """All draws, each decomposed alone: the second of two draws is draw 1 of any number."""
     system, params, video, keys = case

@@ -112,17 +112,20 @@ def test_resuming_with_a_stagnation_rule_is_exact(data_dir, tmp_path, signal_at,
     assert_same_run(tmp_path / "parts", whole)
 
 
+WILD = {"learning_rate": 1e30, "final_learning_rate": 1e30}  # throws all parameters away
+
+
 def test_stop_at_a_non_finite_update(data_dir, tmp_path):
-    """The first update throws the parameters to 1e30; the second cannot be computed."""
-    experiment = tiny.experiment(data_dir, optim__learning_rate=1e30, train__checkpoint_every=1)
+    """The loss and its gradient are finite, the new parameters are not: they are never saved."""
+    experiment = tiny.experiment(data_dir, train__stages__stage_1__optim=WILD)
     with pytest.raises(NonFiniteError) as caught:
         tiny.train(experiment, tmp_path)
     message = str(caught.value)
-    assert message.startswith("step 2: loss ")
-    for part in ("gradient norm ", "The update was not applied", "checkpoint is step 1."):
+    assert message.startswith("step 4: loss ")
+    for part in ("norm of the new parameters inf", "update was not applied", "is step 3. Go on wi"):
         assert part in message
     state = tiny.state(tmp_path)
-    assert int(state.step) == 1
+    assert int(state.step) == 3
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
 
@@ -175,21 +178,32 @@ def test_checkpoints_are_closed_whatever_happens(trained, data_dir, tmp_path, mo
     assert opened == closed != []
 
 
-@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")  # pictures of NaN
 def test_skip_non_finite_updates(data_dir, tmp_path):
+    """All but ``step`` and ``skipped`` stay as they were, and so does what decides stagnation."""
     experiment = tiny.experiment(
         data_dir,
-        optim__learning_rate=1e30,
-        train__checkpoint_every=1,
         train__non_finite="skip",
-        train__stages={"stage_0": tiny.CONFIG["train"]["stages"]["stage_0"]},
+        train__max_skips=3,
+        train__stagnation={**IMPATIENT, "window": 2},
+        train__stages__stage_1__optim=WILD,
     )
     tiny.train(experiment, tmp_path)
-    before, after = (tiny.state(tmp_path, str(tmp_path / "checkpoints" / n)) for n in ("2", "3"))
-    assert (int(after.step), int(after.skipped), int(before.skipped)) == (3, 2, 1)
+    before, after = (tiny.state(tmp_path, str(tmp_path / "checkpoints" / n)) for n in ("3", "6"))
+    assert (int(after.step), int(after.skipped), int(before.skipped)) == (6, 3, 0)
     tiny.assert_same((after.params, after.opt_state), (before.params, before.opt_state))
     rows = [row for row in tiny.log(tmp_path) if row["split"] == "train"]
-    assert [row["skipped"] for row in rows] == [0, 1, 2]
+    assert [row["skipped"] for row in rows] == [0, 0, 0, 1, 2, 3]
+
+
+def test_too_many_skips_in_a_row_stop(data_dir, tmp_path, signal_at):
+    """Also when the run is resumed in between: the third is one too many."""
+    changes = {"train__non_finite": "skip", "train__stages__stage_1__optim": WILD}
+    experiment = tiny.experiment(data_dir, **changes)
+    signal_at(5)
+    with pytest.raises(Interrupted, match="after step 5"):
+        tiny.train(experiment, tmp_path)
+    with pytest.raises(NonFiniteError, match=r"step 6: .* number 3 in a row \(train\.max_skips\)"):
+        tiny.train(experiment, tmp_path)
 
 
 @pytest.mark.parametrize(
