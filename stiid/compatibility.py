@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from stiid.config import to_dict
 from stiid.experiment import Experiment
 
-# What a resumed run may not change: all that decides the next step. A restored one keeps the model.
-TRAINING = (
+_TRAINING = (
     "seed",
     "data.name",
     "data.max_frames",
@@ -21,6 +22,31 @@ TRAINING = (
     "train.stagnation",
 )
 MODEL = ("model",)
+# Where the loss on held-out clips ends stages, what decides it counts as training.
+_PATIENCE = (
+    "train.eval_every",
+    "evaluate.split",
+    "evaluate.clips",
+    "evaluate.batch_size",
+    "evaluate.seed",
+)
+# What changes no trained number: memory and time, and frames that training never simulates.
+_FREE = (".inference.remat", ".inference.simulation_start")
+
+
+def training_fields(experiment: Experiment) -> tuple[str, ...]:
+    """What a resumed run may not change: all that decides the next step."""
+    return _TRAINING + (_PATIENCE if experiment.train.stagnation.patience else ())
+
+
+def check_processes(saved: int, *, where: Path) -> None:
+    """Refuse to resume what another number of processes saved."""
+    here = jax.process_count()
+    if saved != here:
+        raise ValueError(
+            f"{where} holds a checkpoint of {saved} process(es), and {here} would resume it: each "
+            f"keeps its own place in the data. Start {saved}, or train in another --workdir"
+        )
 
 
 def check_same(
@@ -48,5 +74,7 @@ def _difference(name: str, ours: Any, theirs: Any) -> str | None:
             found = _difference(f"{name}.{key}", ours.get(key), theirs.get(key))
             if found:
                 return found
+        return None
+    if name.endswith(_FREE):
         return None
     return None if ours == theirs else f"{name} is {theirs!r} there and {ours!r} here"

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -70,6 +71,8 @@ def main(argv: Sequence[str]) -> None:
         )
     except run.USER_ERRORS as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("stopped by SIGINT: nothing incomplete was kept", code=128 + signal.SIGINT)
     except Interrupted as error:
         _fail(str(error), code=128 + error.number)
 
@@ -128,6 +131,17 @@ def cli() -> None:
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         return list(flags.FLAGS(argv))
+    except (KeyError, AttributeError) as error:  # no such field, if an override names it
+        reason = " ".join(str(error.args[0]).split())
+        name = reason.split("'")[1] if "'" in reason else ""
+        options = [option.partition("=")[0] for option in argv if option.startswith("--config.")]
+        wrong = [option for option in options if name in option.split(".")]
+        if not wrong:
+            _fail(str(error) or repr(error))
+        _fail(
+            f"{wrong[0]}: there is no field {reason}. The command line changes fields that the "
+            "config file has: write new ones into the file"
+        )
     except Exception as error:  # a config file is code: whatever it raises is the user's to mend
         _fail(str(error) or repr(error))
 

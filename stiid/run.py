@@ -11,7 +11,7 @@ import jax
 
 from stiid import parallel
 from stiid.checkpoint import Checkpoints, locate, stored_batch_sizes
-from stiid.compatibility import MODEL, TRAINING, check_same
+from stiid.compatibility import MODEL, check_processes, check_same, training_fields
 from stiid.config import parse, to_dict
 from stiid.data import registry
 from stiid.data.source import Source
@@ -109,7 +109,9 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
         )
         steps = checkpoints.steps()
         if steps:
-            check_same(TRAINING, experiment, checkpoints.config(steps[-1]), where=workdir)
+            stored = checkpoints.config(steps[-1])
+            check_same(training_fields(experiment), experiment, stored, where=workdir)
+            check_processes(checkpoints.progress(steps[-1])["processes"], where=workdir)
         resume_step = steps[-1] if steps else None
         writer = stack.enter_context(MetricWriter(workdir, resume_step=resume_step, enabled=chief))
 

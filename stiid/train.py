@@ -47,6 +47,7 @@ class Position:
     step_in_stage: int
     skips: int  # updates that were not finite, in a row
     watch: Mapping[str, Any]
+    processes: int  # that train together; each has its own place in the data
 
 
 def stage_data(
@@ -125,7 +126,7 @@ class Trainer:
 
     def _start(self) -> tuple[TrainState, Position]:
         state = parallel.replicate(jax.jit(lambda: init_state(self.experiment, self._initial))())
-        return state, Position(0, 0, 0, {})
+        return state, Position(0, 0, 0, {}, jax.process_count())
 
     def _resume(self, step: int) -> tuple[TrainState, Position]:
         template = jax.eval_shape(lambda: init_state(self.experiment, self._initial))
@@ -189,7 +190,7 @@ class Trainer:
                 self._save(state, data, position, evaluated=evaluate or done)
             if stop:
                 raise Interrupted(stop, step=step)
-        return state, Position(position.stage + 1, 0, position.skips, {})
+        return state, Position(position.stage + 1, 0, position.skips, {}, position.processes)
 
     def _rest(self, position: Position) -> int:
         """Updates still to come, if no stage ends early."""

@@ -1,6 +1,7 @@
 """Oracle of every interruption: the run that was not interrupted, bit by bit."""
 
 import dataclasses
+import json
 import shutil
 import signal
 
@@ -10,8 +11,9 @@ import orbax.checkpoint as ocp
 import pytest
 import tiny
 
-from stiid import run
+from stiid import compatibility, run
 from stiid.checkpoint import Checkpoints
+from stiid.config import to_dict
 from stiid.interrupt import Interrupted
 from stiid.train import NonFiniteError
 from stiid.writer import MetricWriter
@@ -195,6 +197,44 @@ def test_skip_non_finite_updates(data_dir, tmp_path):
     assert [row["skipped"] for row in rows] == [0, 0, 0, 1, 2, 3]
 
 
+def test_resuming_takes_as_many_processes(trained, data_dir, monkeypatch):
+    """The check comes before anything is written."""
+    before = tiny.contents(trained)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"checkpoint of 1 process\(es\), and 2 would resume it"):
+        tiny.train(tiny.experiment(data_dir), trained)
+    assert tiny.contents(trained) == before
+
+
+@pytest.mark.parametrize(
+    ("patience", "allowed"), [(0, True), (2, False)], ids=["fixed length", "patience"]
+)
+def test_what_ends_a_stage_stays(data_dir, patience, allowed):
+    """Evaluations decide about training only where they may end a stage."""
+    old = tiny.experiment(data_dir, train__stagnation__patience=patience)
+    stored = json.loads(json.dumps(to_dict(old)))
+    for name in ("train__eval_every", "evaluate__clips", "evaluate__seed", "evaluate__batch_size"):
+        changes = {name: 7, "train__stagnation__patience": patience}
+        new = tiny.experiment(data_dir, **changes)
+        fields = compatibility.training_fields(new)
+        if allowed:
+            compatibility.check_same(fields, new, stored, where=data_dir)
+            continue
+        with pytest.raises(ValueError, match=rf"{name.replace('__', '.')} is \d+ there and 7 here"):
+            compatibility.check_same(fields, new, stored, where=data_dir)
+
+
+def test_what_changes_no_trained_number_may_change(trained, data_dir, tmp_path):
+    """More memory or less, and what is simulated: training resumes, evaluation starts."""
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    changes = {"model__inference__remat": True, "model__inference__simulation_start": "posterior"}
+    experiment = tiny.experiment(data_dir, **changes)
+    tiny.train(experiment, run)
+    for length, scores in tiny.scores(run)["lengths"].items():
+        assert scores == pytest.approx(tiny.scores(trained)["lengths"][length], abs=1e-5)
+
+
 def test_too_many_skips_in_a_row_stop(data_dir, tmp_path, signal_at):
     """Also when the run is resumed in between: the third is one too many."""
     changes = {"train__non_finite": "skip", "train__stages__stage_1__optim": WILD}
@@ -215,6 +255,7 @@ def test_too_many_skips_in_a_row_stop(data_dir, tmp_path, signal_at):
         ({"train__stages__stage_1__steps": 9}, r"train\.stages\.stage_1\.steps is 3 there"),
         ({"train__stagnation": IMPATIENT}, r"train\.stagnation\.min_improvement is 0\.0 there"),
         ({"model__latent_size": 5}, "model.latent_size is 4 there and 5 here"),
+        ({"train__stagnation__patience": 2}, r"train\.stagnation\.patience is 0 there and 2 here"),
     ],
 )
 def test_refuse_to_resume_another_experiment(trained, data_dir, changes, message):
