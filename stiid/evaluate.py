@@ -22,6 +22,8 @@ from stiid.system import Decomposition, System
 
 _NUM_IDS = 16  # true ids that a table has room for, background included; more if there are more
 
+PREVIEWS = 2  # clips of the first batch that an evaluation keeps for pictures
+
 _contingency = jax.jit(contingency, static_argnames=("num_ids", "num_slots"))
 
 
@@ -30,7 +32,7 @@ class Evaluation(NamedTuple):
 
     scores: dict[int, dict[str, float]]  # length → score → mean over clips
     clips: int  # how many the means are of
-    preview: tuple[Clips, Decomposition]  # of the first batch, for pictures
+    preview: tuple[Clips, Decomposition]  # the first few, for pictures
 
 
 class Evaluator:
@@ -65,7 +67,8 @@ class Evaluator:
         ):
             clips = Clips.from_batch(batch)
             result = self._rollout(params, clips.video, clips.rows)
-            preview = preview or (clips, result)
+            if preview is None:  # copies: a part would keep the whole batch
+                preview = jax.tree.map(lambda x: np.array(x[:PREVIEWS]), (clips, result))
             table, error = tables(clips, result)
             for length in lengths:
                 scores = clip_scores(table, error, length=length)

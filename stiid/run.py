@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from stiid import parallel
+from stiid.animation import write_png
 from stiid.checkpoint import Checkpoints, locate, stored_batch_sizes
 from stiid.compatibility import MODEL, check_processes, check_same, training_fields
 from stiid.config import parse, to_dict
@@ -27,7 +28,7 @@ from stiid.evaluate import (
 )
 from stiid.experiment import Experiment
 from stiid.motion import motion_check
-from stiid.predict import predict_clips, prediction_scores, write_pictures
+from stiid.predict import predict_clips, prediction_scores, sheets, write_pictures
 from stiid.preflight import check_stages, check_test
 from stiid.state import TrainState
 from stiid.system import Streams, System
@@ -38,8 +39,6 @@ from stiid.writer import MetricWriter
 _LOG = logging.getLogger("stiid")
 
 USER_ERRORS = (ValueError, TypeError, OSError, NonFiniteError)
-
-_PREVIEWS = 2
 
 
 def run(
@@ -117,15 +116,11 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
 
         def on_evaluation(step: int, evaluation: Evaluation) -> None:
             if chief:
-                clips, result = jax.tree.map(lambda x: x[:_PREVIEWS], evaluation.preview)
-                write_pictures(
-                    workdir / "pictures",
-                    clips,
-                    result,
-                    num_observed=clips.video.shape[1],
-                    stem=f"step_{step:06d}",
-                    animate=False,
-                )
+                clips, result = evaluation.preview
+                pictures = sheets(clips, result, num_observed=clips.video.shape[1])
+                for i, picture in enumerate(pictures):
+                    write_png(workdir / "pictures" / f"step_{step:06d}_{i:02d}.png", picture)
+                    writer.write_image(step, f"clips/{i:02d}", picture)
 
         trainer = Trainer(experiment, train_source, eval_source, checkpoints, writer, on_evaluation)
         if chief:
@@ -154,9 +149,7 @@ def predict(experiment: Experiment | None, workdir: Path, checkpoint: str) -> No
     scores = prediction_scores(clips, result, num_observed=settings.num_observed)
     if jax.process_index() == 0:
         folder = workdir / "predict"
-        paths = write_pictures(
-            folder, clips, result, num_observed=settings.num_observed, stem="clip", animate=True
-        )
+        paths = write_pictures(folder, clips, result, num_observed=settings.num_observed)
         content = {**scores, "step": int(state.step), "config": to_dict(experiment)}
         write_json(folder / "metrics.json", content)
         print(f"wrote {len(paths)} pictures and animations and metrics.json to {folder}")

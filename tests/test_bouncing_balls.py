@@ -496,7 +496,7 @@ def test_damaged_data_are_named_and_made_again(tmp_path, pattern, damage):
         source = load(tmp_path)
         return [source[i]["id"] for i in range(len(source))]
 
-    with pytest.raises(OSError, match="cannot read the data in .*delete that folder") as caught:
+    with pytest.raises(OSError, match=r"cannot read the data in .*delete that folder") as caught:
         read()
     named = str(caught.value).split(" in ")[1].split(" (")[0]
     assert "\n" not in str(caught.value)

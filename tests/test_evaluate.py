@@ -120,6 +120,13 @@ def test_data_of_another_size_are_refused(trained, data_dir, tmp_path):
         tiny.execute("eval", experiment, tmp_path, str(trained))
 
 
+def test_an_evaluation_keeps_two_clips_and_no_batch(trained, data_dir):
+    clips, result = evaluate(trained, tiny.experiment(data_dir)).preview
+    for kept in (clips.video, clips.masks, result.reconstruction, result.masks):
+        assert len(kept) == 2
+        assert kept.base is None
+
+
 def test_any_number_of_objects_is_counted():
     """One frame of 40 pixels, each an object of its own, in two slots."""
     masks = np.arange(40, dtype=np.uint8).reshape(1, 1, 5, 8)

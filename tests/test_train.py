@@ -10,6 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 import tiny
+from PIL import Image
 
 from stiid import compatibility, run
 from stiid.checkpoint import Checkpoints
@@ -52,6 +53,18 @@ def test_log_has_every_step_once(trained):
     assert sorted(rows) == sorted([(step, "train") for step in range(1, 7)] + evaluations)
     frames = [row["num_frames"] for row in tiny.log(trained) if row["split"] == "train"]
     assert frames == [2, 2, 2, 3, 3, 3]
+
+
+def test_pictures_of_evaluations_are_in_tensorboard_too(data_dir, tmp_path, monkeypatch):
+    shown = {}
+    monkeypatch.setattr(
+        MetricWriter, "write_image", lambda self, *args: shown.update({args[:2]: args[2]})
+    )
+    tiny.train(tiny.experiment(data_dir, train__eval_every=2), tmp_path)
+    assert list(shown) == [(step, f"clips/0{i}") for step in (2, 3, 4, 6) for i in (0, 1)]
+    for (step, tag), picture in shown.items():
+        with Image.open(tmp_path / "pictures" / f"step_{step:06d}_{tag[-2:]}.png") as file:
+            np.testing.assert_array_equal(np.asarray(file.convert("RGB")), picture)
 
 
 def test_training_changes_every_parameter(trained):
