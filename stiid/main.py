@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -38,10 +39,11 @@ _STRIDE = flags.DEFINE_integer(
 )
 _PROGRAMS = flags.DEFINE_string(
     "compilation_cache",
-    "",
-    "Folder of compiled programs, which a second run need not compile again; default: keep none. "
+    "~/.cache/stiid/programs",
+    "Folder of compiled programs, which a second run need not compile again; '' keeps none. "
     "JAX_COMPILATION_CACHE_DIR goes before it.",
 )
+_TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where an error of one line came from.")
 _DEVICES = flags.DEFINE_integer(
     "host_devices", 0, "CPU devices to make; 0: one per core, as far as batches divide by them."
 )
@@ -102,6 +104,10 @@ def _crop() -> tuple[int, ...] | None:
 
 
 def _fail(message: str, *, code: int = 1) -> NoReturn:
+    """Ends with an error of one line, after its traceback if that is wanted."""
+    parsed = flags.FLAGS.is_parsed()
+    if sys.exc_info()[0] and (_TRACEBACK.value if parsed else "--traceback" in sys.argv):
+        traceback.print_exc()
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from stiid import likelihood
 from stiid.config import arguments
 from stiid.grid import schedule
 from stiid.inference import FrameResult, FrameStart, first_frame, infer_frame, infer_video
@@ -102,11 +103,15 @@ class SpatioTemporal:
         return init_params(self.model, key)
 
     def loss(self, params: Params, video: Array, keys: Array) -> Loss:
-        """See ``system.System``."""
+        """See ``system.System``; ``nll`` is −log p(x|z), its constant included."""
         frames = unit_range(video)
         noise = self._noise(keys, num_frames=video.shape[1], num_slots=self.num_slots)
         result = infer_video(self.model, params, frames, noise, self.objective.elbo)
-        return loss(self.objective, result, frames)
+        terms = loss(self.objective, result, frames)
+        # The loss does without the constant; a reported log-likelihood does not.
+        height, width, channels = video.shape[2:]
+        pixel = likelihood.log_normalizer(variance=self.model.inference.variance, channels=channels)
+        return terms._replace(nll=terms.nll - height * width * pixel)
 
     def after_update(self, params: Params, terms: Loss) -> Params:
         """See ``system.System``: gradients move all of them."""

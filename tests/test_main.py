@@ -6,8 +6,11 @@ import subprocess
 import sys
 import time
 
+import jax
 import pytest
 import tiny
+
+from stiid import main
 
 # Runs many command lines with one import: each in a fork, before JAX has started any thread.
 FORKS = """
@@ -118,6 +121,27 @@ def test_mistakes_are_answered_by_one_line(failures, trained):
         assert lines[0].startswith("error: "), (name, err)
         assert answer in lines[0], (name, err)
     assert tiny.contents(trained) == before
+
+
+def test_a_traceback_is_shown_on_request(trained):
+    bad = [f"--workdir={trained}", "--mode=eval", "--checkpoint=/nowhere", "--traceback"]
+    (code, _, err), (flag_code, _, flag_err) = run_all([bad, ["--wrokdir=x", "--traceback"]])
+    assert (code, flag_code) == (1, 1)
+    for text in (err, flag_err):
+        assert "Traceback (most recent call last)" in text
+        assert text.splitlines()[-1].startswith("error: ")
+
+
+def test_programs_are_kept_unless_told_otherwise(monkeypatch):
+    updates = []
+    monkeypatch.setattr(jax.config, "update", lambda name, value: updates.append((name, value)))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv("HOME", "/home/someone")
+    main._keep_programs(main._PROGRAMS.default)
+    main._keep_programs("")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
+    main._keep_programs("/here")
+    assert updates == [("jax_compilation_cache_dir", "/home/someone/.cache/stiid/programs")]
 
 
 def test_an_interruption_before_training_is_one_line(data_dir, tmp_path):
