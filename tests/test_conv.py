@@ -163,6 +163,19 @@ def test_broadcast_conv_equals_the_full_convolution(kernel_size, height, width):
     assert_broadcast_conv_is_exact(kernel_size, height, width)
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_broadcast_conv_is_the_full_convolution_up_to_float64(kernel_size):
+    rng = np.random.default_rng(6)
+    shapes = [(3, 4), (8, 5, 2), (kernel_size, kernel_size, 6, 5), (5,)]
+    z, positions, kernel, bias = (rng.normal(size=shape) for shape in shapes)
+    params = {"kernel": kernel, "bias": bias}
+    actual = BroadcastConv(5, kernel_size).apply({"params": params}, z, positions)
+    expected = full_broadcast_conv(params, z, positions)
+    assert actual.dtype == expected.dtype == np.float64
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12)
+
+
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(half=st.integers(0, 3), extra=st.tuples(st.integers(0, 6), st.integers(0, 6)))
 def test_broadcast_conv_is_exact_down_to_the_smallest_image(half, extra):

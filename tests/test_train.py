@@ -15,11 +15,13 @@ from PIL import Image
 from stiid import compatibility, run
 from stiid.checkpoint import Checkpoints
 from stiid.config import to_dict
+from stiid.evaluate import Evaluator
 from stiid.interrupt import Interrupted
-from stiid.train import NonFiniteError
+from stiid.train import NonFiniteError, _seed
 from stiid.writer import MetricWriter
 
 # Windows of one step: a stage ends as soon as there are two losses to compare.
+STAGES = ("stage_0", "stage_1")
 IMPATIENT = {"window": 1, "min_improvement": 1e9, "collapse_kl": 0.0, "patience": 0}
 
 
@@ -102,6 +104,64 @@ def test_resuming_from_an_earlier_checkpoint_repeats_the_rest(trained, data_dir,
         file.write('{"step": 7, "spl')
     tiny.train(tiny.experiment(data_dir), run)
     assert_same_run(run, trained)
+
+
+def test_resuming_in_the_middle_of_a_stage_that_went_on_is_exact(trained, data_dir, tmp_path):
+    """As after a kill: the last checkpoint is that of step 5, and the log knows step 6."""
+    run = tmp_path / "run"
+    experiment = tiny.experiment(data_dir, train__checkpoint_every=1)
+    tiny.train(experiment, run)
+    shutil.rmtree(run / "checkpoints" / "6")
+    assert (run / "checkpoints" / "5").is_dir()
+    (run / "eval" / "metrics.json").unlink()
+    tiny.train(experiment, run)
+    tiny.assert_same(tiny.state(run), tiny.state(trained))
+    assert tiny.log(run) == tiny.log(trained)
+    assert tiny.scores(run)["lengths"] == tiny.scores(trained)["lengths"]
+
+
+def test_a_signal_during_an_evaluation_is_obeyed_after_it(trained, data_dir, tmp_path, monkeypatch):
+    def evaluate_and_signal(self, params):
+        signal.raise_signal(signal.SIGTERM)
+        return evaluate(self, params)
+
+    evaluate = Evaluator.__call__
+    monkeypatch.setattr(Evaluator, "__call__", evaluate_and_signal)
+    experiment = tiny.experiment(data_dir)
+    with pytest.raises(Interrupted, match="SIGTERM after step 3, "):
+        tiny.train(experiment, tmp_path)
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert {row["split"] for row in tiny.log(tmp_path)} == {"train", "eval_2", "eval_4"}
+    tiny.train(experiment, tmp_path)
+    assert_same_run(tmp_path, trained)
+
+
+def test_resuming_with_patience_is_exact(data_dir, tmp_path, monkeypatch, signal_at):
+    """Held-out losses made up: the second is no better, so each stage ends at its third step."""
+
+    def made_up(*args, **options):
+        return lambda params: next(losses)
+
+    monkeypatch.setattr("stiid.train.validation_loss", made_up)
+    stages = {name: {**tiny.CONFIG["train"]["stages"][name], "steps": 9} for name in STAGES}
+    experiment = tiny.experiment(
+        data_dir,
+        train__stagnation={**IMPATIENT, "window": 0, "patience": 2},
+        train__eval_every=1,
+        train__stages=stages,
+    )
+    losses = iter([5.0, 6.0, 5.0, 4.0, 4.0, 4.5])
+    tiny.train(experiment, tmp_path / "whole")
+    trains = [row for row in tiny.log(tmp_path / "whole") if row["split"] == "train"]
+    assert [row["num_frames"] for row in trains] == [2, 2, 2, 3, 3, 3]
+
+    losses = iter([5.0, 6.0, 5.0, 4.0, 4.0, 4.5])
+    signal_at(2)
+    with pytest.raises(Interrupted):
+        tiny.train(experiment, tmp_path / "parts")
+    tiny.train(experiment, tmp_path / "parts")
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
 
 
 def test_a_finished_run_stays_as_it_is(trained, data_dir, tmp_path):
@@ -210,13 +270,18 @@ def test_skip_non_finite_updates(data_dir, tmp_path):
     assert [row["skipped"] for row in rows] == [0, 0, 0, 1, 2, 3]
 
 
-def test_resuming_takes_as_many_processes(trained, data_dir, monkeypatch):
+def test_resuming_takes_as_many_processes(trained, data_dir, tmp_path):
     """The check comes before anything is written."""
-    before = tiny.contents(trained)
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with pytest.raises(ValueError, match=r"checkpoint of 1 process\(es\), and 2 would resume it"):
-        tiny.train(tiny.experiment(data_dir), trained)
-    assert tiny.contents(trained) == before
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    path = run / "checkpoints" / "6" / "progress" / "metadata"
+    progress = json.loads(path.read_text())
+    assert progress["processes"] == 1
+    path.write_text(json.dumps(progress | {"processes": 2}))
+    before = tiny.contents(run)
+    with pytest.raises(ValueError, match=r"checkpoint of 2 process\(es\), and 1 would resume it"):
+        tiny.train(tiny.experiment(data_dir), run)
+    assert tiny.contents(run) == before
 
 
 @pytest.mark.parametrize(
@@ -318,6 +383,11 @@ def test_intervals_and_metrics_are_checked(data_dir):
     ]:
         with pytest.raises(ValueError, match=message):
             tiny.experiment(data_dir, **changes)
+
+
+def test_neighboring_seeds_share_no_stream_of_data():
+    streams = {_seed(seed, stage) for seed in range(5) for stage in range(5)}
+    assert len(streams) == 25
 
 
 def test_the_seed_decides_everything(trained, data_dir, tmp_path):
