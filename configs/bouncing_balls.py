@@ -155,6 +155,7 @@ def _train_config(*, color: bool) -> ConfigDict:
                 "checkpoint_every": 1000,
                 "best_metric": "f_ari",
                 "non_finite": "stop",
+                "max_skips": 50,
             },
             "evaluate": {
                 "split": "validation",

@@ -99,6 +99,7 @@ def _paper_config() -> ConfigDict:
                 "checkpoint_every": 1000,
                 "best_metric": "f_ari",
                 "non_finite": "stop",
+                "max_skips": 50,
             },
             "evaluate": {
                 "split": "validation",

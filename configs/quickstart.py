@@ -134,6 +134,7 @@ def get_config() -> ConfigDict:
                 "checkpoint_every": 250,
                 "best_metric": "f_ari",
                 "non_finite": "stop",
+                "max_skips": 50,
             },
             "evaluate": {
                 "split": "validation",

@@ -98,6 +98,7 @@ def _paper_config() -> ConfigDict:
                 "checkpoint_every": _EPOCH,
                 "best_metric": "f_ari_frame",
                 "non_finite": "stop",
+                "max_skips": 50,
             },
             "evaluate": {
                 "split": "validation",

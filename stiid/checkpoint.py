@@ -4,8 +4,11 @@ The only file that knows of Orbax. A checkpoint is written beside and renamed wh
 so that a process killed at any time leaves the last good one.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from stiid.state import TrainState
 
 
 class Checkpoints:
-    """The checkpoints of a run: the latest two and the best.
+    """The checkpoints of a run: the latest two and the best. To be entered, or closed.
 
     Args:
       directory: absolute; created unless these checkpoints are only read.
@@ -66,16 +69,17 @@ class Checkpoints:
         step = int(state.step)
         if step in self._manager.all_steps():
             return
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(_storable(state)),
-                data=grain.checkpoint.CheckpointSave(data),
-                progress=ocp.args.JsonSave(dict(progress)),
-                config=ocp.args.JsonSave(dict(config)),
-            ),
-            metrics=dict(metrics) if metrics else None,
-        )
+        with self._writing():
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(_storable(state)),
+                    data=grain.checkpoint.CheckpointSave(data),
+                    progress=ocp.args.JsonSave(dict(progress)),
+                    config=ocp.args.JsonSave(dict(config)),
+                ),
+                metrics=dict(metrics) if metrics else None,
+            )
 
     def steps(self) -> list[int]:
         """The steps that can be restored, in order."""
@@ -137,20 +141,43 @@ class Checkpoints:
         """Set a data iterator to where the checkpoint left it."""
         self._item(step, data=grain.checkpoint.CheckpointRestore(iterator))
 
-    def close(self) -> None:
+    def wait(self) -> None:
         """Wait for saves under way."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        with self._writing():
+            self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Wait for saves under way, and release everything."""
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A save that fails, now or before in the background, is an OSError of one line."""
+        try:
+            yield
+        except Exception as error:  # whatever storage and threads raise
+            raise OSError(
+                f"cannot save a checkpoint in {self.directory} ({_first_line(error)}). Earlier "
+                "ones are intact: make room, or see to it that the folder can be written"
+            ) from error
 
     def _item(self, step: int, **arguments: Any) -> Any:
         try:
             return self._manager.restore(step, args=ocp.args.Composite(**arguments))
         except Exception as error:  # damaged files raise whatever their reader happens to raise
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise ValueError(
                 f"checkpoint {step} in {self._manager.directory}: cannot read its "
-                f"{', '.join(arguments)} ({reason}). If its files are damaged, move that folder "
-                "away: the checkpoint before it is used then"
+                f"{', '.join(arguments)} ({_first_line(error)}). If its files are damaged, move "
+                "that folder away: the checkpoint before it is used then"
             ) from error
 
 
@@ -172,9 +199,28 @@ def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
     return (path.parent, path.name) if path.name.isdigit() else (path, "latest")
 
 
+def stored_batch_sizes(directory: Path) -> list[int]:
+    """``evaluate.batch_size`` of all checkpoints in a folder, read without Orbax.
+
+    Orbax asks JAX for its devices, and their number has to fit these batches. A checkpoint that
+    cannot be read is left out: whoever restores it says what is wrong with it.
+    """
+    sizes = []
+    for path in sorted(directory.glob("*/config/metadata")):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            config = json.loads(path.read_text(encoding="utf-8"))
+            sizes.append(int(config["evaluate"]["batch_size"]))
+    return sizes
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
+
+
 def _goodness(metrics: Mapping[str, float], name: str) -> float:
-    """A score of which more is better."""
-    return -metrics[name] if name == "mse" else metrics[name]
+    """A score of which more is better; to one that is not finite anything is preferred."""
+    value = -metrics[name] if name == "mse" else metrics[name]
+    return value if math.isfinite(value) else -math.inf
 
 
 def _storable(state: TrainState) -> TrainState:

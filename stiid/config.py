@@ -22,9 +22,21 @@ def parse(cls: type, section: Any, where: str = "config") -> Any:
     Raises:
       ValueError: a field is missing, unknown, or of the wrong type; the message names it.
     """
+    fields = arguments(get_type_hints(cls), section, where)
+    try:
+        return cls(**fields)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def arguments(hints: Mapping[str, Any], section: Any, where: str) -> dict[str, Any]:
+    """The fields of a section, each of its type: all that the hints name, and no other.
+
+    Raises:
+      ValueError: as ``parse``.
+    """
     if not isinstance(section, Mapping):
         raise ValueError(f"{where}: expected a section, got {section!r}")
-    hints = get_type_hints(cls)
     missing, unknown = sorted(hints.keys() - section.keys()), sorted(section.keys() - hints.keys())
     if missing:
         raise ValueError(f"{where}: missing field(s) {', '.join(missing)}")
@@ -32,11 +44,7 @@ def parse(cls: type, section: Any, where: str = "config") -> Any:
         raise ValueError(
             f"{where}: unknown field(s) {', '.join(unknown)}; known: {', '.join(sorted(hints))}"
         )
-    fields = {name: _value(hints[name], section[name], f"{where}.{name}") for name in hints}
-    try:
-        return cls(**fields)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+    return {name: _value(hints[name], section[name], f"{where}.{name}") for name in hints}
 
 
 def override(base: Any, changes: Mapping[str, Any], where: str) -> Any:

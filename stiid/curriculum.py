@@ -1,6 +1,8 @@
 """The curriculum (Appendix D): stages of growing clips, and when a stage has done its work."""
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,12 @@ class Stage:
     model: Mapping[str, Any]
     optim: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        """Refuse impossible sizes."""
+        for name, least in {"steps": 0, "num_frames": 1, "batch_size": 1}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stagnation:
@@ -47,9 +55,10 @@ class Stagnation:
     patience: int
 
     def __post_init__(self) -> None:
-        """Refuse a negative patience."""
-        if self.patience < 0:
-            raise ValueError(f"stagnation.patience must not be negative, got {self.patience}")
+        """Refuse a negative window or patience."""
+        for name in ("window", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
 class Watch:
@@ -63,6 +72,11 @@ class Watch:
         self._previous: float | None = state.get("previous")
         self._validation: list[float] = list(state.get("validation", []))
         self.verdict: str | None = state.get("verdict")
+
+    @property
+    def due(self) -> bool:
+        """Whether the next step may bring a verdict."""
+        return 0 < self._rule.window <= len(self._losses) + 1
 
     def observe(self, loss: float, kl: float) -> None:
         """Take one step's loss and KL; sets ``verdict`` ("stagnant", "collapsed") when done."""
@@ -86,7 +100,7 @@ class Watch:
     def observe_validation(self, loss: float) -> None:
         """Take the loss on held-out clips; sets ``verdict`` ("no better") when done."""
         self._validation.append(loss)
-        best = self._validation.index(min(self._validation))
+        best = min(range(len(self._validation)), key=lambda i: _or_inf(self._validation[i]))
         if len(self._validation) - 1 - best >= self._rule.patience:
             self.verdict = "no better"
 
@@ -99,3 +113,17 @@ class Watch:
             "validation": list(self._validation),
             "verdict": self.verdict,
         }
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of stages in their order: by text, and by value where there are numbers."""
+
+    def key(name: str) -> list[tuple[int, str]]:
+        parts = re.split("([0-9]+)", name)
+        return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)]
+
+    return sorted(names, key=key)
+
+
+def _or_inf(value: float) -> float:
+    return math.inf if math.isnan(value) else value

@@ -1,6 +1,8 @@
 """Evaluation: decompose held-out clips and score the segmentation at several lengths."""
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +15,14 @@ from stiid.data.pipeline import eval_batches
 from stiid.data.source import UNKNOWN_OBJECTS, Source
 from stiid.experiment import Evaluate, Experiment
 from stiid.files import atomic_path
-from stiid.metrics import ScoreTotals, check_ids, clip_scores, contingency
+from stiid.metrics import ScoreTotals, clip_scores, contingency
 from stiid.rollout import Clips, Rollout
 from stiid.shapes import Params
 from stiid.system import Decomposition, System
 
-NUM_IDS = 16  # true ids that a table has room for, background included
+_NUM_IDS = 16  # true ids that a table has room for, background included; more if there are more
+
+PREVIEWS = 2  # clips of the first batch that an evaluation keeps for pictures
 
 _contingency = jax.jit(contingency, static_argnames=("num_ids", "num_slots"))
 
@@ -28,7 +32,7 @@ class Evaluation(NamedTuple):
 
     scores: dict[int, dict[str, float]]  # length → score → mean over clips
     clips: int  # how many the means are of
-    preview: tuple[Clips, Decomposition]  # of the first batch, for pictures
+    preview: tuple[Clips, Decomposition]  # the first few, for pictures
 
 
 class Evaluator:
@@ -63,7 +67,8 @@ class Evaluator:
         ):
             clips = Clips.from_batch(batch)
             result = self._rollout(params, clips.video, clips.rows)
-            preview = preview or (clips, result)
+            if preview is None:  # copies: a part would keep the whole batch
+                preview = jax.tree.map(lambda x: np.array(x[:PREVIEWS]), (clips, result))
             table, error = tables(clips, result)
             for length in lengths:
                 scores = clip_scores(table, error, length=length)
@@ -102,9 +107,10 @@ def tables(clips: Clips, result: Decomposition) -> tuple[np.ndarray | None, np.n
     error = np.asarray(squares.mean(axis=(2, 3, 4)), np.float64)
     if clips.masks is None:
         return None, error
-    check_ids(clips.masks, size=NUM_IDS)
     slots = result.masks.argmax(axis=2)
-    table = _contingency(clips.masks, slots, num_ids=NUM_IDS, num_slots=result.masks.shape[2])
+    # A power of two, so that few tables are compiled.
+    num_ids = max(_NUM_IDS, 1 << int(clips.masks.max()).bit_length())
+    table = _contingency(clips.masks, slots, num_ids=num_ids, num_slots=result.masks.shape[2])
     return np.asarray(table), error
 
 
@@ -123,9 +129,10 @@ def report(
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON, whole or not at all. JSON knows no NaN and no infinity: they become null."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(_without_non_finite(content), indent=2, allow_nan=False)
+        temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
 def table_text(scores: dict[int, dict[str, float]]) -> str:
@@ -135,6 +142,14 @@ def table_text(scores: dict[int, dict[str, float]]) -> str:
     for length, values in scores.items():
         lines.append(f"{length:>6} " + " ".join(f"{values[name]:>13.4f}" for name in names))
     return "\n".join(lines)
+
+
+def _without_non_finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_non_finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_non_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _over_processes(total: ScoreTotals) -> ScoreTotals:

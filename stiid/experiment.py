@@ -8,7 +8,7 @@ from typing import Any
 from stiid.baselines.ddpae.system import DdpaeConfig
 from stiid.baselines.rnem.system import RnemConfig
 from stiid.config import override
-from stiid.curriculum import Stage, Stagnation
+from stiid.curriculum import Stage, Stagnation, in_order
 from stiid.optim import Optim
 from stiid.spatiotemporal import SpatioTemporalConfig
 
@@ -39,7 +39,7 @@ class Train:
     """How long, how often, and what to do when it goes wrong.
 
     Attributes:
-      stages: the curriculum, run in the order of their names.
+      stages: the curriculum, run in the order of their names (stage_2 before stage_10).
       stagnation: when a stage may end early.
       log_every: steps between lines of the metric log.
       eval_every: steps between evaluations.
@@ -47,8 +47,9 @@ class Train:
         end, and on SIGTERM).
       best_metric: of the evaluation; the checkpoint with the largest (of "mse" the smallest) is
         kept. Data without true masks have only "mse".
-      non_finite: what an update with a non-finite loss or gradient does: "stop" with a report
-        (the update is not applied), or "skip" it and count.
+      non_finite: what an update with a non-finite loss, gradient or new parameters does: "stop"
+        with a report (the update is not applied), or "skip" it and count.
+      max_skips: so many updates in a row may be skipped; one more stops as well.
     """
 
     stages: Mapping[str, Stage]
@@ -58,9 +59,17 @@ class Train:
     checkpoint_every: int
     best_metric: str
     non_finite: str
+    max_skips: int
+
+    @property
+    def order(self) -> list[str]:
+        """The names of the stages as they are run."""
+        return in_order(self.stages)
 
     def __post_init__(self) -> None:
-        """Refuse an unknown policy or metric, and intervals of nothing."""
+        """Refuse an unknown policy or metric, no stages, and intervals of nothing."""
+        if not self.stages:
+            raise ValueError("train.stages is empty: training needs at least one stage")
         if self.non_finite not in NON_FINITE:
             raise ValueError(
                 f"train.non_finite: expected one of {NON_FINITE}, got {self.non_finite!r}"
@@ -72,6 +81,8 @@ class Train:
         for name in ("log_every", "eval_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name} must be at least 1, got {getattr(self, name)}")
+        if self.max_skips < 0:
+            raise ValueError(f"train.max_skips must not be negative, got {self.max_skips}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +115,16 @@ class Evaluate:
     seed: int
 
     def __post_init__(self) -> None:
-        """Refuse an unknown kind of noise, and impossible lengths and restarts."""
+        """Refuse an unknown kind of noise, and impossible numbers."""
         if self.noise not in EVAL_NOISE:
             raise ValueError(f"evaluate.noise: expected one of {EVAL_NOISE}, got {self.noise!r}")
         if not self.lengths or min(self.lengths) < 1:
             raise ValueError(f"evaluate.lengths: expected positive lengths, got {self.lengths}")
-        if self.restarts < 1:
-            raise ValueError(f"evaluate.restarts must be at least 1, got {self.restarts}")
+        if self.clips < 0:
+            raise ValueError(f"evaluate.clips must not be negative, got {self.clips}: 0 means all")
+        for name in ("batch_size", "num_slots", "restarts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"evaluate.{name} must be at least 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +140,14 @@ class Predict:
     clips: int
     num_observed: int
     num_simulated: int
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers."""
+        for name, least in {"clips": 1, "num_observed": 1, "num_simulated": 0}.items():
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"predict.{name} must be at least {least}, got {getattr(self, name)}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,14 +174,17 @@ class Experiment:
 
     def __post_init__(self) -> None:
         """Apply every override once, so that a typo stops the run now."""
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
         for name in self.train.stages:
             self._at(name)
         self._test_model()
 
     def at_stage(self, name: str) -> "Experiment":
-        """The experiment with a stage's overrides applied."""
+        """The experiment with a stage's overrides applied, and no other stage."""
         model, optim = self._at(name)
-        train = dataclasses.replace(self.train, stages={})
+        alone = dataclasses.replace(self.train.stages[name], model={}, optim={})
+        train = dataclasses.replace(self.train, stages={name: alone})
         return dataclasses.replace(self, model=model, optim=optim, train=train)
 
     def at_test(self) -> "Experiment":

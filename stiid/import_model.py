@@ -16,6 +16,7 @@ from stiid.experiment import Experiment
 from stiid.optim import transformation
 from stiid.spatiotemporal import SpatioTemporalConfig
 from stiid.state import TrainState
+from stiid.train import Position
 
 _LOG = logging.getLogger("stiid")
 
@@ -44,22 +45,23 @@ def import_model(experiment: Experiment | None, workdir: Path, file: str | None)
     view = registry.view(experiment.data.name, **experiment.data.options)
     shape = (view.height, view.width, view.channels)
     params = jax.tree.map(jnp.asarray, import_params(state, experiment.model, shape))
-    checkpoints = Checkpoints(workdir / "checkpoints", best_metric=experiment.train.best_metric)
-    if checkpoints.steps():
-        raise ValueError(f"{workdir} has checkpoints already: import into another --workdir")
-    checkpoints.save(
-        TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            opt_state=transformation(experiment.optim).init(params),
-            key=jax.random.key(experiment.seed),
-            skipped=jnp.zeros((), jnp.int32),
-        ),
-        data=iter(grain.MapDataset.range(1).to_iter_dataset()),  # training starts its own
-        progress={"stage": 0, "step_in_stage": 0, "watch": {}},
-        config=to_dict(experiment),
-    )
-    checkpoints.close()
+    with Checkpoints(
+        workdir / "checkpoints", best_metric=experiment.train.best_metric
+    ) as checkpoints:
+        if checkpoints.steps():
+            raise ValueError(f"{workdir} has checkpoints already: import into another --workdir")
+        checkpoints.save(
+            TrainState(
+                step=jnp.zeros((), jnp.int32),
+                params=params,
+                opt_state=transformation(experiment.optim).init(params),
+                key=jax.random.key(experiment.seed),
+                skipped=jnp.zeros((), jnp.int32),
+            ),
+            data=iter(grain.MapDataset.range(1).to_iter_dataset()),  # training starts its own
+            progress=vars(Position(0, 0, 0, {}, jax.process_count())),
+            config=to_dict(experiment),
+        )
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     _LOG.info("Imported %d parameters of %s", count, file)
     print(f"wrote the checkpoint of {file} to {workdir}")

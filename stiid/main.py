@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -42,14 +44,19 @@ _STRIDE = flags.DEFINE_integer(
 )
 _PROGRAMS = flags.DEFINE_string(
     "compilation_cache",
-    "",
-    "Folder of compiled programs, which a second run need not compile again; default: keep none. "
+    "~/.cache/stiid/programs",
+    "Folder of compiled programs, which a second run need not compile again; '' keeps none. "
     "JAX_COMPILATION_CACHE_DIR goes before it.",
 )
-_DEVICES = flags.DEFINE_integer("host_devices", 0, "CPU devices to make; 0: one per core.")
+_TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where an error of one line came from.")
+_DEVICES = flags.DEFINE_integer(
+    "host_devices", 0, "CPU devices to make; 0: one per core, as far as batches divide by them."
+)
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0 of several.")
-_PROCESSES = flags.DEFINE_integer("num_processes", 1, "How many processes train together.")
-_PROCESS = flags.DEFINE_integer("process_id", 0, "Which of them this one is.")
+_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "How many processes train together; default: as the cluster says, or 1."
+)
+_PROCESS = flags.DEFINE_integer("process_id", None, "Which of them this one is.")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -58,16 +65,10 @@ def main(argv: Sequence[str]) -> None:
         _fail(f"unexpected arguments {argv[1:]}: options start with --")
     _speak()
     try:
-        _keep_programs(_PROGRAMS.value)
-        parallel.configure_host_devices(_DEVICES.value)
-        parallel.initialize_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-        logging.getLogger("stiid").info("JAX %s on %s", jax.__version__, jax.devices())
-    except (RuntimeError, ValueError) as error:
-        _fail(f"JAX does not start: {error}")
-    try:
         experiment: Experiment | None = None
         if _CONFIG.value is not None:
             experiment = parse(Experiment, _CONFIG.value.to_dict())
+        _start_jax(experiment)
         run.run(
             _MODE.value,
             experiment,
@@ -77,8 +78,26 @@ def main(argv: Sequence[str]) -> None:
         )
     except run.USER_ERRORS as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("stopped by SIGINT: nothing incomplete was kept", code=128 + signal.SIGINT)
     except Interrupted as error:
         _fail(str(error), code=128 + error.number)
+
+
+def _start_jax(experiment: Experiment | None) -> None:
+    """Choose devices and processes, which JAX takes only before its backend starts."""
+    _keep_programs(_PROGRAMS.value)
+    processes = parallel.find_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    parallel.configure_host_devices(
+        _DEVICES.value,
+        batch_sizes=run.batch_sizes(_MODE.value, experiment, _WORKDIR.value, _CHECKPOINT.value),
+        processes=processes,
+    )
+    try:
+        parallel.initialize_processes(processes)
+        logging.getLogger("stiid").info("JAX %s on %s", jax.__version__, jax.devices())
+    except RuntimeError as error:
+        raise ValueError(f"JAX does not start: {error}") from error
 
 
 def _crop() -> tuple[int, ...] | None:
@@ -90,6 +109,10 @@ def _crop() -> tuple[int, ...] | None:
 
 
 def _fail(message: str, *, code: int = 1) -> NoReturn:
+    """Ends with an error of one line, after its traceback if that is wanted."""
+    parsed = flags.FLAGS.is_parsed()
+    if sys.exc_info()[0] and (_TRACEBACK.value if parsed else "--traceback" in sys.argv):
+        traceback.print_exc()
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
 
@@ -119,6 +142,17 @@ def cli() -> None:
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         return list(flags.FLAGS(argv))
+    except (KeyError, AttributeError) as error:  # no such field, if an override names it
+        reason = " ".join(str(error.args[0]).split())
+        name = reason.split("'")[1] if "'" in reason else ""
+        options = [option.partition("=")[0] for option in argv if option.startswith("--config.")]
+        wrong = [option for option in options if name in option.split(".")]
+        if not wrong:
+            _fail(str(error) or repr(error))
+        _fail(
+            f"{wrong[0]}: there is no field {reason}. The command line changes fields that the "
+            "config file has: write new ones into the file"
+        )
     except Exception as error:  # a config file is code: whatever it raises is the user's to mend
         _fail(str(error) or repr(error))
 

@@ -95,6 +95,8 @@ class Inference:
                 raise ValueError(
                     f"inference.{name}: expected one of {allowed}, got {getattr(self, name)!r}"
                 )
+        if self.refinements < 1:
+            raise ValueError(f"inference.refinements must be at least 1, got {self.refinements}")
         for name in ("variance", "gradient_scale", "gradient_clamp", "delta_clamp"):
             value = getattr(self, name)
             if value is not None and value <= 0:

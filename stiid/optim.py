@@ -27,7 +27,18 @@ class Optim:
     beta1: float
 
     def __post_init__(self) -> None:
-        """Refuse a decay that is none."""
+        """Refuse what is no rate, no bound, no decay."""
+        for name in ("learning_rate", "final_learning_rate"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"optim.{name} must be finite and not negative, got {getattr(self, name)}"
+                )
+        if self.warmup_steps < 0:
+            raise ValueError(f"optim.warmup_steps must not be negative, got {self.warmup_steps}")
+        if not self.clip_norm > 0.0:
+            raise ValueError(
+                f"optim.clip_norm must be positive, got {self.clip_norm}: 1e30 does not clip"
+            )
         if not 0.0 <= self.beta1 < 1.0:
             raise ValueError(f"optim.beta1 must lie in [0, 1), got {self.beta1}")
 

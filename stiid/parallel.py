@@ -9,42 +9,137 @@ replicated parameters as invariant, and sums the *inner* posterior gradients ove
 error. The test "8 devices == 1 device" catches it.
 """
 
+import math
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax._src.clusters import ClusterEnv, K8sCluster  # how else to know of a cluster beforehand?
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "devices"
 
 
-def configure_host_devices(count: int) -> None:
-    """Give JAX one CPU device per core (or ``count``) before a backend starts.
+class Processes(NamedTuple):
+    """The processes of a run. What is None is left to JAX, which asks the cluster."""
+
+    num_processes: int
+    process_id: int | None = None
+    coordinator: str | None = None  # host:port of process 0
+
+
+def find_processes(
+    coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> Processes:
+    """How many processes run together, from arguments, the environment, or the cluster.
+
+    What an argument leaves open is taken from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
+    JAX_PROCESS_ID, then from a cluster that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods).
+
+    Args:
+      coordinator: "host:port" of process 0.
+      num_processes: how many there are; 1 lets every task of a cluster run alone.
+      process_id: which this one is.
+
+    Raises:
+      ValueError: what is given is not enough, or contradicts itself.
+    """
+    coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
+    count = _from_environment(num_processes, "JAX_NUM_PROCESSES")
+    index = _from_environment(process_id, "JAX_PROCESS_ID")
+    given = {"--coordinator": coordinator, "--num_processes": count, "--process_id": index}
+    missing = [name for name, value in given.items() if value is None]
+    cluster = _cluster_size() if missing and count != 1 else 1
+    if count == 1 or (len(missing) == len(given) and cluster == 1):
+        return Processes(1)
+    if missing and cluster == 1:
+        raise ValueError(
+            "several processes need --coordinator=HOST:PORT, --num_processes=N and --process_id=I "
+            "(or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID): "
+            f"missing {' and '.join(missing)}"
+        )
+    count = cluster if count is None else count
+    if count < 1 or not 0 <= (index or 0) < count:
+        raise ValueError(
+            f"--process_id must lie in 0..num_processes − 1, got {index} of {count} processes"
+        )
+    if coordinator is not None and not coordinator.rpartition(":")[2].isdigit():
+        raise ValueError(f"--coordinator must be HOST:PORT, got {coordinator!r}")
+    return Processes(count, index, coordinator)
+
+
+def _from_environment(value: int | None, name: str) -> int | None:
+    if value is not None or name not in os.environ:
+        return value
+    if not os.environ[name].isdigit():
+        raise ValueError(f"{name} must be a number, got {os.environ[name]!r}")
+    return int(os.environ[name])
+
+
+def _cluster_size() -> int:
+    """Number of tasks of the cluster that ``jax.distributed.initialize`` would find, or 1."""
+    if os.environ.get("SLURM_STEP_NUM_TASKS") == "1":
+        return 1  # a shell inside an allocation of several tasks
+    for cluster in ClusterEnv._cluster_types:
+        if cluster.opt_in_only_method:
+            continue
+        if cluster is K8sCluster and "JOB_COMPLETION_INDEX" not in os.environ:
+            continue  # a pod by itself; asking for more would need the rights to ask
+        if cluster.is_env_present():
+            return cluster.get_process_count()
+    return 1
+
+
+def initialize_processes(processes: Processes) -> None:
+    """Join a run of several processes, before a backend starts."""
+    if processes.num_processes > 1:
+        jax.distributed.initialize(
+            processes.coordinator, processes.num_processes, processes.process_id
+        )
+
+
+def configure_host_devices(count: int, *, batch_sizes: Sequence[int], processes: Processes) -> None:
+    """Give JAX ``count`` CPU devices, or (0) as many as there are cores, before a backend starts.
 
     XLA:CPU runs a convolution on one thread, so that one device uses one core: data parallelism
     over host devices is what uses them all. Has no effect on GPU and TPU, nor where the user has
     set JAX_NUM_CPU_DEVICES or --xla_force_host_platform_device_count.
-    """
-    forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
-        jax.config.update("jax_num_cpu_devices", count or len(os.sched_getaffinity(0)))
-
-
-def initialize_processes(coordinator: str | None, num_processes: int, process_id: int) -> None:
-    """Join a multi-process run, from arguments or from the environment that JAX recognizes.
 
     Args:
-      coordinator: "host:port" of process 0, or None for a single process.
-      num_processes: how many there are.
-      process_id: which this one is.
+      count: see above.
+      batch_sizes: of all global batches to come; none if they are not known.
+      processes: that share the batches.
     """
-    if coordinator is not None:
-        jax.distributed.initialize(coordinator, num_processes, process_id)
-    elif any(name in os.environ for name in ("JAX_COORDINATOR_ADDRESS", "COORDINATOR_ADDRESS")):
-        jax.distributed.initialize()
+    if count < 0:
+        raise ValueError(f"--host_devices must not be negative, got {count}: 0 uses all cores")
+    forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
+        count = count or host_device_count(
+            _cores(), batch_sizes, num_processes=processes.num_processes
+        )
+        jax.config.update("jax_num_cpu_devices", count)
+
+
+def host_device_count(cores: int, batch_sizes: Sequence[int], *, num_processes: int) -> int:
+    """The most devices per process, one core each, that share every batch equally.
+
+    Without any batch size, the largest power of two.
+    """
+    if not batch_sizes:
+        return 1 << (cores.bit_length() - 1)
+    common = math.gcd(*batch_sizes)
+    fitting = (d for d in range(cores, 0, -1) if common % (d * num_processes) == 0)
+    return next(fitting, 1)  # 1: no number fits, which ``check_batch_size`` explains
+
+
+def _cores() -> int:
+    """Cores that this process may use; macOS only knows how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def data_parallel(

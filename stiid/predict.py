@@ -1,6 +1,6 @@
 """Prediction: infer n frames, simulate m (section 3.2.3); pictures of that, and its scores."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,38 +57,37 @@ def predict_clips(
     return jax.tree.map(lambda x: x[batch["valid"]], (clips, result))
 
 
-def write_pictures(
-    directory: Path,
-    clips: Clips,
-    result: Decomposition,
-    *,
-    num_observed: int,
-    stem: str,
-    animate: bool,
-) -> list[Path]:
-    """A still sheet of each clip and, if wanted, GIF and MP4 animations of all its frames."""
-    written = []
+def sheets(clips: Clips, result: Decomposition, *, num_observed: int) -> Iterator[np.ndarray]:
+    """A still picture of each clip, uint8 [H, W, 3], with some of its frames side by side."""
     frames = clips.video.shape[1]
     columns = np.unique(np.linspace(0, frames - 1, min(frames, _COLUMNS)).round().astype(int))
     simulated_from = num_observed if num_observed < frames else None
     for i in range(len(clips.video)):
-        picture = (
-            clips.video[i],
-            *(np.asarray(x[i]) for x in (result.reconstruction, result.masks, result.means)),
-            None if clips.masks is None else clips.masks[i],
+        yield decomposition_sheet(
+            *_picture(clips, result, i), frames=columns.tolist(), simulated_from=simulated_from
         )
-        path = directory / f"{stem}_{i:02d}.png"
-        sheet = decomposition_sheet(
-            *picture, frames=columns.tolist(), simulated_from=simulated_from
-        )
+
+
+def write_pictures(
+    directory: Path, clips: Clips, result: Decomposition, *, num_observed: int
+) -> list[Path]:
+    """A still sheet of each clip, and GIF and MP4 animations of all its frames."""
+    written = []
+    simulated_from = num_observed if num_observed < clips.video.shape[1] else None
+    for i, sheet in enumerate(sheets(clips, result, num_observed=num_observed)):
+        path = directory / f"clip_{i:02d}.png"
         write_png(path, sheet)
-        written.append(path)
-        if animate:
-            animation = decomposition_frames(*picture, simulated_from=simulated_from)
-            write_gif(path.with_suffix(".gif"), animation, fps=_FPS)
-            write_mp4(path.with_suffix(".mp4"), animation, fps=_FPS)
-            written += [path.with_suffix(".gif"), path.with_suffix(".mp4")]
+        animation = decomposition_frames(*_picture(clips, result, i), simulated_from=simulated_from)
+        write_gif(path.with_suffix(".gif"), animation, fps=_FPS)
+        write_mp4(path.with_suffix(".mp4"), animation, fps=_FPS)
+        written += [path, path.with_suffix(".gif"), path.with_suffix(".mp4")]
     return written
+
+
+def _picture(clips: Clips, result: Decomposition, i: int) -> tuple[Any, ...]:
+    """What pictures of a clip show: input, reconstruction, masks, means, true masks."""
+    inferred = (np.asarray(x[i]) for x in (result.reconstruction, result.masks, result.means))
+    return clips.video[i], *inferred, None if clips.masks is None else clips.masks[i]
 
 
 def prediction_scores(

@@ -1,17 +1,18 @@
 """The modes of the command line: train, eval, predict, decompose, import."""
 
-import functools
+import contextlib
 import importlib.metadata
-import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from stiid import parallel
-from stiid.checkpoint import Checkpoints, locate
+from stiid.animation import write_png
+from stiid.checkpoint import Checkpoints, locate, stored_batch_sizes
+from stiid.compatibility import MODEL, check_processes, check_same, training_fields
 from stiid.config import parse, to_dict
 from stiid.data import registry
 from stiid.data.source import Source
@@ -28,29 +29,17 @@ from stiid.evaluate import (
 from stiid.experiment import Experiment
 from stiid.import_model import import_model
 from stiid.motion import motion_check
-from stiid.predict import predict_clips, prediction_scores, write_pictures
+from stiid.predict import predict_clips, prediction_scores, sheets, write_pictures
+from stiid.preflight import check_stages, check_test
 from stiid.state import TrainState
 from stiid.system import Streams, System
-from stiid.train import NonFiniteError, Trainer, check_stages, init_state
+from stiid.train import NonFiniteError, Trainer
+from stiid.update import init_state
 from stiid.writer import MetricWriter
 
 _LOG = logging.getLogger("stiid")
 
 USER_ERRORS = (ValueError, TypeError, OSError, NonFiniteError)
-
-# What a resumed run may not change: all that decides the next step. A restored one keeps the model.
-_TRAINING = (
-    "seed",
-    "data.name",
-    "data.max_frames",
-    "data.options",
-    "model",
-    "optim",
-    "train.stages",
-    "train.stagnation",
-)
-_MODEL = ("model",)
-_PREVIEWS = 2
 
 
 def run(
@@ -88,6 +77,22 @@ def run(
         MODES[mode](experiment, path, checkpoint)
 
 
+def batch_sizes(
+    mode: str, experiment: Experiment | None, workdir: str | None, checkpoint: str
+) -> list[int]:
+    """Of all global batches of a mode, as far as they are known before JAX starts."""
+    if experiment is not None:
+        sizes = [experiment.evaluate.batch_size]
+        if mode == "train":
+            sizes += [stage.batch_size for stage in experiment.train.stages.values()]
+        return sizes
+    try:
+        directory, _ = locate(Path(workdir or ".").expanduser().resolve(), checkpoint)
+    except OSError:
+        return []  # the mode itself says so
+    return stored_batch_sizes(directory)
+
+
 def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
     """Train, or resume; evaluate at the end into ``eval/metrics.json``."""
     if experiment is None:
@@ -95,33 +100,35 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
     if checkpoint != "latest":
         raise ValueError("--checkpoint goes with --mode=eval and predict; training resumes itself")
     train_source, eval_source = _load(experiment, "train"), _load(experiment)
-    check_stages(experiment, train_source)
     check_lengths(experiment.evaluate, eval_source)
     check_best_metric(experiment.train.best_metric, eval_source)
+    check_stages(experiment, train_source)
+    check_test(experiment, eval_source[0]["video"].shape[1:])
     chief = jax.process_index() == 0
-    checkpoints = Checkpoints(workdir / "checkpoints", best_metric=experiment.train.best_metric)
-    steps = checkpoints.steps()
-    if steps:
-        _check_same(_TRAINING, experiment, checkpoints.config(steps[-1]), where=workdir)
-    with MetricWriter(workdir, resume_step=steps[-1] if steps else None, enabled=chief) as writer:
+    with contextlib.ExitStack() as stack:
+        checkpoints = stack.enter_context(
+            Checkpoints(workdir / "checkpoints", best_metric=experiment.train.best_metric)
+        )
+        steps = checkpoints.steps()
+        if steps:
+            stored = checkpoints.config(steps[-1])
+            check_same(training_fields(experiment), experiment, stored, where=workdir)
+            check_processes(checkpoints.progress(steps[-1])["processes"], where=workdir)
+        resume_step = steps[-1] if steps else None
+        writer = stack.enter_context(MetricWriter(workdir, resume_step=resume_step, enabled=chief))
 
         def on_evaluation(step: int, evaluation: Evaluation) -> None:
             if chief:
-                clips, result = jax.tree.map(lambda x: x[:_PREVIEWS], evaluation.preview)
-                write_pictures(
-                    workdir / "pictures",
-                    clips,
-                    result,
-                    num_observed=clips.video.shape[1],
-                    stem=f"step_{step:06d}",
-                    animate=False,
-                )
+                clips, result = evaluation.preview
+                pictures = sheets(clips, result, num_observed=clips.video.shape[1])
+                for i, picture in enumerate(pictures):
+                    write_png(workdir / "pictures" / f"step_{step:06d}_{i:02d}.png", picture)
+                    writer.write_image(step, f"clips/{i:02d}", picture)
 
         trainer = Trainer(experiment, train_source, eval_source, checkpoints, writer, on_evaluation)
         if chief:
             write_json(workdir / "run.json", _run_card(experiment, train_source))
         state, evaluation = trainer.run()
-        checkpoints.close()
     _write_scores(workdir, evaluation, int(state.step), experiment, eval_source)
 
 
@@ -145,9 +152,7 @@ def predict(experiment: Experiment | None, workdir: Path, checkpoint: str) -> No
     scores = prediction_scores(clips, result, num_observed=settings.num_observed)
     if jax.process_index() == 0:
         folder = workdir / "predict"
-        paths = write_pictures(
-            folder, clips, result, num_observed=settings.num_observed, stem="clip", animate=True
-        )
+        paths = write_pictures(folder, clips, result, num_observed=settings.num_observed)
         content = {**scores, "step": int(state.step), "config": to_dict(experiment)}
         write_json(folder / "metrics.json", content)
         print(f"wrote {len(paths)} pictures and animations and metrics.json to {folder}")
@@ -157,16 +162,17 @@ def decompose(
     experiment: Experiment | None, workdir: Path, checkpoint: str, request: Request
 ) -> None:
     """Restore, decompose a video of any length; see ``decomposition_files`` for what is written."""
-    experiment, checkpoints, step = _choose(experiment, workdir, checkpoint)
-    data = experiment.data
-    video, view = request.open(registry.view(data.name, **data.options))
-    system = experiment.at_test().model.build((view.height, view.width, view.channels))
-    if not isinstance(system, Streams):
-        raise ValueError(
-            f"models of the family {experiment.model.family!r} do not decompose frame after frame: "
-            "--mode=decompose needs another checkpoint"
-        )
-    state = _restore_state(checkpoints, step, experiment, system)
+    with _chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
+        data = experiment.data
+        video, view = request.open(registry.view(data.name, **data.options))
+        image_shape = (view.height, view.width, view.channels)
+        system = experiment.at_test().model.build(image_shape)
+        if not isinstance(system, Streams):
+            raise ValueError(
+                f"models of the family {experiment.model.family!r} do not decompose frame after "
+                "frame: --mode=decompose needs another checkpoint"
+            )
+        state = _restore_state(checkpoints, step, experiment, image_shape)
     folder = workdir / "decompose" / video.path.stem
     count = decompose_video(
         folder,
@@ -194,35 +200,38 @@ def restore(
       The experiment, its state, the clips to evaluate on, and the model with its test-time
       inference.
     """
-    experiment, checkpoints, step = _choose(experiment, workdir, checkpoint)
-    source = _load(experiment)
-    system = experiment.at_test().model.build(source[0]["video"].shape[1:])
-    state = parallel.replicate(_restore_state(checkpoints, step, experiment, system))
+    with _chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
+        source = _load(experiment)
+        image_shape = source[0]["video"].shape[1:]
+        system = experiment.at_test().model.build(image_shape)
+        state = parallel.replicate(_restore_state(checkpoints, step, experiment, image_shape))
     return experiment, state, source, system
 
 
-def _choose(
+@contextlib.contextmanager
+def _chosen(
     experiment: Experiment | None, workdir: Path, checkpoint: str
-) -> tuple[Experiment, Checkpoints, int]:
+) -> Iterator[tuple[Experiment, Checkpoints, int]]:
     """The experiment to apply, and the checkpoint to apply it with."""
     directory, wanted = locate(workdir, checkpoint)
-    checkpoints = Checkpoints(directory)
-    step = checkpoints.choose(wanted)
-    stored = checkpoints.config(step)
-    if experiment is None:
-        experiment = parse(Experiment, stored)
-    else:
-        _check_same(_MODEL, experiment, stored, where=directory)
-    return experiment, checkpoints, step
+    with Checkpoints(directory) as checkpoints:
+        step = checkpoints.choose(wanted)
+        stored = checkpoints.config(step)
+        if experiment is None:
+            experiment = parse(Experiment, stored)
+        else:
+            check_same(MODEL, experiment, stored, where=directory)
+        yield experiment, checkpoints, step
 
 
 def _restore_state(
-    checkpoints: Checkpoints, step: int, experiment: Experiment, system: System
+    checkpoints: Checkpoints, step: int, experiment: Experiment, image_shape: tuple[int, int, int]
 ) -> TrainState:
-    """The state of a checkpoint, on the host; the checkpoints are closed."""
-    template = jax.eval_shape(lambda: init_state(experiment, system))
+    """The state of a checkpoint, on the host: that of the model as it is trained, not as tested."""
+    check_test(experiment, image_shape)
+    trained = experiment.model.build(image_shape)
+    template = jax.eval_shape(lambda: init_state(experiment, trained))
     state = checkpoints.state(step, template)
-    checkpoints.close()
     _LOG.info("Restored step %d of %s", step, checkpoints.directory)
     return state
 
@@ -242,35 +251,6 @@ def _load(experiment: Experiment, split: str | None = None) -> Source:
         data_dir=str(Path(data.data_dir).expanduser()),
         **data.options,
     )
-
-
-def _check_same(
-    names: Sequence[str], experiment: Experiment, stored: dict[str, Any], *, where: Path
-) -> None:
-    """Refuse a checkpoint of another experiment."""
-    ours = json.loads(json.dumps(to_dict(experiment)))
-    for name in names:
-        difference = _difference(name, _field(ours, name), _field(stored, name))
-        if difference:
-            raise ValueError(
-                f"{where} holds a checkpoint of another config: {difference}. Use that config, or "
-                "another --workdir"
-            )
-
-
-def _field(config: dict[str, Any], name: str) -> Any:
-    return functools.reduce(lambda section, key: section.get(key, {}), name.split("."), config)
-
-
-def _difference(name: str, ours: Any, theirs: Any) -> str | None:
-    """The first field in which two configs differ, in words."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        for key in sorted(ours.keys() | theirs.keys()):
-            found = _difference(f"{name}.{key}", ours.get(key), theirs.get(key))
-            if found:
-                return found
-        return None
-    return None if ours == theirs else f"{name} is {theirs!r} there and {ours!r} here"
 
 
 def _run_card(experiment: Experiment, source: Source) -> dict[str, Any]:

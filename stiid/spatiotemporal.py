@@ -1,6 +1,7 @@
 """The paper's system, as training and evaluation use it: videos in bytes, keys per video."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from stiid import likelihood
+from stiid.config import arguments
 from stiid.grid import schedule
 from stiid.inference import FrameResult, FrameStart, first_frame, infer_frame, infer_video
 from stiid.model import Inference, Model, init_params
@@ -18,6 +21,10 @@ from stiid.nn.refiner import Refiner
 from stiid.objective import Loss, Objective, loss
 from stiid.shapes import Array, Params
 from stiid.system import Decomposition, unit_range
+
+_LEAVES = {"decoder": BroadcastDecoder, "refiner": Refiner, "prior": ConditionalPrior}
+# Fields of leaves that come from the data, from the section itself, or from Linen.
+_FROM_ELSEWHERE = ("height", "width", "channels", "latent_size", "parent", "name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +52,36 @@ class SpatioTemporalConfig:
     inference: Inference
     objective: Objective
 
+    def __post_init__(self) -> None:
+        """Refuse sizes of nothing, and leaves with unknown or ill-typed fields."""
+        for name in ("latent_size", "num_slots"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in _LEAVES:
+            self._leaf_fields(name)
+
     def build(self, image_shape: tuple[int, int, int]) -> "SpatioTemporal":
         """See ``system.Family``."""
         height, width, channels = image_shape
-        image = {"height": height, "width": width, "channels": channels}
-        latent = {"latent_size": self.latent_size}
+        image: dict[str, Any] = {"height": height, "width": width, "channels": channels}
+        latent: dict[str, Any] = {"latent_size": self.latent_size}
         model = Model(
-            decoder=_leaf("decoder", BroadcastDecoder, self.decoder, image),
-            refiner=_leaf("refiner", Refiner, self.refiner, latent),
-            prior=_leaf("prior", ConditionalPrior, self.prior, latent),
+            decoder=BroadcastDecoder(**image, **self._leaf_fields("decoder")),
+            refiner=Refiner(**latent, **self._leaf_fields("refiner")),
+            prior=ConditionalPrior(**latent, **self._leaf_fields("prior")),
             inference=self.inference,
         )
         return SpatioTemporal(model, self.objective, self.num_slots)
+
+    def _leaf_fields(self, name: str) -> dict[str, Any]:
+        """The fields of a Linen leaf, checked against its annotations."""
+        known = {f.name: f.type for f in dataclasses.fields(_LEAVES[name])}
+        hints = {k: hint for k, hint in known.items() if k not in _FROM_ELSEWHERE}
+        fields = arguments(hints, getattr(self, name), name)
+        for field, value in fields.items():
+            if hints[field] is int and value < 1:
+                raise ValueError(f"{name}.{field} must be at least 1, got {value}")
+        return fields
 
 
 @dataclass(frozen=True)
@@ -78,11 +103,15 @@ class SpatioTemporal:
         return init_params(self.model, key)
 
     def loss(self, params: Params, video: Array, keys: Array) -> Loss:
-        """See ``system.System``."""
+        """See ``system.System``; ``nll`` is −log p(x|z), its constant included."""
         frames = unit_range(video)
         noise = self._noise(keys, num_frames=video.shape[1], num_slots=self.num_slots)
         result = infer_video(self.model, params, frames, noise, self.objective.elbo)
-        return loss(self.objective, result, frames)
+        terms = loss(self.objective, result, frames)
+        # The loss does without the constant; a reported log-likelihood does not.
+        height, width, channels = video.shape[2:]
+        pixel = likelihood.log_normalizer(variance=self.model.inference.variance, channels=channels)
+        return terms._replace(nll=terms.nll - height * width * pixel)
 
     def after_update(self, params: Params, terms: Loss) -> Params:
         """See ``system.System``: gradients move all of them."""
@@ -207,7 +236,9 @@ class SpatioTemporal:
             nll, kl = result.terms[0].nll[:, -1], result.terms[0].kl[:, -1].sum(-1)
             return self.objective.beta * nll + self.objective.psi * kl
 
-        best = lax.map(free_energy, draws).argmin(0)  # [T, B]
+        energies = lax.map(free_energy, draws)
+        # To argmin a NaN is the least of all.
+        best = jnp.where(jnp.isnan(energies), jnp.inf, energies).argmin(0)  # [T, B]
         return jnp.take_along_axis(draws, best[None, :, None, :, None, None], axis=0)[0]
 
     def _noise(self, keys: Array, *, num_frames: int, num_slots: int) -> Array:
@@ -220,12 +251,3 @@ class SpatioTemporal:
         )
         noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
         return jnp.moveaxis(noise, 0, 2)
-
-
-def _leaf(
-    name: str, cls: Callable[..., Any], fields: Mapping[str, Any], given: Mapping[str, int]
-) -> Any:
-    try:
-        return cls(**given, **fields)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"config.model.{name}: {error}") from None

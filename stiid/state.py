@@ -13,4 +13,4 @@ class TrainState:
     params: Params
     opt_state: Params
     key: Array  # root of all randomness of training; never changes
-    skipped: Array  # int32, updates refused because loss or gradient was not finite
+    skipped: Array  # int32, updates refused because something was not finite

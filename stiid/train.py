@@ -5,7 +5,6 @@ happens afterwards (a signal, a kill, a crash), the run resumes from the last ch
 the same steps with the same data and noise.
 """
 
-import dataclasses
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -14,9 +13,7 @@ from typing import Any
 
 import grain
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from stiid import parallel
 from stiid.checkpoint import Checkpoints
@@ -27,21 +24,19 @@ from stiid.data.source import Source
 from stiid.evaluate import Evaluation, Evaluator
 from stiid.experiment import Experiment
 from stiid.interrupt import Interrupted, StopRequest
-from stiid.optim import learning_rate, transformation
-from stiid.shapes import Array, Params
+from stiid.optim import learning_rate
+from stiid.shapes import Array
 from stiid.state import TrainState
-from stiid.system import Loss, System, row_keys
+from stiid.update import init_state, make_update
 from stiid.validation import validation_loss
 from stiid.writer import MetricWriter, Progress
 
 _LOG = logging.getLogger("stiid")
 _SHOWN = ("total", "nll", "kl", "mse")
 
-Update = Callable[..., tuple[TrainState, dict[str, Array]]]
-
 
 class NonFiniteError(RuntimeError):
-    """Loss or gradient was not finite; the parameters are those before that update."""
+    """Loss, gradient or new parameters were not finite; the parameters are those before."""
 
 
 @dataclass
@@ -50,78 +45,15 @@ class Position:
 
     stage: int
     step_in_stage: int
+    skips: int  # updates that were not finite, in a row
     watch: Mapping[str, Any]
+    processes: int  # that train together; each has its own place in the data
 
 
-def init_state(experiment: Experiment, system: System) -> TrainState:
-    """Fresh parameters and optimizer, from the experiment's seed."""
-    key, init_key = jax.random.split(jax.random.key(experiment.seed))
-    params = system.init(init_key)
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt_state=transformation(experiment.optim).init(params),
-        key=key,
-        skipped=jnp.zeros((), jnp.int32),
-    )
-
-
-def make_update(experiment: Experiment, system: System) -> Update:
-    """The compiled update of one stage.
-
-    Returns:
-      (state, video [devices, rows, T, H, W, C], rows [devices, rows], learning rate)
-      → (state, metrics), where metrics are means over the global batch, and an update whose loss
-      or gradient is not finite leaves everything but ``step`` and ``skipped`` as it was.
-    """
-    optimizer = transformation(experiment.optim)
-
-    def update(
-        state: TrainState, video: Array, rows: Array, rate: Array
-    ) -> tuple[TrainState, dict[str, Array]]:
-        keys = row_keys(jax.random.fold_in(state.key, state.step), rows)
-
-        def mean_loss(params: Params) -> tuple[Array, Loss]:
-            terms = system.loss(params, video, keys)
-            means = jax.tree.map(lambda x: x.mean(0), terms)
-            return means.total, means
-
-        grads, terms = jax.grad(mean_loss, has_aux=True)(state.params)
-        grads, terms = parallel.all_mean((grads, terms))
-        norm = optax.tree.norm(grads)
-        direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
-        params = system.after_update(params, terms)
-        finite = jnp.isfinite(norm) & jnp.isfinite(terms.total)
-        params, opt_state = jax.tree.map(
-            lambda new, old: jnp.where(finite, new, old),
-            (params, opt_state),
-            (state.params, state.opt_state),
-        )
-        state = dataclasses.replace(
-            state,
-            step=state.step + 1,
-            params=params,
-            opt_state=opt_state,
-            skipped=state.skipped + jnp.where(finite, 0, 1),
-        )
-        watched = {name: x for name, x in terms._asdict().items() if not isinstance(x, dict)}
-        metrics = {**watched, "grad_norm": norm, "skipped": state.skipped}
-        return state, {**metrics, "finite": finite}
-
-    return parallel.data_parallel(update, batch_args=(1, 2), num_args=4)
-
-
-def check_stages(experiment: Experiment, source: Source) -> None:
-    """Refuse, before anything is written, what would fail only when its stage comes."""
-    for index, name in enumerate(sorted(experiment.train.stages)):
-        batch_size = experiment.train.stages[name].batch_size
-        parallel.check_batch_size(batch_size, name=f"train.stages.{name}.batch_size")
-        experiment.at_stage(name).model.build(source[0]["video"].shape[1:])
-        _data(experiment, index, name, source)
-
-
-def _data(experiment: Experiment, index: int, name: str, source: Source) -> grain.DatasetIterator:
+def stage_data(
+    experiment: Experiment, index: int, name: str, source: Source
+) -> grain.DatasetIterator:
+    """The clips of a stage, from their start."""
     stage = experiment.train.stages[name]
     try:
         return train_iterator(
@@ -129,12 +61,17 @@ def _data(experiment: Experiment, index: int, name: str, source: Source) -> grai
             batch_size=stage.batch_size,
             num_frames=stage.num_frames,
             max_frames=experiment.data.max_frames,
-            seed=experiment.seed + index,
+            seed=_seed(experiment.seed, index),
             shard_index=jax.process_index(),
             shard_count=jax.process_count(),
         )
     except ValueError as error:
         raise ValueError(f"train.stages.{name}: {error}") from None
+
+
+def _seed(*parts: int) -> int:
+    """One number from several: neighbors of one part share nothing."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 @dataclass
@@ -160,7 +97,7 @@ class Trainer:
     def __post_init__(self) -> None:
         """Prepare the evaluation and, in their order, the stages."""
         self._image_shape = self.train_source[0]["video"].shape[1:]
-        self._stages = sorted(self.experiment.train.stages)
+        self._stages = self.experiment.train.order
         test = self.experiment.at_test().model.build(self._image_shape)
         self._evaluator = Evaluator(self.experiment.evaluate, test, self.eval_source)
         self._initial = self.experiment.model.build(self._image_shape)
@@ -179,14 +116,17 @@ class Trainer:
         """
         steps = self.checkpoints.steps()
         state, position = self._start() if not steps else self._resume(steps[-1])
-        with self._stop, self._progress(int(state.step), position) as bar:
+        step = int(state.step)
+        bar = Progress(step + self._rest(position), initial=step, enabled=jax.process_index() == 0)
+        with self._stop, bar:
             while position.stage < len(self._stages):
                 state, position = self._run_stage(state, position, bar)
+                bar.expect(int(state.step) + self._rest(position))
         return state, self._evaluation or self._evaluator(state.params)
 
     def _start(self) -> tuple[TrainState, Position]:
         state = parallel.replicate(jax.jit(lambda: init_state(self.experiment, self._initial))())
-        return state, Position(0, 0, {})
+        return state, Position(0, 0, 0, {}, jax.process_count())
 
     def _resume(self, step: int) -> tuple[TrainState, Position]:
         template = jax.eval_shape(lambda: init_state(self.experiment, self._initial))
@@ -204,12 +144,12 @@ class Trainer:
         validation = validation_loss(
             experiment.evaluate, system, self.eval_source, num_frames=stage.num_frames
         )
-        data = _data(self.experiment, position.stage, name, self.train_source)
+        data = stage_data(self.experiment, position.stage, name, self.train_source)
         if position.step_in_stage:
             self.checkpoints.restore_data(int(state.step), data)
         watch = Watch(train.stagnation, position.watch)
         rows = parallel.shard(parallel.global_rows(stage.batch_size))
-        pending: dict[str, Array] | None = None
+        unread: Mapping[str, Array] | None = None  # metrics of the last update, until looked at
         step, started = int(state.step), time.monotonic()
 
         while position.step_in_stage < stage.steps and watch.verdict is None:
@@ -220,55 +160,67 @@ class Trainer:
             if position.step_in_stage == 1:
                 jax.block_until_ready(metrics)
                 _LOG.info("%s: first step after %.1f s", name, time.monotonic() - started)
-            if pending is not None:  # one step behind, so that devices never wait for the host
-                self._check(step - 1, pending)
-            pending = metrics
+            if unread is not None:  # one step behind, so that devices never wait for the host
+                self._look(step - 1, unread, position, watch)
             done, log = position.step_in_stage == stage.steps, step % train.log_every == 0
-            if train.stagnation.window or log or done:
+            evaluate, save = step % train.eval_every == 0, step % train.checkpoint_every == 0
+            unread = metrics
+            if done or log or evaluate or save or watch.due:
+                self._look(step, metrics, position, watch)
+                unread = None
+            if watch.verdict:
+                _LOG.info("%s ends at step %d: %s", name, step, watch.verdict)
+                done = True
+            if log or done:
                 values = {k: float(v) for k, v in metrics.items() if k != "finite"}
-                watch.observe(values["total"], values["kl"])
-                if watch.verdict:
-                    _LOG.info("%s ends at step %d: %s", name, step, watch.verdict)
-                    done = True
-                if log or done:
-                    extra = {"learning_rate": rate, "num_frames": stage.num_frames}
-                    self.writer.write(step, "train", values | extra)
-                    bar.update(step, {k: values[k] for k in _SHOWN})
-            position.watch = watch.state()
-            stop = self._stop.agreed(ask=log or done)
-            evaluate = done or step % train.eval_every == 0
-            if evaluate or stop or step % train.checkpoint_every == 0:
-                self._check(step, metrics)
-                if evaluate:
-                    self._evaluate(state)
-                    if train.stagnation.patience:
-                        values = {"total": validation(state.params)}
-                        self.writer.write(step, "validation", values)
-                        watch.observe_validation(values["total"])
-                        position.watch = watch.state()
-                self._save(state, data, position, evaluated=evaluate)
+                extra = {"learning_rate": rate, "num_frames": stage.num_frames}
+                self.writer.write(step, "train", values | extra)
+                bar.update(step, {k: values[k] for k in _SHOWN})
+            if evaluate or done:
+                self._evaluate(state)
+                if train.stagnation.patience:
+                    loss = validation(state.params)
+                    self.writer.write(step, "validation", {"total": loss})
+                    watch.observe_validation(loss)
+            stop = self._stop.agreed(ask=log or evaluate or done)
+            if stop and unread is not None:
+                self._look(step, metrics, position, watch)
+            if evaluate or done or save or stop:
+                position.watch = watch.state()
+                self._save(state, data, position, evaluated=evaluate or done)
             if stop:
-                self.checkpoints.close()
                 raise Interrupted(stop, step=step)
-        return state, Position(position.stage + 1, 0, {})
+        return state, Position(position.stage + 1, 0, position.skips, {}, position.processes)
 
-    def _progress(self, step: int, position: Position) -> Progress:
-        stages = [self.experiment.train.stages[name] for name in self._stages]
-        rest = sum(stage.steps for stage in stages[position.stage :]) - position.step_in_stage
-        return Progress(step + rest, initial=step, enabled=jax.process_index() == 0)
+    def _rest(self, position: Position) -> int:
+        """Updates still to come, if no stage ends early."""
+        stages = [self.experiment.train.stages[name] for name in self._stages[position.stage :]]
+        return sum(stage.steps for stage in stages) - position.step_in_stage
 
-    def _check(self, step: int, metrics: Mapping[str, Array]) -> None:
-        if self.experiment.train.non_finite == "skip" or bool(metrics["finite"]):
+    def _look(
+        self, step: int, metrics: Mapping[str, Array], position: Position, watch: Watch
+    ) -> None:
+        """Read an update's metrics: the watch sees those that were applied, others are counted."""
+        if bool(metrics["finite"]):
+            position.skips = 0
+            watch.observe(float(metrics["total"]), float(metrics["kl"]))
+            return
+        position.skips += 1
+        train = self.experiment.train
+        if train.non_finite == "skip" and position.skips <= train.max_skips:
             return
         values = {k: float(v) for k, v in metrics.items()}
-        self.checkpoints.close()
+        self.checkpoints.wait()
         steps = self.checkpoints.steps()
+        advice = "Go on with --config.train.non_finite=skip, or"
+        if train.non_finite == "skip":
+            advice = f"It is number {position.skips} in a row (train.max_skips): now"
         raise NonFiniteError(
-            f"step {step}: loss {values['total']}, gradient norm {values['grad_norm']}, "
-            f"nll {values['nll']}, KL {values['kl']}. The update was not applied; the last good "
-            f"checkpoint is {f'step {steps[-1]}' if steps else 'not there yet'}. Go on with "
-            "--config.train.non_finite=skip, or start in another --workdir with a lower "
-            "optim.learning_rate"
+            f"step {step}: loss {values['total']}, gradient norm {values['grad_norm']}, norm of "
+            f"the new parameters {values['param_norm']}, nll {values['nll']}, KL {values['kl']}. "
+            "The update was not applied; the last good checkpoint is "
+            f"{f'step {steps[-1]}' if steps else 'not there yet'}. {advice} start in another "
+            "--workdir with a lower optim.learning_rate"
         )
 
     def _evaluate(self, state: TrainState) -> Evaluation:

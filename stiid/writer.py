@@ -164,6 +164,13 @@ class Progress:
                 total=total, initial=initial, unit="step", dynamic_ncols=True, file=sys.stderr
             )
 
+    def expect(self, total: int) -> None:
+        """Tells that `total` is the last step now."""
+        self._total = total
+        if self._bar is not None:
+            self._bar.total = total
+            self._bar.refresh()
+
     def update(self, step: int, scalars: Mapping[str, float] | None = None) -> None:
         """Tells that `step` steps are done; `scalars` (loss, ...) are shown until the next ones."""
         if not self._enabled:

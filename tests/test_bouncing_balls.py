@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -469,6 +470,39 @@ def test_interruption_leaves_nothing(tmp_path, monkeypatch, error):
             load(tmp_path)
     assert not list(final_dir(tmp_path).parent.iterdir())
     assert len(load(tmp_path)) == 30
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "damage"),
+    [
+        ("*train.array_record*", lambda path: path.unlink()),
+        ("*train.array_record*", cut),
+        ("dataset_info.json", lambda path: path.unlink()),
+        ("dataset_info.json", cut),
+    ],
+    ids=["no records", "cut records", "no info", "cut info"],
+)
+def test_damaged_data_are_named_and_made_again(tmp_path, pattern, damage):
+    load(tmp_path)
+    folder = final_dir(tmp_path)
+    for path in folder.glob(pattern):
+        damage(path)
+
+    def read():
+        source = load(tmp_path)
+        return [source[i]["id"] for i in range(len(source))]
+
+    with pytest.raises(OSError, match=r"cannot read the data in .*delete that folder") as caught:
+        read()
+    named = str(caught.value).split(" in ")[1].split(" (")[0]
+    assert "\n" not in str(caught.value)
+    assert named == str(folder)
+    shutil.rmtree(named)
+    assert len(read()) == 30
 
 
 # Run in another process: clip 10 waits for the file "go", or kills the process.

@@ -1,5 +1,6 @@
 """Oracle of a checkpoint: what was saved. No model is compiled here."""
 
+import math
 import re
 import shutil
 import time
@@ -79,6 +80,14 @@ def test_the_latest_two_and_the_best_are_kept(saved):
     assert [checkpoints.choose(name) for name in ("latest", "best", "4")] == [5, 2, 4]
     with pytest.raises(FileNotFoundError, match=r"no checkpoint 3 in .*, only \[2, 4, 5\]"):
         checkpoints.choose("3")
+    checkpoints.close()
+
+
+def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
+    save(tmp_path, [math.nan, 0.2, math.nan, math.inf, None])
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps() == [2, 4, 5]
+    assert checkpoints.choose("best") == 2
     checkpoints.close()
 
 

@@ -1,6 +1,7 @@
 """Typed configs: what comes back is what was written, and mistakes are named."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -175,6 +176,9 @@ def test_overrides_change_what_they_name():
             override(root, changes, "here")
 
 
+DECODER = tiny.CONFIG["model"]["decoder"]
+
+
 def test_stages_and_evaluation_override_the_experiment(tmp_path):
     stage = {"inference": {"refinements": 2}, "objective": {"psi": 7.0}}
     experiment = tiny.experiment(
@@ -208,6 +212,37 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
         ({"evaluate__lengths": ()}, r"evaluate\.lengths: expected positive lengths"),
         ({"evaluate__noise": "some"}, r"evaluate\.noise: expected one of"),
         ({"train__log_every": 0}, r"train\.log_every must be at least 1"),
+        ({"train__max_skips": -1}, r"train\.max_skips must not be negative"),
+        ({"seed": -1}, r"seed must not be negative"),
+        ({"train__stages": {}}, r"train\.stages is empty"),
+        ({"train__stages__stage_0__steps": -1}, r"stages\.stage_0: steps must be at least 0, got"),
+        ({"train__stages__stage_0__batch_size": 0}, r"stage_0: batch_size must be at least 1"),
+        ({"train__stagnation__window": -1}, r"stagnation: window must not be negative"),
+        ({"evaluate__clips": -5}, r"evaluate\.clips must not be negative, got -5: 0 means all"),
+        ({"evaluate__num_slots": 0}, r"evaluate\.num_slots must be at least 1"),
+        ({"predict__clips": 0}, r"predict\.clips must be at least 1"),
+        ({"predict__num_simulated": -1}, r"predict\.num_simulated must be at least 0"),
+        ({"optim__clip_norm": 0.0}, r"optim\.clip_norm must be positive, got 0\.0"),
+        ({"optim__learning_rate": math.nan}, r"optim\.learning_rate must be finite .* got nan"),
+        ({"optim__final_learning_rate": -1e-3}, r"optim\.final_learning_rate must be finite"),
+        ({"optim__warmup_steps": -1}, r"optim\.warmup_steps must not be negative"),
+        ({"model__num_slots": 0}, r"config\.model: num_slots must be at least 1"),
+        ({"model__inference__refinements": 0}, r"inference\.refinements must be at least 1"),
+        (
+            {"evaluate__model": {"inference": {"refinements": 0}}},
+            r"evaluate\.model\.inference: inference\.refinements must be at least 1",
+        ),
+        (
+            {"model__decoder": {**DECODER, "residual": "no"}},
+            r"residual: expected bool, got 'no'",
+        ),
+        (
+            {"model__decoder": {**DECODER, "layers": 2.0}},
+            r"layers: expected int, got 2\.0",
+        ),
+        ({"model__decoder__frequencies": ("a",)}, r"decoder\.frequencies\[0\]: expected float"),
+        ({"model__refiner__hidden": 0}, r"config\.model: refiner\.hidden must be at least 1"),
+        ({"model__prior": {}}, r"config\.model: prior: missing field\(s\) features"),
         ({"model__inference__grid": "round"}, r"inference\.grid: expected one of"),
         ({"model__family": "slots"}, r"config\.model\.family: expected one of \('stiid', "),
     ],

@@ -34,14 +34,21 @@ def value_and_gradients(convolve, x, kernel):
 
 
 @pytest.mark.parametrize("size", [(6, 6), (7, 5)])
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+@pytest.mark.parametrize(
+    ("kernel_size", "stride"), [(1, 1), (3, 1), (5, 1), (1, 2), (3, 2), (4, 2), (5, 2)]
+)
 def test_conv2d_equals_the_plain_convolution(kernel_size, stride, size):
     x, kernel = normal(0, (2, *size, 3), (kernel_size, kernel_size, 3, 4))
     actual = value_and_gradients(partial(conv2d, stride=stride), x, kernel)
     expected = value_and_gradients(partial(plain_conv2d, stride=stride), x, kernel)
     assert_close(actual, expected)
     assert_close(actual[0], oracles.conv2d(np.float64(x), np.float64(kernel), stride))
+
+
+def test_an_even_kernel_is_refused_where_its_gradient_would_be_wrong():
+    x, kernel = normal(0, (1, 4, 4, 1), (2, 2, 1, 1))
+    with pytest.raises(ValueError, match="kernel_size must be odd without a stride, got 2"):
+        conv2d(x, kernel)
 
 
 # Three convolutions in a loop, the middle of them with a stride on a copy of the image.
@@ -154,6 +161,19 @@ def assert_broadcast_conv_is_exact(kernel_size, height, width):
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
 def test_broadcast_conv_equals_the_full_convolution(kernel_size, height, width):
     assert_broadcast_conv_is_exact(kernel_size, height, width)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_broadcast_conv_is_the_full_convolution_up_to_float64(kernel_size):
+    rng = np.random.default_rng(6)
+    shapes = [(3, 4), (8, 5, 2), (kernel_size, kernel_size, 6, 5), (5,)]
+    z, positions, kernel, bias = (rng.normal(size=shape) for shape in shapes)
+    params = {"kernel": kernel, "bias": bias}
+    actual = BroadcastConv(5, kernel_size).apply({"params": params}, z, positions)
+    expected = full_broadcast_conv(params, z, positions)
+    assert actual.dtype == expected.dtype == np.float64
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 @settings(max_examples=6, deadline=None, derandomize=True)

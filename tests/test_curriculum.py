@@ -1,11 +1,12 @@
 """Oracles: windows worked by hand, and a resumed watch against an uninterrupted one."""
 
 import json
+import math
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stiid.curriculum import Stagnation, Watch
+from stiid.curriculum import Stagnation, Watch, in_order
 
 
 def make_watch(*, window=2, min_improvement=0.1, collapse_kl=0.5, patience=0, state=None):
@@ -78,3 +79,45 @@ def test_saved_state_is_a_copy():
     saved = watch.state()
     watch.observe(2.0, 1.0)
     assert saved["losses"] == [1.0]
+
+
+def validate(watch, losses):
+    """The verdict after each evaluation."""
+    seen = []
+    for loss in losses:
+        watch.observe_validation(loss)
+        seen.append(watch.verdict)
+    return seen
+
+
+def test_a_stage_ends_when_held_out_clips_are_no_better():
+    # The best so far: 5, 5, 4, 4, 4. Two evaluations in a row after the third are not lower.
+    losses = [5.0, 6.0, 4.0, 4.0, 4.5]
+    assert validate(make_watch(patience=2), losses) == [None] * 4 + ["no better"]
+
+
+def test_a_loss_that_is_no_number_is_never_the_best():
+    watch = make_watch(patience=2)
+    assert validate(watch, [math.nan, 5.0, 4.0, math.nan, 3.0]) == [None] * 5
+
+
+def test_patience_is_resumed_from_json():
+    first = make_watch(patience=2)
+    assert validate(first, [4.0, 5.0]) == [None, None]
+    resumed = make_watch(patience=2, state=json.loads(json.dumps(first.state())))
+    assert validate(resumed, [4.0]) == ["no better"]
+
+
+def test_a_watch_is_due_at_the_end_of_its_windows():
+    watch, due = make_watch(window=3), []
+    for _ in range(6):
+        due.append(watch.due)
+        watch.observe(1.0, 1.0)
+    assert due == [False, False, True] * 2
+    assert not make_watch(window=0).due
+    assert make_watch(window=1).due
+
+
+def test_stages_come_in_the_order_of_their_numbers():
+    names = ["stage_10", "stage_2", "b", "stage_1", "a_2_10", "a_2_9", "stage"]
+    assert in_order(names) == ["a_2_9", "a_2_10", "b", "stage", "stage_1", "stage_2", "stage_10"]

@@ -33,6 +33,16 @@ def call(capsys, *arguments):
     return code, out, [line for line in err.splitlines() if line.startswith("error")]
 
 
+def test_an_interruption_is_one_line(capsys, monkeypatch, data):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry, "load", interrupted)
+    code, out, errors = call(capsys, "prepare", "bouncing_balls", f"--data_dir={data}")
+    assert (code, out) == (130, "")
+    assert errors == ["error: stopped by SIGINT: nothing incomplete was kept"]
+
+
 def test_every_source_is_listed_with_its_options(capsys):
     code, out, errors = call(capsys, "list")
     assert (code, errors) == (0, [])

@@ -112,6 +112,11 @@ def test_decoder_without_h_has_no_mlp_to_train(z, h):
     assert not mlp & random_params(module, z, None).keys()
 
 
+def test_an_even_kernel_is_refused():
+    with pytest.raises(ValueError, match=r"decoder\.kernel_size must be odd, got 4"):
+        make_decoder(kernel_size=4)
+
+
 def test_fourier_features_enter_the_first_convolution(z):
     params = random_params(make_decoder(frequencies=(0.5, 1.0)), z, None)
     assert params["broadcast"]["kernel"].shape == (3, 3, 4 + 2 + 8, 5)

@@ -1,6 +1,7 @@
 """Oracles: the scores that training ended with, and the same clips in other batches."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -10,7 +11,9 @@ import tiny
 
 from stiid import parallel, run
 from stiid.config import parse, to_dict
-from stiid.evaluate import Evaluator, table_text
+from stiid.evaluate import Evaluator, table_text, tables, write_json
+from stiid.rollout import Clips
+from stiid.system import Decomposition
 
 SCORES = {"ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "mse", "slot_switches"}
 
@@ -94,6 +97,15 @@ def test_other_slots_than_in_training(trained, data_dir, tmp_path):
     assert report["lengths"]["4"] != tiny.scores(trained)["lengths"]["4"]
 
 
+@pytest.mark.parametrize("switch", [{"gradient_skip": None}, {"conditional_prior": False}])
+def test_a_model_that_needs_less_at_test_is_restored(trained, data_dir, tmp_path, switch):
+    """The checkpoint has parameters that the model at test does without."""
+    experiment = tiny.experiment(data_dir, evaluate__model={"inference": switch})
+    tiny.execute("eval", experiment, tmp_path, str(trained))
+    assert tiny.scores(tmp_path)["step"] == 6
+    assert tiny.scores(tmp_path)["lengths"]["4"] != tiny.scores(trained)["lengths"]["4"]
+
+
 def test_another_model_is_refused(trained, data_dir, tmp_path):
     experiment = tiny.experiment(data_dir, model__num_slots=4)
     with pytest.raises(ValueError, match=r"model\.num_slots is 3 there and 4 here"):
@@ -106,6 +118,36 @@ def test_data_of_another_size_are_refused(trained, data_dir, tmp_path):
     experiment = tiny.experiment(data_dir, data__options=options)
     with pytest.raises(ValueError, match=r"has shape .* there and .* here"):
         tiny.execute("eval", experiment, tmp_path, str(trained))
+
+
+def test_an_evaluation_keeps_two_clips_and_no_batch(trained, data_dir):
+    clips, result = evaluate(trained, tiny.experiment(data_dir)).preview
+    for kept in (clips.video, clips.masks, result.reconstruction, result.masks):
+        assert len(kept) == 2
+        assert kept.base is None
+
+
+def test_any_number_of_objects_is_counted():
+    """One frame of 40 pixels, each an object of its own, in two slots."""
+    masks = np.arange(40, dtype=np.uint8).reshape(1, 1, 5, 8)
+    video = np.zeros((1, 1, 5, 8, 3), np.uint8)
+    slots = np.stack([masks < 25, masks >= 25], 2).astype(np.float32)
+    image = video.astype(np.float32)
+    result = Decomposition(image, slots, image[:, :, None], np.zeros((1, 1, 2)))
+    table, _ = tables(Clips(video, masks, np.zeros(1, np.int32)), result)
+    np.testing.assert_array_equal(table[0, 0].sum(1)[:40], 1)
+    np.testing.assert_array_equal(table[0, 0].sum(0), [25, 15])
+
+
+def test_what_is_no_number_is_null_in_json(tmp_path):
+    content = {"a": math.nan, "b": [1.5, math.inf], "c": {"d": -math.inf, "e": None, "f": "nan"}}
+    write_json(tmp_path / "x.json", content)
+    text = (tmp_path / "x.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "a": None,
+        "b": [1.5, None],
+        "c": {"d": None, "e": None, "f": "nan"},
+    }
 
 
 def test_table_has_a_row_per_length():

@@ -17,9 +17,9 @@ LAYERS = (
     | {"decomposition_files"},
     {"nn"},
     {"model", "elbo", "inference", "objective", "spatiotemporal", "baselines"},
-    {"experiment", "checkpoint", "rollout", "validation"},
-    {"evaluate", "predict", "decompose", "motion", "import_model"},
-    {"train"},
+    {"experiment", "compatibility", "checkpoint", "rollout", "validation"},
+    {"evaluate", "predict", "decompose", "motion"},
+    {"update", "train", "preflight", "import_model"},
     {"run", "main"},
 )
 
@@ -29,7 +29,7 @@ ONLY = {
     "tensorboardX": {"writer"},
     "absl": {"main"},
     "ml_collections": {"main"},
-    "optax": {"optim", "train"},
+    "optax": {"optim", "update"},
     "flax": {"nn", "state", "baselines"},
     "tensorflow_datasets": {"data"},
     "PIL": {"viz", "animation", "data", "decomposition_files"},

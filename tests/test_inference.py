@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
+import tiny
 
 from stiid.elbo import ElboWeights
 from stiid.grid import schedule
@@ -109,6 +110,37 @@ def test_grids_longer_and_shorter_than_r_equal_the_oracle(make_model, random_par
         params = random_params(model)
         inputs = random_inputs(frames=frames, refinements=refinements)
         assert_equals_oracle(model, params, inputs, infer_video(model, params, *inputs, WEIGHTS))
+
+
+@pytest.mark.usefixtures("float64")
+def test_scan_and_its_gradient_equal_a_loop_in_float64(make_model, random_params):
+    """Compiled. The loop goes over frames one by one, where the scan runs over all at once."""
+    model = make_model(kernel_size=1, refinements=1)
+    params, (video, noise) = random_params(model), random_inputs(refinements=1)
+
+    def cost(terms):
+        return (terms.nll + 0.7 * terms.kl.sum(-1)).sum()
+
+    def by_scan(params):
+        result = infer_video(model, params, video, noise, WEIGHTS)
+        return sum(map(cost, result.terms)), result.frames.reconstruction
+
+    def by_loop(params):
+        start, total, images = first_frame(model, params, batch=2, num_slots=3), 0.0, []
+        for t in range(3):
+            start, (terms, frame) = infer_frame(
+                model, params, start, video[:, t], noise[t], WEIGHTS
+            )
+            total += cost(terms)
+            images.append(frame.reconstruction)
+        return total, jnp.stack(images)
+
+    with tiny.quick_compilation():
+        actual, expected = (
+            jax.jit(jax.value_and_grad(run, has_aux=True))(params) for run in (by_scan, by_loop)
+        )
+    assert actual[0][0].dtype == np.float64
+    close(actual, expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,11 @@ import subprocess
 import sys
 import time
 
+import jax
 import pytest
 import tiny
+
+from stiid import main
 
 # Runs many command lines with one import: each in a fork, before JAX has started any thread.
 FORKS = """
@@ -78,6 +81,12 @@ def failures(trained, data_dir, tmp_path_factory):
         "unknown variant": (["--config=configs/bouncing_balls.py:pink", new], "got 'pink'"),
         "unknown section": ([*config, "--config.modle.num_slots=3", new], "modle"),
         "unknown field": ([*config, "--config.model.num_slot=3", new], "num_slot"),
+        "field of an empty section": (
+            [*config, "--config.evaluate.model.inference.refinements=3", new],
+            "--config.evaluate.model.inference.refinements: there is no field 'inference'. The com",
+        ),
+        "negative devices": ([*config, new, "--host_devices=-1"], "must not be negative, got -1"),
+        "lone process count": ([*config, new, "--num_processes=2"], "missing --coordinator and"),
         "wrong type": ([*config, "--config.model.num_slots=many", new], "many"),
         "wrong value": ([*config, "--config.train.non_finite=hope", new], "got 'hope'"),
         "unknown flag": ([*config, "--wrokdir=x"], "wrokdir"),
@@ -112,6 +121,51 @@ def test_mistakes_are_answered_by_one_line(failures, trained):
         assert lines[0].startswith("error: "), (name, err)
         assert answer in lines[0], (name, err)
     assert tiny.contents(trained) == before
+
+
+def test_a_traceback_is_shown_on_request(trained):
+    bad = [f"--workdir={trained}", "--mode=eval", "--checkpoint=/nowhere", "--traceback"]
+    (code, _, err), (flag_code, _, flag_err) = run_all([bad, ["--wrokdir=x", "--traceback"]])
+    assert (code, flag_code) == (1, 1)
+    for text in (err, flag_err):
+        assert "Traceback (most recent call last)" in text
+        assert text.splitlines()[-1].startswith("error: ")
+
+
+def test_programs_are_kept_unless_told_otherwise(monkeypatch):
+    updates = []
+    monkeypatch.setattr(jax.config, "update", lambda name, value: updates.append((name, value)))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv("HOME", "/home/someone")
+    main._keep_programs(main._PROGRAMS.default)
+    main._keep_programs("")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
+    main._keep_programs("/here")
+    assert updates == [("jax_compilation_cache_dir", "/home/someone/.cache/stiid/programs")]
+
+
+def test_an_interruption_before_training_is_one_line(data_dir, tmp_path):
+    """Ctrl-C while data are generated."""
+    program = (
+        "import sys; from stiid import main, run; "
+        "run.registry.load = lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt); "
+        "main.cli()"
+    )
+    _, _, _, *arguments = tiny.command(data_dir, tmp_path / "run")
+    result = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=tiny.ROOT,
+        env=tiny.environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (result.returncode, result.stdout) == (130, "")
+    assert result.stderr.splitlines()[-1] == (
+        "error: stopped by SIGINT: nothing incomplete was kept"
+    )
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_signal_saves_and_exits_with_its_code(data_dir, tmp_path):

@@ -32,16 +32,24 @@ def three_updates(experiment, *, seed=0):
     return jax.device_get(state.params), losses
 
 
-def test_devices_change_nothing(data_dir, use_devices):
-    experiment = tiny.experiment(data_dir)
+# Full convolutions, whose gradients are our own on CPU.
+WIDE = {
+    "model__decoder": {**tiny.CONFIG["model"]["decoder"], "kernel_size": 3, "layers": 2},
+    "model__refiner": {**tiny.CONFIG["model"]["refiner"], "stride": 1, "pool": "average"},
+}
+
+
+@pytest.mark.parametrize(("changes", "counts"), [({}, (1, 2, 8)), (WIDE, (1, 8))])
+def test_devices_change_nothing(data_dir, use_devices, changes, counts):
+    experiment = tiny.experiment(data_dir, **changes)
     results = {}
     with tiny.quick_compilation():
-        for count in (1, 2, 8):
+        for count in counts:
             use_devices(count)
             results[count] = three_updates(experiment)
     params, losses = results[1]
     assert losses[0] != losses[1]
-    for count in (2, 8):
+    for count in counts[1:]:
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5),
             results[count][0],

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import numpy as np
+import oracles
 import pytest
 import tiny
 
@@ -52,10 +53,50 @@ def test_more_draws_never_cost_free_energy(case, results):
     assert (energies[1] < energies[0] - 1e-3).any()
 
 
+@pytest.mark.parametrize("mixture", ["pixel", "channel"])
+def test_the_reported_nll_is_that_of_a_density(tmp_path, mixture):
+    """scipy's densities of the last decodes, which ``decompose`` shows for the same noise."""
+    changes = {"model__inference__mixture": mixture, "model__inference__variance": 0.1}
+    system = tiny.experiment(tmp_path, **changes).model.build(SHAPE)
+    params = system.init(jax.random.key(0))
+    video = np.random.default_rng(0).integers(0, 256, (2, 2, *SHAPE), dtype=np.uint8)
+    keys = jax.random.split(jax.random.key(1), 2)
+    reported = system.loss(params, video, keys).nll
+    shown = system.decompose(
+        params, video, keys, num_slots=3, num_simulated=0, noise="all", restarts=1
+    )
+    frames = [
+        oracles.log_likelihood(
+            video[:, t] / 255.0,
+            *oracles.float64((shown.means[:, t], shown.masks[:, t, ..., None])),
+            variance=0.1,
+            mixture=mixture,
+        ).sum((1, 2))
+        for t in range(2)
+    ]
+    np.testing.assert_allclose(reported, -np.mean(frames, axis=0), rtol=1e-4)
+
+
 def test_draws_belong_to_their_video(case, results):
     alone = decompose(case, 6, rows=slice(1, 2))
     for ours, theirs in zip(jax.tree.leaves(alone), jax.tree.leaves(results[6]), strict=True):
         np.testing.assert_allclose(ours[0], theirs[1], rtol=1e-4, atol=1e-4)
+
+
+def test_a_draw_that_cannot_be_evaluated_is_not_chosen(case, monkeypatch):
+    """The second draw is NaN, and so is all that comes of it."""
+    system, params, video, keys = case
+    noise = type(system)._noise
+
+    def poisoned(self, keys, *, num_frames, num_slots):
+        drawn = noise(self, keys, num_frames=num_frames, num_slots=num_slots)
+        return drawn.at[0].set(np.nan)
+
+    first = system._noise(keys, num_frames=1, num_slots=3)[0]
+    monkeypatch.setattr(type(system), "_noise", poisoned)
+    frame = video[:, :1].astype(np.float32) / 255
+    chosen = system._choose_first_noise(params, frame, keys, first, 2)
+    np.testing.assert_array_equal(chosen, first)
 
 
 def test_the_chosen_draw_is_that_of_lowest_free_energy(case, results):

@@ -1,19 +1,27 @@
 """Oracle of every interruption: the run that was not interrupted, bit by bit."""
 
 import dataclasses
+import json
 import shutil
 import signal
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 import tiny
+from PIL import Image
 
+from stiid import compatibility, run
+from stiid.checkpoint import Checkpoints
+from stiid.config import to_dict
+from stiid.evaluate import Evaluator
 from stiid.interrupt import Interrupted
-from stiid.train import NonFiniteError
+from stiid.train import NonFiniteError, _seed
 from stiid.writer import MetricWriter
 
 # Windows of one step: a stage ends as soon as there are two losses to compare.
+STAGES = ("stage_0", "stage_1")
 IMPATIENT = {"window": 1, "min_improvement": 1e9, "collapse_kl": 0.0, "patience": 0}
 
 
@@ -47,6 +55,18 @@ def test_log_has_every_step_once(trained):
     assert sorted(rows) == sorted([(step, "train") for step in range(1, 7)] + evaluations)
     frames = [row["num_frames"] for row in tiny.log(trained) if row["split"] == "train"]
     assert frames == [2, 2, 2, 3, 3, 3]
+
+
+def test_pictures_of_evaluations_are_in_tensorboard_too(data_dir, tmp_path, monkeypatch):
+    shown = {}
+    monkeypatch.setattr(
+        MetricWriter, "write_image", lambda self, *args: shown.update({args[:2]: args[2]})
+    )
+    tiny.train(tiny.experiment(data_dir, train__eval_every=2), tmp_path)
+    assert list(shown) == [(step, f"clips/0{i}") for step in (2, 3, 4, 6) for i in (0, 1)]
+    for (step, tag), picture in shown.items():
+        with Image.open(tmp_path / "pictures" / f"step_{step:06d}_{tag[-2:]}.png") as file:
+            np.testing.assert_array_equal(np.asarray(file.convert("RGB")), picture)
 
 
 def test_training_changes_every_parameter(trained):
@@ -86,6 +106,64 @@ def test_resuming_from_an_earlier_checkpoint_repeats_the_rest(trained, data_dir,
     assert_same_run(run, trained)
 
 
+def test_resuming_in_the_middle_of_a_stage_that_went_on_is_exact(trained, data_dir, tmp_path):
+    """As after a kill: the last checkpoint is that of step 5, and the log knows step 6."""
+    run = tmp_path / "run"
+    experiment = tiny.experiment(data_dir, train__checkpoint_every=1)
+    tiny.train(experiment, run)
+    shutil.rmtree(run / "checkpoints" / "6")
+    assert (run / "checkpoints" / "5").is_dir()
+    (run / "eval" / "metrics.json").unlink()
+    tiny.train(experiment, run)
+    tiny.assert_same(tiny.state(run), tiny.state(trained))
+    assert tiny.log(run) == tiny.log(trained)
+    assert tiny.scores(run)["lengths"] == tiny.scores(trained)["lengths"]
+
+
+def test_a_signal_during_an_evaluation_is_obeyed_after_it(trained, data_dir, tmp_path, monkeypatch):
+    def evaluate_and_signal(self, params):
+        signal.raise_signal(signal.SIGTERM)
+        return evaluate(self, params)
+
+    evaluate = Evaluator.__call__
+    monkeypatch.setattr(Evaluator, "__call__", evaluate_and_signal)
+    experiment = tiny.experiment(data_dir)
+    with pytest.raises(Interrupted, match="SIGTERM after step 3, "):
+        tiny.train(experiment, tmp_path)
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert {row["split"] for row in tiny.log(tmp_path)} == {"train", "eval_2", "eval_4"}
+    tiny.train(experiment, tmp_path)
+    assert_same_run(tmp_path, trained)
+
+
+def test_resuming_with_patience_is_exact(data_dir, tmp_path, monkeypatch, signal_at):
+    """Held-out losses made up: the second is no better, so each stage ends at its third step."""
+
+    def made_up(*args, **options):
+        return lambda params: next(losses)
+
+    monkeypatch.setattr("stiid.train.validation_loss", made_up)
+    stages = {name: {**tiny.CONFIG["train"]["stages"][name], "steps": 9} for name in STAGES}
+    experiment = tiny.experiment(
+        data_dir,
+        train__stagnation={**IMPATIENT, "window": 0, "patience": 2},
+        train__eval_every=1,
+        train__stages=stages,
+    )
+    losses = iter([5.0, 6.0, 5.0, 4.0, 4.0, 4.5])
+    tiny.train(experiment, tmp_path / "whole")
+    trains = [row for row in tiny.log(tmp_path / "whole") if row["split"] == "train"]
+    assert [row["num_frames"] for row in trains] == [2, 2, 2, 3, 3, 3]
+
+    losses = iter([5.0, 6.0, 5.0, 4.0, 4.0, 4.5])
+    signal_at(2)
+    with pytest.raises(Interrupted):
+        tiny.train(experiment, tmp_path / "parts")
+    tiny.train(experiment, tmp_path / "parts")
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+
+
 def test_a_finished_run_stays_as_it_is(trained, data_dir, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
@@ -109,35 +187,141 @@ def test_resuming_with_a_stagnation_rule_is_exact(data_dir, tmp_path, signal_at,
     assert_same_run(tmp_path / "parts", whole)
 
 
+WILD = {"learning_rate": 1e30, "final_learning_rate": 1e30}  # throws all parameters away
+
+
 def test_stop_at_a_non_finite_update(data_dir, tmp_path):
-    """The first update throws the parameters to 1e30; the second cannot be computed."""
-    experiment = tiny.experiment(data_dir, optim__learning_rate=1e30, train__checkpoint_every=1)
+    """The loss and its gradient are finite, the new parameters are not: they are never saved."""
+    experiment = tiny.experiment(data_dir, train__stages__stage_1__optim=WILD)
     with pytest.raises(NonFiniteError) as caught:
         tiny.train(experiment, tmp_path)
     message = str(caught.value)
-    assert message.startswith("step 2: loss ")
-    for part in ("gradient norm ", "The update was not applied", "checkpoint is step 1."):
+    assert message.startswith("step 4: loss ")
+    for part in ("norm of the new parameters inf", "update was not applied", "is step 3. Go on wi"):
         assert part in message
     state = tiny.state(tmp_path)
-    assert int(state.step) == 1
+    assert int(state.step) == 3
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
 
-@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")  # pictures of NaN
+def test_an_error_while_a_checkpoint_is_saved_does_not_lose_it(data_dir, tmp_path, monkeypatch):
+    """The error comes right after the save was begun, in the background."""
+
+    def save_and_fail(self, *args, **kwargs):
+        save(self, *args, **kwargs)
+        raise RuntimeError("the error")
+
+    save = Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", save_and_fail)
+    experiment = tiny.experiment(data_dir, train__checkpoint_every=1)
+    with pytest.raises(RuntimeError, match="the error"):
+        tiny.train(experiment, tmp_path)
+    monkeypatch.undo()
+    assert int(tiny.state(tmp_path).step) == 1
+
+
+def test_a_failed_save_is_one_line(data_dir, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise RuntimeError("No space left on device\nmore")
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", full)
+    experiment = tiny.experiment(data_dir, train__checkpoint_every=1)
+    with pytest.raises(
+        OSError, match=r"cannot save a checkpoint in .* \(No space left on device\)"
+    ):
+        tiny.train(experiment, tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["eval", "decompose"])
+def test_checkpoints_are_closed_whatever_happens(trained, data_dir, tmp_path, monkeypatch, mode):
+    opened, closed = [], []
+    init, close = Checkpoints.__init__, Checkpoints.close
+
+    def init_and_note(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        opened.append(self)
+
+    def close_and_note(self):
+        close(self)
+        closed.append(self)
+
+    monkeypatch.setattr(Checkpoints, "__init__", init_and_note)
+    monkeypatch.setattr(Checkpoints, "close", close_and_note)
+    experiment = tiny.experiment(data_dir, model__num_slots=4)
+    with pytest.raises(ValueError, match=r"model\.num_slots is 3 there and 4 here"):
+        run.run(mode, experiment, workdir=str(tmp_path), checkpoint=str(trained))
+    assert opened == closed != []
+
+
 def test_skip_non_finite_updates(data_dir, tmp_path):
+    """All but ``step`` and ``skipped`` stay as they were, and so does what decides stagnation."""
     experiment = tiny.experiment(
         data_dir,
-        optim__learning_rate=1e30,
-        train__checkpoint_every=1,
         train__non_finite="skip",
-        train__stages={"stage_0": tiny.CONFIG["train"]["stages"]["stage_0"]},
+        train__max_skips=3,
+        train__stagnation={**IMPATIENT, "window": 2},
+        train__stages__stage_1__optim=WILD,
     )
     tiny.train(experiment, tmp_path)
-    before, after = (tiny.state(tmp_path, str(tmp_path / "checkpoints" / n)) for n in ("2", "3"))
-    assert (int(after.step), int(after.skipped), int(before.skipped)) == (3, 2, 1)
+    before, after = (tiny.state(tmp_path, str(tmp_path / "checkpoints" / n)) for n in ("3", "6"))
+    assert (int(after.step), int(after.skipped), int(before.skipped)) == (6, 3, 0)
     tiny.assert_same((after.params, after.opt_state), (before.params, before.opt_state))
     rows = [row for row in tiny.log(tmp_path) if row["split"] == "train"]
-    assert [row["skipped"] for row in rows] == [0, 1, 2]
+    assert [row["skipped"] for row in rows] == [0, 0, 0, 1, 2, 3]
+
+
+def test_resuming_takes_as_many_processes(trained, data_dir, tmp_path):
+    """The check comes before anything is written."""
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    path = run / "checkpoints" / "6" / "progress" / "metadata"
+    progress = json.loads(path.read_text())
+    assert progress["processes"] == 1
+    path.write_text(json.dumps(progress | {"processes": 2}))
+    before = tiny.contents(run)
+    with pytest.raises(ValueError, match=r"checkpoint of 2 process\(es\), and 1 would resume it"):
+        tiny.train(tiny.experiment(data_dir), run)
+    assert tiny.contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("patience", "allowed"), [(0, True), (2, False)], ids=["fixed length", "patience"]
+)
+def test_what_ends_a_stage_stays(data_dir, patience, allowed):
+    """Evaluations decide about training only where they may end a stage."""
+    old = tiny.experiment(data_dir, train__stagnation__patience=patience)
+    stored = json.loads(json.dumps(to_dict(old)))
+    for name in ("train__eval_every", "evaluate__clips", "evaluate__seed", "evaluate__batch_size"):
+        changes = {name: 7, "train__stagnation__patience": patience}
+        new = tiny.experiment(data_dir, **changes)
+        fields = compatibility.training_fields(new)
+        if allowed:
+            compatibility.check_same(fields, new, stored, where=data_dir)
+            continue
+        with pytest.raises(ValueError, match=rf"{name.replace('__', '.')} is \d+ there and 7 here"):
+            compatibility.check_same(fields, new, stored, where=data_dir)
+
+
+def test_what_changes_no_trained_number_may_change(trained, data_dir, tmp_path):
+    """More memory or less, and what is simulated: training resumes, evaluation starts."""
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    changes = {"model__inference__remat": True, "model__inference__simulation_start": "posterior"}
+    experiment = tiny.experiment(data_dir, **changes)
+    tiny.train(experiment, run)
+    for length, scores in tiny.scores(run)["lengths"].items():
+        assert scores == pytest.approx(tiny.scores(trained)["lengths"][length], abs=1e-5)
+
+
+def test_too_many_skips_in_a_row_stop(data_dir, tmp_path, signal_at):
+    """Also when the run is resumed in between: the third is one too many."""
+    changes = {"train__non_finite": "skip", "train__stages__stage_1__optim": WILD}
+    experiment = tiny.experiment(data_dir, **changes)
+    signal_at(5)
+    with pytest.raises(Interrupted, match="after step 5"):
+        tiny.train(experiment, tmp_path)
+    with pytest.raises(NonFiniteError, match=r"step 6: .* number 3 in a row \(train\.max_skips\)"):
+        tiny.train(experiment, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +333,7 @@ def test_skip_non_finite_updates(data_dir, tmp_path):
         ({"train__stages__stage_1__steps": 9}, r"train\.stages\.stage_1\.steps is 3 there"),
         ({"train__stagnation": IMPATIENT}, r"train\.stagnation\.min_improvement is 0\.0 there"),
         ({"model__latent_size": 5}, "model.latent_size is 4 there and 5 here"),
+        ({"train__stagnation__patience": 2}, r"train\.stagnation\.patience is 0 there and 2 here"),
     ],
 )
 def test_refuse_to_resume_another_experiment(trained, data_dir, changes, message):
@@ -166,7 +351,23 @@ def test_refuse_to_resume_another_experiment(trained, data_dir, changes, message
         ({"evaluate__batch_size": 4}, r"evaluate\.batch_size = 4 must be a multiple"),
         ({"evaluate__lengths": (2, 7)}, r"evaluate\.lengths = \(2, 7\) do not fit .* 6 frames"),
         ({"evaluate__split": "tset"}, "split must be one of"),
-        ({"model__decoder__colour": 1}, r"config\.model\.decoder: .*colour"),
+        (
+            {"model__refiner": {**tiny.CONFIG["model"]["refiner"], "pool": "average", "layers": 2}},
+            r"config\.model: refiner\.pool = 'average' needs maps of at least 4×4 .* got 2×2",
+        ),
+        (
+            {
+                "model__inference__gradient_skip": None,
+                "evaluate__model": {"inference": {"gradient_skip": 0.3}},
+            },
+            r"evaluate\.model: it needs the parameter params\['gradient_skip'\] .* is missing in",
+        ),
+        (
+            {"train__stages__stage_1__model": {"latent_size": 5}},
+            r"train\.stages\.stage_1: it needs the parameter params.* has shape .* in config",
+        ),
+        ({"evaluate__model": {"prior": {"features": 7}}}, r"evaluate\.model: it needs the param"),
+        ({"model__decoder__colour": 1}, r"config\.model: decoder: unknown field\(s\) colour"),
     ],
 )
 def test_mistakes_are_found_before_the_first_step(data_dir, tmp_path, changes, message):
@@ -182,6 +383,11 @@ def test_intervals_and_metrics_are_checked(data_dir):
     ]:
         with pytest.raises(ValueError, match=message):
             tiny.experiment(data_dir, **changes)
+
+
+def test_neighboring_seeds_share_no_stream_of_data():
+    streams = {_seed(seed, stage) for seed in range(5) for stage in range(5)}
+    assert len(streams) == 25
 
 
 def test_the_seed_decides_everything(trained, data_dir, tmp_path):

@@ -207,6 +207,17 @@ def test_progress_bar_on_a_terminal(monkeypatch):
     assert "4/10" in terminal.getvalue().split("\r")[1]  # a resumed bar begins where the run does
 
 
+def test_a_progress_bar_learns_that_less_is_to_be_done(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Progress(10) as progress:
+        progress.update(1)
+        progress.expect(2)
+        progress.update(2)
+    assert "2/2" in terminal.getvalue().split("\r")[-1]
+
+
 def test_progress_lines_elsewhere(monkeypatch, caplog):
     caplog.set_level(logging.INFO, logger="stiid")
     file = io.StringIO()
@@ -222,6 +233,18 @@ def test_progress_lines_elsewhere(monkeypatch, caplog):
         "step 1000/1000, 690.00 steps/s, ETA 00:00, loss=1",
     ]
     assert file.getvalue() == ""
+
+
+def test_the_time_left_is_of_what_is_still_to_be_done(monkeypatch, caplog):
+    caplog.set_level(logging.INFO, logger="stiid")
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    clock = iter([0.0, 40.0, 80.0])
+    monkeypatch.setattr(writer, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with Progress(1000, interval=30.0) as progress:
+        progress.update(40)
+        progress.expect(200)  # a stage ended early
+        progress.update(80)
+    assert [text.split(", ")[2] for text in caplog.messages] == ["ETA 16:00", "ETA 02:00"]
 
 
 def test_disabled_progress_is_silent(monkeypatch, caplog):

@@ -139,6 +139,7 @@ CONFIG: dict[str, Any] = {
         "checkpoint_every": 100,
         "best_metric": "f_ari",
         "non_finite": "stop",
+        "max_skips": 2,
     },
     "evaluate": {
         "split": "validation",

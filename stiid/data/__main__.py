@@ -4,6 +4,7 @@ import argparse
 import ast
 import dataclasses
 import logging
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("error: stopped by SIGINT: nothing incomplete was kept", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
 
 

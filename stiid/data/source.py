@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import os
 import pathlib
 import shutil
 import sys
@@ -47,21 +48,26 @@ class TfdsSource:
 
         Raises:
             ValueError: If there is no such split.
+            OSError: If its files are damaged; so does every access.
         """
         splits = tuple(builder.info.splits)
         if split not in splits:
             raise ValueError(f"{builder.info.full_name} has the splits {splits}, got {split!r}")
         self.fingerprint = f"{builder.info.full_name}:{split}"
-        self._records = builder.as_data_source(split)
+        self._folder = builder.data_dir
+        with _readable(self._folder):
+            self._records = builder.as_data_source(split)
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        with _readable(self._folder):
+            record = self._records[index]
         # tfds returns text as bytes.
         return {
             name: value.decode() if isinstance(value, bytes) else value
-            for name, value in self._records[index].items()
+            for name, value in record.items()
         }
 
 
@@ -84,12 +90,14 @@ def prepare(
         data_dir: Directory of all prepared data.
 
     Raises:
-        OSError: If the data cannot be written. Nothing of the data set is kept.
+        OSError: If the data cannot be written (nothing of the data set is kept), or are damaged.
     """
-    builder = builder_class(config=config, data_dir=data_dir)
+    names = (builder_class.name, config.name, str(builder_class.VERSION))
+    target = pathlib.Path(data_dir).joinpath(*names)
+    with _readable(target):
+        builder = builder_class(config=config, data_dir=data_dir)
     if builder.info.splits:  # read from the final directory
         return builder
-    target = pathlib.Path(builder.data_dir)
     config_dir = target.parent
     try:
         config_dir.mkdir(parents=True, exist_ok=True)
@@ -107,7 +115,25 @@ def prepare(
             "if the disk is full or not writable, choose another data_dir"
         ) from error
     # A builder learns only at its construction what is on disk.
-    return builder_class(config=config, data_dir=data_dir)
+    with _readable(target):
+        builder = builder_class(config=config, data_dir=data_dir)
+        if not builder.info.splits:
+            raise FileNotFoundError("dataset_info.json is missing")
+    return builder
+
+
+@contextlib.contextmanager
+def _readable(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Says what to do about damaged files, which raise whatever their reader happens to raise."""
+    try:
+        yield
+    except IndexError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise OSError(
+            f"cannot read the data in {folder} ({reason}): delete that folder, it is made again"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -35,13 +35,15 @@ def conv2d(x: Array, kernel: Array, *, stride: int = 1) -> Array:
 
     Args:
       x: [N, H, W, I].
-      kernel: [k, k, I, O], k odd.
+      kernel: [k, k, I, O]; k odd unless there is a stride.
       stride: step between output pixels, the same for rows and columns.
 
     Returns:
       [N, ⌈H/stride⌉, ⌈W/stride⌉, O]. The same values on every platform; how the gradient is
       computed depends on ``jax.default_backend()`` at trace time.
     """
+    if kernel.shape[0] % 2 == 0 and stride == 1:
+        raise ValueError(f"kernel_size must be odd without a stride, got {kernel.shape[0]}")
     if jax.default_backend() != "cpu":
         return plain_conv2d(x, kernel, stride=stride)
     if kernel.shape[0] == 1 and stride == 1:
@@ -111,7 +113,7 @@ class Conv(nn.Module):
 
     Attributes:
       features: output channels O.
-      kernel_size: odd k.
+      kernel_size: k, see ``conv2d``.
       stride: see ``conv2d``.
     """
 

@@ -18,7 +18,7 @@ class BroadcastDecoder(nn.Module):
       channels: image channels C.
       features: width of the convolutions. Paper: 64.
       layers: hidden convolutions. Paper: 4.
-      kernel_size: of all convolutions. Paper: 3; 1 decodes each pixel by itself, at a ninth of
+      kernel_size: of all convolutions, odd. Paper: 3; 1 decodes each pixel by itself, at a ninth of
         the cost (ours).
       frequencies: Fourier features beside the two coordinates (``nn.positions``). Paper: none.
       modulated: z also scales the position features, see ``ModulatedPositions`` (ours). Paper: no.
@@ -37,6 +37,12 @@ class BroadcastDecoder(nn.Module):
     modulated: bool
     mlp_features: int
     residual: bool
+
+    def __post_init__(self) -> None:
+        """Refuse a kernel without a middle before anything is traced."""
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"decoder.kernel_size must be odd, got {self.kernel_size}")
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, z: Array, h: Array | None) -> Decoded:

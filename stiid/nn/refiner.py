@@ -78,6 +78,11 @@ class Refiner(nn.Module):
         for i in range(self.layers):
             x = elu(Conv(self.features, stride=self.stride, name=f"conv_{i}")(x))
         if self.pool == "average":
+            if min(x.shape[1:3]) < 4:
+                raise ValueError(
+                    "refiner.pool = 'average' needs maps of at least 4×4 after the convolutions, "
+                    f"got {x.shape[1]}×{x.shape[2]}: use 'mean', fewer layers or a smaller stride"
+                )
             x = nn.avg_pool(x, (4, 4), strides=(4, 4))
         elif self.pool == "mean":
             x = x.mean(axis=(1, 2))

@@ -1,0 +1,80 @@
+"""What a config and the checkpoint that it is applied to must agree on."""
+
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from stiid.config import to_dict
+from stiid.experiment import Experiment
+
+_TRAINING = (
+    "seed",
+    "data.name",
+    "data.max_frames",
+    "data.options",
+    "model",
+    "optim",
+    "train.stages",
+    "train.stagnation",
+)
+MODEL = ("model",)
+# Where the loss on held-out clips ends stages, what decides it counts as training.
+_PATIENCE = (
+    "train.eval_every",
+    "evaluate.split",
+    "evaluate.clips",
+    "evaluate.batch_size",
+    "evaluate.seed",
+)
+# What changes no trained number: memory and time, and frames that training never simulates.
+_FREE = (".inference.remat", ".inference.simulation_start")
+
+
+def training_fields(experiment: Experiment) -> tuple[str, ...]:
+    """What a resumed run may not change: all that decides the next step."""
+    return _TRAINING + (_PATIENCE if experiment.train.stagnation.patience else ())
+
+
+def check_processes(saved: int, *, where: Path) -> None:
+    """Refuse to resume what another number of processes saved."""
+    here = jax.process_count()
+    if saved != here:
+        raise ValueError(
+            f"{where} holds a checkpoint of {saved} process(es), and {here} would resume it: each "
+            f"keeps its own place in the data. Start {saved}, or train in another --workdir"
+        )
+
+
+def check_same(
+    names: Sequence[str], experiment: Experiment, stored: dict[str, Any], *, where: Path
+) -> None:
+    """Refuse a checkpoint of another experiment."""
+    ours = json.loads(json.dumps(to_dict(experiment)))
+    for name in names:
+        difference = _difference(name, _field(ours, name), _field(stored, name))
+        if difference:
+            raise ValueError(
+                f"{where} holds a checkpoint of another config: {difference}. Use that config, or "
+                "another --workdir"
+            )
+
+
+def _field(config: dict[str, Any], name: str) -> Any:
+    return functools.reduce(lambda section, key: section.get(key, {}), name.split("."), config)
+
+
+def _difference(name: str, ours: Any, theirs: Any) -> str | None:
+    """The first field in which two configs differ, in words."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in sorted(ours.keys() | theirs.keys()):
+            found = _difference(f"{name}.{key}", ours.get(key), theirs.get(key))
+            if found:
+                return found
+        return None
+    if name.endswith(_FREE):
+        return None
+    return None if ours == theirs else f"{name} is {theirs!r} there and {ours!r} here"

@@ -1,0 +1,91 @@
+"""What would fail only when its stage or its evaluation comes is refused before it is too late.
+
+Models are traced, not compiled: with the shapes of the parameters that training starts from, of a
+stage's clips, and of an evaluation's.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from stiid import parallel
+from stiid.data.source import Source
+from stiid.experiment import Experiment
+from stiid.shapes import Array, Params
+from stiid.system import System
+from stiid.train import stage_data
+from stiid.update import init_state
+
+ImageShape = tuple[int, int, int]
+
+
+def check_stages(experiment: Experiment, source: Source) -> None:
+    """Trace the loss of every stage, and open its data."""
+    image_shape = source[0]["video"].shape[1:]
+    trained = _parameters(experiment, image_shape)
+    for index, name in enumerate(experiment.train.order):
+        stage, where = experiment.train.stages[name], f"train.stages.{name}"
+        parallel.check_batch_size(stage.batch_size, name=f"{where}.batch_size")
+        stage_data(experiment, index, name, source)
+        system = experiment.at_stage(name).model.build(image_shape)
+        _check_parameters(where, system, trained)
+        _trace(where, system.loss, trained, *_clips(stage.num_frames, image_shape))
+
+
+def check_test(experiment: Experiment, image_shape: ImageShape) -> None:
+    """Trace the decomposition that evaluation, prediction and ``decompose`` rest on."""
+    trained = _parameters(experiment, image_shape)
+    settings, where = experiment.evaluate, "evaluate.model"
+    system = experiment.at_test().model.build(image_shape)
+    _check_parameters(where, system, trained)
+
+    def decompose(params: Params, video: Array, keys: Array) -> Any:
+        return system.decompose(
+            params,
+            video,
+            keys,
+            num_slots=settings.num_slots,
+            num_simulated=0,
+            noise=settings.noise,
+            restarts=settings.restarts,
+        )
+
+    _trace(where, decompose, trained, *_clips(max(settings.lengths), image_shape))
+
+
+def _parameters(experiment: Experiment, image_shape: ImageShape) -> Params:
+    system = experiment.model.build(image_shape)
+    state: Any = _trace("config.model", lambda: init_state(experiment, system))
+    return state.params
+
+
+def _check_parameters(where: str, system: System, trained: Params) -> None:
+    """Refuse a model that needs parameters that are not trained, or others."""
+    there = dict(jax.tree_util.tree_leaves_with_path(trained))
+    own = _trace(where, lambda: system.init(jax.random.key(0)))
+    for path, leaf in jax.tree_util.tree_leaves_with_path(own):
+        found = there.get(path)
+        if found is None or found.shape != leaf.shape:
+            shape = "is missing" if found is None else f"has shape {found.shape}"
+            raise ValueError(
+                f"{where}: it needs the parameter params{jax.tree_util.keystr(path)} of shape "
+                f"{leaf.shape}, which {shape} in config.model: set there what adds parameters"
+            )
+
+
+def _trace(where: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """The shapes of what a function returns; whatever it raises names the section that is wrong."""
+    try:
+        return jax.eval_shape(function, *arguments)
+    except Exception as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise ValueError(f"{where}: {kind}{reason}") from error
+
+
+def _clips(num_frames: int, image_shape: ImageShape) -> tuple[jax.ShapeDtypeStruct, Any]:
+    """A batch of one clip, and its key."""
+    video = jax.ShapeDtypeStruct((1, num_frames, *image_shape), jnp.uint8)
+    return video, jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
