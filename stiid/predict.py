@@ -37,7 +37,7 @@ def predict_clips(
     """
     frames = len(source[0]["video"])
     observed, total = settings.num_observed, settings.num_observed + settings.num_simulated
-    if observed < 1 or total > frames:
+    if total > frames:
         raise ValueError(
             f"predict: {observed} observed and {settings.num_simulated} simulated frames do not "
             f"fit clips of {frames} frames: change predict.num_observed or num_simulated"

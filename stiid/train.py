@@ -111,7 +111,7 @@ class Trainer:
           The final state and its evaluation.
 
         Raises:
-          NonFiniteError: per ``train.non_finite`` = "stop".
+          NonFiniteError: per ``train.non_finite``.
           Interrupted: a signal came; a checkpoint was saved.
         """
         steps = self.checkpoints.steps()
@@ -168,9 +168,7 @@ class Trainer:
             if done or log or evaluate or save or watch.due:
                 self._look(step, metrics, position, watch)
                 unread = None
-            if watch.verdict:
-                _LOG.info("%s ends at step %d: %s", name, step, watch.verdict)
-                done = True
+            done = done or watch.verdict is not None
             if log or done:
                 values = {k: float(v) for k, v in metrics.items() if k != "finite"}
                 extra = {"learning_rate": rate, "num_frames": stage.num_frames}
@@ -190,6 +188,8 @@ class Trainer:
                 self._save(state, data, position, evaluated=evaluate or done)
             if stop:
                 raise Interrupted(stop, step=step)
+        if watch.verdict:
+            _LOG.info("%s ends at step %d: %s", name, step, watch.verdict)
         return state, Position(position.stage + 1, 0, position.skips, {}, position.processes)
 
     def _rest(self, position: Position) -> int:

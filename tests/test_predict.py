@@ -69,7 +69,7 @@ def test_more_clips_than_there_are(trained, data_dir, tmp_path):
 def test_frames_must_fit_the_clips(trained, data_dir, tmp_path):
     with pytest.raises(ValueError, match="3 observed and 4 simulated frames do not fit clips of 6"):
         predict(trained, tmp_path, data_dir, predict__num_simulated=4)
-    with pytest.raises(ValueError, match="0 observed and 2 simulated"):
+    with pytest.raises(ValueError, match=r"num_observed must be at least 1, got 0"):
         predict(trained, tmp_path, data_dir, predict__num_observed=0)
     assert not list(tmp_path.iterdir())
 
