@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
     """The quickstart experiment."""
     return ConfigDict(
         {
-            "seed": 2,
+            "seed": 0,
             "data": {
                 "name": "bouncing_balls",
                 "data_dir": "~/.cache/stiid",
@@ -106,21 +106,21 @@ def get_config() -> ConfigDict:
             "train": {
                 "stages": {
                     "stage_0": {
-                        "steps": 2000,
+                        "steps": 1200,
                         "num_frames": 1,
                         "batch_size": 8,
                         "model": {
                             "inference": {"refinements": 4},
                             "objective": {"psi": 0.1},
                         },
-                        "optim": {"learning_rate": 3e-3, "final_learning_rate": 1e-3},
+                        "optim": {"learning_rate": 2e-3, "final_learning_rate": 3e-4},
                     },
                     "stage_1": {
-                        "steps": 1200,
+                        "steps": 1000,
                         "num_frames": 5,
                         "batch_size": 8,
                         "model": {},
-                        "optim": {"final_learning_rate": 3e-4},
+                        "optim": {"final_learning_rate": 1e-4},
                     },
                 },
                 "stagnation": {
@@ -130,7 +130,7 @@ def get_config() -> ConfigDict:
                     "patience": 0,
                 },
                 "log_every": 20,
-                "eval_every": 500,
+                "eval_every": 600,
                 "checkpoint_every": 250,
                 "best_metric": "f_ari",
                 "non_finite": "stop",
