@@ -13,8 +13,9 @@ that was trained with ``binary`` or ``color``: 6 to 8 balls, 9 slots.
 
 What the paper leaves open, and what stands here: the variance is 0.3 ("the variance … is set to
 σ = 0.3", as in the implementation that it builds on), the mixture is per pixel (Eq. 1), the prior
-at t = 0 is ξ_θ(0), λ at t > 0 starts from the last posterior. A batch of 32 at 4 frames "falls in
-proportion": 8 is as low as 8 devices allow. The number of steps of each stage is ours.
+at t = 0 is ξ_θ(0), λ at t > 0 starts from the last posterior, z is the posterior mean at test but
+in the first frame (``evaluate.noise``). A batch of 32 at 4 frames "falls in proportion": 8 is as
+low as 8 devices allow. The number of steps of each stage is ours.
 """
 
 from ml_collections import ConfigDict

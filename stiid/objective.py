@@ -21,7 +21,8 @@ class Objective:
       psi: ψ of the KL divergence. Paper: 10 on Bouncing Balls.
       gamma: γ of Eq. 7 as printed: the *maximized* objective gains γ Σ m log m, so γ > 0 makes
         masks sharper (less entropy). The paper's text says that the entropy is maximized: that is
-        γ < 0. Paper: 0.1 on binary data.
+        γ < 0. Eq. 7 does not say for which evaluations: here for all, each weighted as its ELBO
+        (ours). Paper: 0.1 on binary data.
       slot_entropy: weight of the entropy of the slots' shares of the image, times the number of
         pixels (ours: parsimony, one slot takes what no other needs). Paper: 0.
       step_weights: weight of evaluation j of J = R̂ + 1 in a frame: "linear", j/J, favors late
