@@ -109,6 +109,6 @@ def _member(members: tuple[Any, ...], value: Any, where: str) -> Any:
         return value
     tags = {tag: cls for cls in members for tag in typing.get_args(get_type_hints(cls)["family"])}
     tag = value.get("family") if isinstance(value, Mapping) else None
-    if tag not in tags:
+    if not isinstance(tag, str) or tag not in tags:
         raise ValueError(f"{where}.family: expected one of {tuple(tags)}, got {tag!r}")
     return parse(tags[tag], value, where)

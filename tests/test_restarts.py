@@ -92,10 +92,10 @@ def test_a_draw_that_cannot_be_evaluated_is_not_chosen(case, monkeypatch):
         drawn = noise(self, keys, num_frames=num_frames, num_slots=num_slots)
         return drawn.at[0].set(np.nan)
 
-    first = system._noise(keys, num_frames=1, num_slots=3)[0]
+    first = system._noise(keys, num_frames=1, num_slots=3)
     monkeypatch.setattr(type(system), "_noise", poisoned)
     frame = video[:, :1].astype(np.float32) / 255
-    chosen = system._choose_first_noise(params, frame, keys, first, 2)
+    chosen = system._choose_noise(params, frame, keys, first, 2)
     np.testing.assert_array_equal(chosen, first)
 
 
