@@ -1,8 +1,7 @@
 """Three colored balls at 24×24, on two CPU cores: see balls told apart within minutes.
 
-Hardware: 2 CPU cores, no GPU. Time: 22 minutes measured on one busy core.
-Expected, at 10 frames: F-ARI per clip 0.99 with seed 2, 0.91 with seed 0 (experiments/results/
-quickstart.json): some seeds leave the spatial solution, where a slot is a region, late.
+Hardware: 2 CPU cores, no GPU. Time: 28 minutes measured on one busy core.
+Expected, at 10 frames: F-ARI per clip 0.98 (experiments/results/quickstart.json, several seeds).
 
     python -m stiid.main --config=configs/quickstart.py --workdir=runs/quickstart
 
