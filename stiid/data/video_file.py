@@ -84,6 +84,10 @@ class VideoFile:
                 if not container.streams.video:
                     raise ValueError(f"{self.path} has no video stream")
                 stream = container.streams.video[0]
+                if stream.codec_context is None:  # the file ends before it says how it is coded
+                    raise ValueError(
+                        f"{self.path} has no decodable video: replace it or move it away"
+                    )
                 self.height, self.width = stream.height, stream.width
                 self.fps = float(stream.average_rate or Fraction(_DEFAULT_FPS))
                 packets = [
