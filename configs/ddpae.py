@@ -14,6 +14,8 @@ Batch norm takes the statistics of a device's share of the batch.
 
 from ml_collections import ConfigDict
 
+from configs import bouncing_balls
+
 VARIANTS = ("balls", "quick")
 
 
@@ -28,93 +30,48 @@ def get_config(variant: str = "balls") -> ConfigDict:
 
 
 def _paper_config() -> ConfigDict:
-    return ConfigDict(
-        {
-            "seed": 0,
-            "data": {
-                "name": "bouncing_balls",
-                "data_dir": "~/.cache/stiid",
-                "max_frames": 60,
-                "options": {
-                    "law": "ddpae",
-                    "num_balls": (4,),
-                    "box": 800.0,
-                    "radii": (60.0,),
-                    "masses": (1.0,),
-                    "speed": 20.0,
-                    "micro_steps": 1,
-                    "colors": "binary",
-                    "resolution": 128,
-                    "frames": 60,
-                    "train": 50_000,
-                    "validation": 2_000,
-                    "test": 2_000,
-                    "seed": 0,
-                },
-            },
-            "model": {
-                "family": "ddpae",
-                "num_slots": 4,
-                "num_observed": 10,
-                "features": 8,
-                "frame_code": 256,
-                "hidden": 128,
-                "content": 128,
-                "scale": 4.0,
-                "independent": False,
-                "scored": "all",
-            },
-            "optim": {
-                "learning_rate": 1e-3,
-                "final_learning_rate": 1e-3,
-                "warmup_steps": 0,
-                "clip_norm": 1e30,  # the original does not clip
-                "beta1": 0.5,
-            },
-            "train": {
-                "stages": {
-                    "stage_0": {
-                        "steps": 100_000,
-                        "num_frames": 20,
-                        "batch_size": 104,  # original: 100; a multiple of 8 devices
-                        "model": {},
-                        "optim": {},
-                    },
-                    "stage_1": {
-                        "steps": 100_000,
-                        "num_frames": 20,
-                        "batch_size": 104,
-                        "model": {},
-                        "optim": {"learning_rate": 1e-4, "final_learning_rate": 1e-4},
-                    },
-                },
-                "stagnation": {
-                    "window": 0,
-                    "min_improvement": 0.0,
-                    "collapse_kl": 0.0,
-                    "patience": 0,
-                },
-                "log_every": 50,
-                "eval_every": 5000,
-                "checkpoint_every": 1000,
-                "best_metric": "f_ari",
-                "non_finite": "stop",
-                "max_skips": 50,
-            },
-            "evaluate": {
-                "split": "validation",
-                "clips": 512,
-                "batch_size": 32,
-                "lengths": (10,),
-                "num_slots": 4,
-                "model": {},
-                "noise": "first",
-                "restarts": 1,
-                "seed": 0,
-            },
-            "predict": {"clips": 8, "num_observed": 10, "num_simulated": 10},
+    config = bouncing_balls.get_config("binary")
+    stage = {"num_frames": 20, "batch_size": 104}  # original: 100; a multiple of 8 devices
+    with config.unlocked():
+        config.data.max_frames = 60
+        config.data.options.update(
+            law="ddpae",
+            box=800.0,
+            radii=(60.0,),
+            masses=(1.0,),
+            speed=20.0,
+            micro_steps=1,
+            resolution=128,
+            frames=60,
+            validation=2_000,
+            test=2_000,
+        )
+        config.model = {
+            "family": "ddpae",
+            "num_slots": 4,
+            "num_observed": 10,
+            "features": 8,
+            "frame_code": 256,
+            "hidden": 128,
+            "content": 128,
+            "scale": 4.0,
+            "independent": False,
+            "scored": "all",
         }
-    )
+        config.optim.update(
+            learning_rate=1e-3,
+            final_learning_rate=1e-3,
+            clip_norm=1e30,  # the original does not clip
+            beta1=0.5,
+        )
+        config.train.stages = {
+            f"stage_{i}": {"steps": 100_000, **stage, "model": {}, "optim": optim}
+            for i, optim in enumerate(({}, {"learning_rate": 1e-4, "final_learning_rate": 1e-4}))
+        }
+        config.train.stagnation.update(window=0, min_improvement=0.0, collapse_kl=0.0)
+        config.evaluate.update(batch_size=32, lengths=(10,), num_slots=4)
+        config.predict.num_observed = 10
+    return config
 
 
 def _make_quick(config: ConfigDict) -> None:

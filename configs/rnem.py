@@ -17,6 +17,8 @@ Expected at 64×64, from the paper of this package (with the original's released
 
 from ml_collections import ConfigDict
 
+from configs import bouncing_balls
+
 _CELLS = ("r_nem", "r_nem_no_attention", "rnn_em")
 VARIANTS = (*_CELLS, "quick")
 
@@ -36,84 +38,32 @@ def get_config(variant: str = "r_nem") -> ConfigDict:
 
 
 def _paper_config() -> ConfigDict:
-    return ConfigDict(
-        {
-            "seed": 0,
-            "data": {
-                "name": "bouncing_balls",
-                "data_dir": "~/.cache/stiid",
-                "max_frames": 31,
-                "options": {
-                    "num_balls": (4,),
-                    "box": 15.0,
-                    "radii": (1.2, 1.5),
-                    "masses": (1.0, 6.0),
-                    "speed": 0.5,
-                    "micro_steps": 2,
-                    "colors": "binary",
-                    "resolution": 64,
-                    "frames": 51,
-                    "train": 50_000,
-                    "validation": 10_000,
-                    "test": 10_000,
-                    "seed": 0,
-                },
-            },
-            "model": {
-                "family": "rnem",
-                "num_slots": 5,
-                "cell": "r_nem",
-                "features": (16, 32, 64),
-                "hidden": 512,
-                "state_size": 250,
-                "attention_features": 100,
-                "flip_probability": 0.2,
-                "inter_weight": 1.0,
-            },
-            "optim": {
-                "learning_rate": 1e-3,
-                "final_learning_rate": 1e-3,
-                "warmup_steps": 0,
-                "clip_norm": 1e30,  # the original does not clip
-                "beta1": 0.9,
-            },
-            "train": {
-                "stages": {
-                    "stage_0": {
-                        "steps": 500 * _EPOCH,
-                        "num_frames": 31,
-                        "batch_size": 64,
-                        "model": {},
-                        "optim": {},
-                    },
-                },
-                "stagnation": {
-                    "window": 0,
-                    "min_improvement": 0.0,
-                    "collapse_kl": 0.0,
-                    "patience": 10,
-                },
-                "log_every": 50,
-                "eval_every": _EPOCH,
-                "checkpoint_every": _EPOCH,
-                "best_metric": "f_ari_frame",
-                "non_finite": "stop",
-                "max_skips": 50,
-            },
-            "evaluate": {
-                "split": "validation",
-                "clips": 1000,
-                "batch_size": 40,
-                "lengths": (10, 20, 30, 40),
-                "num_slots": 5,
-                "model": {},
-                "noise": "all",
-                "restarts": 1,
-                "seed": 0,
-            },
-            "predict": {"clips": 8, "num_observed": 31, "num_simulated": 10},
+    config = bouncing_balls.get_config("binary")
+    with config.unlocked():
+        config.data.max_frames = 31
+        config.model = {
+            "family": "rnem",
+            "num_slots": 5,
+            "cell": "r_nem",
+            "features": (16, 32, 64),
+            "hidden": 512,
+            "state_size": 250,
+            "attention_features": 100,
+            "flip_probability": 0.2,
+            "inter_weight": 1.0,
         }
-    )
+        config.optim.update(
+            learning_rate=1e-3,
+            final_learning_rate=1e-3,
+            clip_norm=1e30,  # the original does not clip
+        )
+        stage = {"steps": 500 * _EPOCH, "num_frames": 31, "batch_size": 64}
+        config.train.stages = {"stage_0": {**stage, "model": {}, "optim": {}}}
+        config.train.stagnation.update(window=0, min_improvement=0.0, collapse_kl=0.0, patience=10)
+        config.train.update(eval_every=_EPOCH, checkpoint_every=_EPOCH, best_metric="f_ari_frame")
+        config.evaluate.update(clips=1000, batch_size=40, noise="all")
+        config.predict.num_observed = 31
+    return config
 
 
 def _make_quick(config: ConfigDict) -> None:
