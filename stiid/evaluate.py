@@ -11,12 +11,11 @@ import numpy as np
 
 from stiid import parallel
 from stiid.config import to_dict
-from stiid.data.pipeline import eval_batches
 from stiid.data.source import UNKNOWN_OBJECTS, Source
 from stiid.experiment import Evaluate, Experiment
 from stiid.files import atomic_path
 from stiid.metrics import ScoreTotals, clip_scores, contingency
-from stiid.rollout import Clips, Rollout
+from stiid.rollout import Clips, Rollout, evaluation_clips
 from stiid.shapes import Params
 from stiid.system import Decomposition, System
 
@@ -57,22 +56,15 @@ class Evaluator:
         lengths = self._settings.lengths
         totals = {length: ScoreTotals.empty() for length in lengths}
         preview = None
-        for batch in eval_batches(
-            self._source,
-            batch_size=self._settings.batch_size,
-            num_frames=max(lengths),
-            limit=self._settings.clips or None,
-            shard_index=jax.process_index(),
-            shard_count=jax.process_count(),
-        ):
-            clips = Clips.from_batch(batch)
+        batches = evaluation_clips(self._settings, self._source, num_frames=max(lengths))
+        for clips, valid in batches:
             result = self._rollout(params, clips.video, clips.rows)
             if preview is None:  # copies: a part would keep the whole batch
                 preview = jax.tree.map(lambda x: np.array(x[:PREVIEWS]), (clips, result))
             table, error = tables(clips, result)
             for length in lengths:
                 scores = clip_scores(table, error, length=length)
-                total = ScoreTotals.from_clips(scores, batch["valid"])
+                total = ScoreTotals.from_clips(scores, valid)
                 totals[length] = totals[length].merge(total)
         assert preview is not None  # a source has at least one clip
         merged = {length: _over_processes(total) for length, total in totals.items()}

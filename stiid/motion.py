@@ -7,14 +7,12 @@ walk side by side, and a person's limbs swing: the figures compare models, they 
 
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from stiid import parallel
-from stiid.data.pipeline import eval_batches
 from stiid.data.source import Source
 from stiid.experiment import Evaluate
-from stiid.rollout import Clips, Rollout
+from stiid.rollout import Rollout, evaluation_clips
 from stiid.shapes import Params
 from stiid.system import System
 
@@ -91,18 +89,10 @@ def motion_check(
     rollout = Rollout(settings, system, num_simulated=0)
     frames = max(settings.lengths)
     counts = np.zeros(len(PairCounts._fields))
-    for batch in eval_batches(
-        source,
-        batch_size=settings.batch_size,
-        num_frames=frames,
-        limit=settings.clips or None,
-        shard_index=jax.process_index(),
-        shard_count=jax.process_count(),
-    ):
-        clips = Clips.from_batch(batch)
+    for clips, valid in evaluation_clips(settings, source, num_frames=frames):
         slots = rollout(params, clips.video, clips.rows).masks.argmax(2)
-        for row in np.flatnonzero(batch["valid"]):
-            tracks = source[int(batch["index"][row])]["tracks"][:, :frames]
+        for row in np.flatnonzero(valid):
+            tracks = source[int(clips.rows[row])]["tracks"][:, :frames]
             counts += count_pairs(tracks, np.asarray(slots[row]))
     total = PairCounts(*parallel.over_processes(counts).sum(0).tolist())
     return {

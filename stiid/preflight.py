@@ -13,7 +13,9 @@ import jax.numpy as jnp
 from stiid import parallel
 from stiid.data.source import Source
 from stiid.experiment import Experiment
-from stiid.shapes import Array, Params
+from stiid.rollout import decomposer
+from stiid.shapes import Params
+from stiid.state import TrainState
 from stiid.system import System
 from stiid.train import stage_data
 from stiid.update import init_state
@@ -21,44 +23,45 @@ from stiid.update import init_state
 ImageShape = tuple[int, int, int]
 
 
-def check_stages(experiment: Experiment, source: Source) -> None:
-    """Trace the loss of every stage, and open its data."""
+def trained_shapes(experiment: Experiment, image_shape: ImageShape) -> TrainState:
+    """Shapes and dtypes of the state of the model as it is trained; a checkpoint's template."""
+    system = experiment.model.build(image_shape)
+    return _trace("config.model", lambda: init_state(experiment, system))
+
+
+def check_stages(experiment: Experiment, source: Source, trained: Params) -> None:
+    """Trace the loss of every stage, and open its data.
+
+    Args:
+      experiment: of the config file.
+      source: clips to train on.
+      trained: shapes of the parameters, see ``trained_shapes``.
+    """
     image_shape = source[0]["video"].shape[1:]
-    trained = _parameters(experiment, image_shape)
     for index, name in enumerate(experiment.train.order):
         stage, where = experiment.train.stages[name], f"train.stages.{name}"
         parallel.check_batch_size(stage.batch_size, name=f"{where}.batch_size")
         stage_data(experiment, index, name, source)
         system = experiment.at_stage(name).model.build(image_shape)
-        _check_parameters(where, system, trained)
+        if stage.model:
+            _check_parameters(where, system, trained)
         _trace(where, system.loss, trained, *_clips(stage.num_frames, image_shape))
 
 
-def check_test(experiment: Experiment, image_shape: ImageShape) -> None:
-    """Trace the decomposition that evaluation, prediction and ``decompose`` rest on."""
-    trained = _parameters(experiment, image_shape)
+def check_test(experiment: Experiment, image_shape: ImageShape, trained: Params) -> None:
+    """Trace the decomposition that evaluation, prediction and ``decompose`` rest on.
+
+    Args:
+      experiment: of the config file.
+      image_shape: [H, W, C] of the frames.
+      trained: shapes of the parameters, see ``trained_shapes``.
+    """
     settings, where = experiment.evaluate, "evaluate.model"
     system = experiment.at_test().model.build(image_shape)
-    _check_parameters(where, system, trained)
-
-    def decompose(params: Params, video: Array, keys: Array) -> Any:
-        return system.decompose(
-            params,
-            video,
-            keys,
-            num_slots=settings.num_slots,
-            num_simulated=0,
-            noise=settings.noise,
-            restarts=settings.restarts,
-        )
-
+    if settings.model:
+        _check_parameters(where, system, trained)
+    decompose = decomposer(settings, system, num_simulated=0)
     _trace(where, decompose, trained, *_clips(max(settings.lengths), image_shape))
-
-
-def _parameters(experiment: Experiment, image_shape: ImageShape) -> Params:
-    system = experiment.model.build(image_shape)
-    state: Any = _trace("config.model", lambda: init_state(experiment, system))
-    return state.params
 
 
 def _check_parameters(where: str, system: System, trained: Params) -> None:

@@ -1,12 +1,14 @@
 """Decompositions of whole batches of clips over all devices."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from stiid import parallel
+from stiid.data.pipeline import eval_batches
+from stiid.data.source import Source
 from stiid.experiment import Evaluate
 from stiid.shapes import Array, Params
 from stiid.system import Decomposition, System, row_keys
@@ -27,6 +29,49 @@ class Clips(NamedTuple):
         return cls(batch["video"], masks, rows)
 
 
+def evaluation_clips(
+    settings: Evaluate, source: Source, *, num_frames: int
+) -> Iterator[tuple[Clips, np.ndarray]]:
+    """The clips of an evaluation that this process holds, batch after batch.
+
+    Args:
+      settings: which clips, and how many at a time.
+      source: of the clips.
+      num_frames: frames T, from the first on.
+
+    Yields:
+      A batch, and which of its rows count: bool [B].
+    """
+    for batch in eval_batches(
+        source,
+        batch_size=settings.batch_size,
+        num_frames=num_frames,
+        limit=settings.clips or None,
+        shard_index=jax.process_index(),
+        shard_count=jax.process_count(),
+    ):
+        yield Clips.from_batch(batch), batch["valid"]
+
+
+def decomposer(
+    settings: Evaluate, system: System, *, num_simulated: int
+) -> Callable[[Params, Array, Array], Decomposition]:
+    """``System.decompose`` as a function of parameters, video and keys, for an evaluation."""
+
+    def decompose(params: Params, video: Array, keys: Array) -> Decomposition:
+        return system.decompose(
+            params,
+            video,
+            keys,
+            num_slots=settings.num_slots,
+            num_simulated=num_simulated,
+            noise=settings.noise,
+            restarts=settings.restarts,
+        )
+
+    return decompose
+
+
 class Rollout:
     """Infers the frames that it is given, and simulates more; compiles once per shape.
 
@@ -38,19 +83,12 @@ class Rollout:
 
     def __init__(self, settings: Evaluate, system: System, *, num_simulated: int) -> None:
         key = jax.random.key(settings.seed)
+        decompose = decomposer(settings, system, num_simulated=num_simulated)
 
-        def decompose(params: Params, video: Array, rows: Array) -> Decomposition:
-            return system.decompose(
-                params,
-                video,
-                row_keys(key, rows),
-                num_slots=settings.num_slots,
-                num_simulated=num_simulated,
-                noise=settings.noise,
-                restarts=settings.restarts,
-            )
+        def of_rows(params: Params, video: Array, rows: Array) -> Decomposition:
+            return decompose(params, video, row_keys(key, rows))
 
-        self._decompose = parallel.data_parallel_rows(decompose, batch_args=(1, 2), num_args=3)
+        self._decompose = parallel.data_parallel_rows(of_rows, batch_args=(1, 2), num_args=3)
 
     def __call__(self, params: Params, video: np.ndarray, rows: np.ndarray) -> Decomposition:
         """Decompose video [B, T, H, W, C], uint8; B must be a multiple of the local devices."""

@@ -30,11 +30,10 @@ from stiid.experiment import Experiment
 from stiid.import_model import import_model
 from stiid.motion import motion_check
 from stiid.predict import predict_clips, prediction_scores, sheets, write_pictures
-from stiid.preflight import check_stages, check_test
+from stiid.preflight import check_stages, check_test, trained_shapes
 from stiid.state import TrainState
 from stiid.system import Streams, System
 from stiid.train import NonFiniteError, Trainer
-from stiid.update import init_state
 from stiid.writer import MetricWriter
 
 _LOG = logging.getLogger("stiid")
@@ -102,8 +101,9 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
     train_source, eval_source = _load(experiment, "train"), _load(experiment)
     check_lengths(experiment.evaluate, eval_source)
     check_best_metric(experiment.train.best_metric, eval_source)
-    check_stages(experiment, train_source)
-    check_test(experiment, eval_source[0]["video"].shape[1:])
+    trained = trained_shapes(experiment, train_source[0]["video"].shape[1:]).params
+    check_stages(experiment, train_source, trained)
+    check_test(experiment, eval_source[0]["video"].shape[1:], trained)
     chief = jax.process_index() == 0
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(
@@ -228,9 +228,8 @@ def _restore_state(
     checkpoints: Checkpoints, step: int, experiment: Experiment, image_shape: tuple[int, int, int]
 ) -> TrainState:
     """The state of a checkpoint, on the host: that of the model as it is trained, not as tested."""
-    check_test(experiment, image_shape)
-    trained = experiment.model.build(image_shape)
-    template = jax.eval_shape(lambda: init_state(experiment, trained))
+    template = trained_shapes(experiment, image_shape)
+    check_test(experiment, image_shape, template.params)
     state = checkpoints.state(step, template)
     _LOG.info("Restored step %d of %s", step, checkpoints.directory)
     return state

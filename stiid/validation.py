@@ -6,10 +6,9 @@ import jax
 import numpy as np
 
 from stiid import parallel
-from stiid.data.pipeline import eval_batches
 from stiid.data.source import Source
 from stiid.experiment import Evaluate
-from stiid.rollout import Clips
+from stiid.rollout import evaluation_clips
 from stiid.shapes import Array, Params
 from stiid.system import System, row_keys
 
@@ -34,18 +33,10 @@ def validation_loss(
 
     def mean_loss(params: Params) -> float:
         total = np.zeros(2)  # sum, count
-        for batch in eval_batches(
-            source,
-            batch_size=settings.batch_size,
-            num_frames=num_frames,
-            limit=settings.clips or None,
-            shard_index=jax.process_index(),
-            shard_count=jax.process_count(),
-        ):
-            clips = Clips.from_batch(batch)
+        for clips, valid in evaluation_clips(settings, source, num_frames=num_frames):
             values = parallel.unshard(compiled(params, *parallel.shard((clips.video, clips.rows))))
-            valid = values[batch["valid"]].astype(np.float64)
-            total += (valid.sum(), len(valid))
+            counted = values[valid].astype(np.float64)
+            total += (counted.sum(), len(counted))
         loss, count = parallel.over_processes(total).sum(0)
         return float(loss / count)
 
