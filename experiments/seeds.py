@@ -9,7 +9,6 @@ complete is not repeated, one that was interrupted goes on. Further arguments go
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from stiid.cores import available_cores
 from stiid.evaluate import write_json
 from stiid.writer import read_log
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     runs = {str(seed): _summary(options.workdir / f"seed_{seed}") for seed in options.seeds}
     content = {
         "command": " ".join(["python -m stiid.main", f"--config={options.config}", *further]),
-        "hardware": f"{_processor()}, {len(os.sched_getaffinity(0))} cores visible",
+        "hardware": f"{_processor()}, {available_cores()} cores visible",
         "scores": _spread([run["scores"] for run in runs.values()]),
         "seeds": runs,
     }

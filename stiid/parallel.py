@@ -20,6 +20,8 @@ from jax._src.clusters import ClusterEnv, K8sCluster  # how else to know of a cl
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from stiid.cores import available_cores
+
 AXIS = "devices"
 
 
@@ -118,7 +120,7 @@ def configure_host_devices(count: int, *, batch_sizes: Sequence[int], processes:
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
         count = count or host_device_count(
-            _cores(), batch_sizes, num_processes=processes.num_processes
+            available_cores(), batch_sizes, num_processes=processes.num_processes
         )
         jax.config.update("jax_num_cpu_devices", count)
 
@@ -133,13 +135,6 @@ def host_device_count(cores: int, batch_sizes: Sequence[int], *, num_processes: 
     common = math.gcd(*batch_sizes)
     fitting = (d for d in range(cores, 0, -1) if common % (d * num_processes) == 0)
     return next(fitting, 1)  # 1: no number fits, which ``check_batch_size`` explains
-
-
-def _cores() -> int:
-    """Cores that this process may use; macOS only knows how many there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def data_parallel(

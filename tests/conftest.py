@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import gc
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,6 +131,21 @@ def forget_programs():
     if maps.exists() and maps.read_bytes().count(b"\n") > 15_000:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def quick_compilation():
+    """See ``tiny.quick_compilation``."""
+    with tiny.quick_compilation():
+        yield
+
+
+@pytest.fixture
+def told(caplog, monkeypatch):
+    """What the package logs."""
+    monkeypatch.setattr(logging.getLogger("stiid"), "propagate", True)
+    caplog.set_level("INFO")
+    return caplog
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ Oracle: the scenes as they were written, with discs where spheres are.
 """
 
 import json
-import logging
 
 import numpy as np
 import official
@@ -44,13 +43,6 @@ def load(folder, data_dir, split="test", **options):
     given = {"path": str(folder), "validation": 1}
     source = registry.load("clevrer", split, data_dir=str(data_dir), **{**given, **options})
     return [source[i] for i in range(len(source))]
-
-
-@pytest.fixture
-def told(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("stiid"), "propagate", True)
-    caplog.set_level("INFO")
-    return caplog
 
 
 # --- what is cut ----------------------------------------------------------------------------------
@@ -180,7 +172,7 @@ def test_processes_give_the_same(tmp_path, data_dir, monkeypatch):
     official.zip_folder(tmp_path / "f", tmp_path / "z" / "video_train.zip", "video*.mp4")
     alone = load(tmp_path / "f", data_dir, "train", resolution=16)
     monkeypatch.setattr("stiid.data.clevrer_builder._WORTH_A_PROCESS", 1)
-    monkeypatch.setattr("stiid.data.clevrer_builder.available_processes", lambda: 2)
+    monkeypatch.setattr("stiid.data.clevrer_builder.available_cores", lambda: 2)
     together = load(tmp_path / "z", data_dir, "train", resolution=16)
     assert [clip["id"] for clip in together] == [clip["id"] for clip in alone]
     assert len(alone) == 9

@@ -1,7 +1,6 @@
 """CLEVRER with broken, missing and changed files: what is left out, reported, refused."""
 
 import json
-import logging
 import re
 
 import official
@@ -17,13 +16,6 @@ def load(folder, data_dir, split="test", **options):
     """All clips of a split."""
     source = registry.load("clevrer", split, data_dir=str(data_dir), path=str(folder), **options)
     return [source[i] for i in range(len(source))]
-
-
-@pytest.fixture
-def told(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("stiid"), "propagate", True)
-    caplog.set_level("INFO")
-    return caplog
 
 
 def frames(content):

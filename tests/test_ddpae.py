@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 from scipy import stats
 from scipy.ndimage import map_coordinates
 
@@ -15,6 +14,8 @@ from stiid.baselines.ddpae import procedure, transformer
 from stiid.baselines.ddpae.networks import LSTM, ImageDecoder, ImageEncoder
 from stiid.baselines.ddpae.procedure import Normal
 from stiid.baselines.ddpae.system import DdpaeConfig
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 BALLS = DdpaeConfig(
     family="ddpae",
@@ -50,12 +51,6 @@ def video(seed=0, *, batch=B, length=T, channels=1):
 
 def keys(count=B):
     return jax.vmap(jax.random.key)(jnp.arange(count))
-
-
-@pytest.fixture(autouse=True)
-def quick():
-    with tiny.quick_compilation():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,18 @@ PACKAGE = tiny.ROOT / "stiid"
 
 # A module imports from its own layer or from layers above it in this list. "nn" means "nn.*".
 LAYERS = (
-    {"shapes", "files", "config", "grid", "metrics", "curriculum", "optim", "parallel", "viz"}
+    {
+        "shapes",
+        "files",
+        "cores",
+        "config",
+        "grid",
+        "metrics",
+        "curriculum",
+        "optim",
+        "parallel",
+        "viz",
+    }
     | {"overlay", "trajectories", "tracking"},
     {"animation", "writer", "interrupt", "state", "system", "latents", "likelihood", "data"}
     | {"decomposition_files"},

@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 from stiid import parallel
+from stiid.cores import available_cores
 from stiid.parallel import Processes, find_processes, host_device_count
 
 SLURM = {
@@ -64,7 +65,7 @@ def test_devices_divide_every_batch(cores, batches, processes, expected):
 def test_macos_knows_no_affinity(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 5)
-    assert parallel._cores() == 5
+    assert available_cores() == 5
 
 
 def test_the_number_of_devices_can_be_given(monkeypatch, environment):

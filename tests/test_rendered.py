@@ -109,8 +109,8 @@ def test_bad_options(options, message):
 
 
 def test_stored_clips_equal_rendered_clips(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("stiid.data.rendered._SHARD_BYTES", 7 * 4 * 16 * 20 * 4)
-    monkeypatch.setattr("stiid.data.rendered.available_processes", lambda: 1)
+    monkeypatch.setattr("stiid.data.generated._SHARD_BYTES", 7 * 4 * 16 * 20 * 4)
+    monkeypatch.setattr("stiid.data.rendered.available_cores", lambda: 1)
     source = registry.load("rendered", "train", data_dir=str(tmp_path), **SMALL)
     assert "21/21" in capfd.readouterr().err
     target = tmp_path / "rendered" / RenderedSpec(**SMALL).name / "1.0.0"

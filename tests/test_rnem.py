@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 from jax import lax
 
 from stiid.baselines.rnem import procedure
@@ -16,6 +15,8 @@ from stiid.baselines.rnem.scores import grouping_scores, rnem_ari
 from stiid.baselines.rnem.system import RnemConfig
 from stiid.metrics import adjusted_rand_index
 from stiid.nn.upsample import UpsampleConv
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 PAPER = RnemConfig(
     family="rnem",
@@ -322,12 +323,6 @@ def test_no_gradient_flows_through_the_shares():
 
     ours, theirs = (jax.grad(lambda x, c=c: total(x, cut=c))(0.01) for c in (False, True))
     np.testing.assert_allclose(ours, theirs, rtol=1e-4)
-
-
-@pytest.fixture(autouse=True)
-def quick():
-    with tiny.quick_compilation():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stiid.cores import available_cores
 from stiid.data import registry
 from stiid.data.preview import write_preview
 from stiid.data.r_nem_writer import SETS, write_r_nem
 from stiid.data.rendered_writer import ClevrerLayout, write_clevrer
 from stiid.data.verify import verify_elements
-from stiid.data.workers import available_processes
 
 _DATA_DIR = "~/.cache/stiid"
 
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         f"{field.name}={_text(field.default)}" for field in dataclasses.fields(ClevrerLayout)
     )
     command.add_argument("options", metavar="option=value", nargs="*", help=f"of {defaults}")
-    command.add_argument("--processes", type=int, default=available_processes())
+    command.add_argument("--processes", type=int, default=available_cores())
     command.set_defaults(run=_render)
     return parser
 

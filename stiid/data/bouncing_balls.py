@@ -5,29 +5,25 @@ training clips with 4 balls, 10K test clips with 4 and with 6-8 balls) and their
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm.auto import tqdm
 
 from stiid.data import balls_rendering
 from stiid.data.balls_physics import Balls, BallsLaw, draw_balls, simulate, stack_balls
+from stiid.data.generated import SPLITS, Counts, GeneratedBuilder
+from stiid.data.source import tensor
 from stiid.data.view import View
 
-SPLITS = ("train", "validation", "test")  # the position is part of every clip's seed
-
 _CLIPS_PER_SIMULATION = 256
-# tfds keeps the examples of one shard in memory until the shard is complete.
-_SHARD_BYTES = 256 * 2**20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BallsSpec(BallsLaw):
+class BallsSpec(Counts, BallsLaw):
     """Everything that decides the content of a Bouncing Balls data set: a law and what follows.
 
     The defaults are the binary 4-ball set of R-NEM.
@@ -61,20 +57,13 @@ class BallsSpec(BallsLaw):
         for name, least in (("resolution", 1), ("frames", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        counts = tuple(self.counts.values())
-        if min(counts) < 0 or max(counts) == 0:
-            raise ValueError(f"{SPLITS} must not be negative nor all be 0, got {counts}")
+        self.check_counts()
         capacity = balls_rendering.color_capacity(self.colors)
         if capacity is not None and self.max_balls > capacity:
             raise ValueError(
                 f"colors={self.colors!r} has {capacity} colors, too few for num_balls="
                 f"{self.num_balls}: use fewer balls or a policy with repetition"
             )
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of clips per split."""
-        return {split: getattr(self, split) for split in SPLITS}
 
     @property
     def channels(self) -> int:
@@ -174,41 +163,15 @@ def _colors(spec: BallsSpec, balls: Balls, rng: np.random.Generator) -> np.ndarr
     return colors
 
 
-@dataclasses.dataclass(eq=False)
-class BouncingBallsConfig(tfds.core.BuilderConfig):
-    """A tfds config that is named by, and consists of, a `BallsSpec`."""
+class BouncingBalls(GeneratedBuilder):
+    """`clips` as a tfds data set."""
 
-    name: str = ""
-    spec: BallsSpec = BallsSpec()
-
-    def __post_init__(self):
-        self.name = self.spec.name
-        self.description = json.dumps(dataclasses.asdict(self.spec))
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class BouncingBalls(tfds.core.ShardBasedBuilder):
-    """Writes `clips` to disk, in order, and reads them back; needs no TensorFlow.
-
-    Why not a `GeneratorBasedBuilder`: that one collects a split before it writes it, in memory up
-    to 1 GB and through TensorFlow beyond. Here one shard is in memory at a time.
-    """
-
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: Mapping[str, str] = {"1.0.0": "First version."}
-    # Nothing is downloaded. Looking for checksums would need the package importlib_resources, which
-    # tfds 4.9.10 uses but does not install.
-    url_infos: Mapping[str, Any] = {}
+    VERB = "Generating"
 
     def _info(self) -> tfds.core.DatasetInfo:
         spec = self.builder_config.spec
         image = (spec.frames, spec.resolution, spec.resolution)
         motion = (spec.frames, spec.max_balls, 2)
-
-        def tensor(shape: tuple[int, ...], dtype: type) -> tfds.features.Tensor:
-            return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
 
         return tfds.core.DatasetInfo(
             builder=self,
@@ -228,35 +191,5 @@ class BouncingBalls(tfds.core.ShardBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _shard_iterators_per_split(
-        self, dl_manager: Any
-    ) -> dict[str, list[Callable[[], Iterator[tuple[int, dict[str, Any]]]]]]:
-        del dl_manager
-        spec = self.builder_config.spec
-        progress = tqdm(
-            desc=f"Generating {self.name}/{spec.name}", total=sum(spec.counts.values()), unit="clip"
-        )
-        clip_bytes = spec.frames * spec.resolution**2 * (spec.channels + 1)
-        per_shard = max(1, _SHARD_BYTES // clip_bytes)
-        return {
-            split: [
-                functools.partial(
-                    self._examples, split, range(start, min(start + per_shard, count)), progress
-                )
-                for start in range(0, count, per_shard)
-            ]
-            for split, count in spec.counts.items()
-            if count
-        }
-
-    def _examples(
-        self, split: str, indices: Sequence[int], progress: tqdm
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        spec = self.builder_config.spec
-        for index, clip in zip(
-            indices, clips(spec, split, start=indices[0], stop=indices[-1] + 1), strict=True
-        ):
-            yield index, clip
-            progress.update()
-        if progress.n == progress.total:
-            progress.close()
+    def _clips(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
+        return clips(self.builder_config.spec, split, start=start, stop=stop)

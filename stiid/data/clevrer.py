@@ -13,11 +13,11 @@ from stiid.data.clevrer_builder import Clevrer, ClevrerConfig
 from stiid.data.clevrer_camera import HEIGHT, WIDTH
 from stiid.data.clevrer_clips import Cut
 from stiid.data.clevrer_files import ClevrerFiles
+from stiid.data.generated import SPLITS
 from stiid.data.options import check_types
 from stiid.data.source import Source, TfdsSource, prepare
 from stiid.data.view import View
 
-SPLITS = ("train", "validation", "test")
 MASKS = ("annotations", "proposals")
 
 _TRAIN, _TEST = range(10_000), range(10_000, 15_000)  # the official numbers

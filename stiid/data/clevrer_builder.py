@@ -13,11 +13,12 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm.auto import tqdm
 
+from stiid.cores import available_cores
 from stiid.data.clevrer_annotations import FRAMES
 from stiid.data.clevrer_clips import KNOWN_BROKEN, Cut, cut_clips
 from stiid.data.clevrer_files import ClevrerFiles
-from stiid.data.video_clips import tensor
-from stiid.data.workers import available_processes, ordered_map
+from stiid.data.source import tensor
+from stiid.data.workers import ordered_map
 
 # tfds keeps the examples of one shard in memory until the shard is complete.
 _SHARD_BYTES = 128 * 2**20
@@ -108,7 +109,7 @@ class Clevrer(tfds.core.ShardBasedBuilder):
         results = ordered_map(
             functools.partial(_clips_or_reason, cut),
             ((config.files.only(number), number) for number in numbers),
-            processes=min(available_processes(), 1 + len(numbers) // _WORTH_A_PROCESS),
+            processes=min(available_cores(), 1 + len(numbers) // _WORTH_A_PROCESS),
         )
         return {
             config.split: [

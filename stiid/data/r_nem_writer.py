@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 from tqdm.auto import tqdm
 
-from stiid.data.bouncing_balls import SPLITS, BallsSpec, clips
+from stiid.data.bouncing_balls import BallsSpec, clips
+from stiid.data.generated import SPLITS
 from stiid.data.r_nem import GROUPS
 from stiid.files import atomic_path
 

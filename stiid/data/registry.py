@@ -2,17 +2,19 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
-from stiid.data.bouncing_balls import BallsSpec, BouncingBalls, BouncingBallsConfig
+from stiid.data.bouncing_balls import BallsSpec, BouncingBalls
 from stiid.data.clevrer import ClevrerSpec, open_clevrer
 from stiid.data.clevrer_verify import verify_clevrer
+from stiid.data.generated import open_generated
 from stiid.data.grand_central import GrandCentralSpec, open_grand_central
 from stiid.data.own_video import OwnVideoSpec, open_own_video
 from stiid.data.r_nem import RNemSpec, open_r_nem
-from stiid.data.rendered import open_rendered
+from stiid.data.rendered import Rendered
 from stiid.data.rendered_clips import RenderedSpec
-from stiid.data.source import Source, TfdsSource, prepare
+from stiid.data.source import Source
 from stiid.data.verify import verify_r_nem
 from stiid.data.view import View
 
@@ -36,19 +38,11 @@ class Entry(NamedTuple):
     verify: Callable[[Any, str, str, int], Mapping[str, float]] | None = None
 
 
-def _open_bouncing_balls(spec: BallsSpec, split: str, data_dir: str) -> Source:
-    if not spec.counts.get(split):
-        raise ValueError(
-            f"split must be one of {tuple(name for name, count in spec.counts.items() if count)}, "
-            f"got {split!r}: choose another one or set its number of clips"
-        )
-    config = BouncingBallsConfig(spec=spec)
-    return TfdsSource(prepare(BouncingBalls, config=config, data_dir=data_dir), split)
-
-
 ENTRIES = {
     "bouncing_balls": Entry(
-        "balls that bounce in a box, simulated on first use", BallsSpec, _open_bouncing_balls
+        "balls that bounce in a box, simulated on first use",
+        BallsSpec,
+        partial(open_generated, BouncingBalls),
     ),
     "r_nem": Entry(
         "Bouncing Balls from R-NEM's own h5 files, read in place",
@@ -65,7 +59,7 @@ ENTRIES = {
     "rendered": Entry(
         "a stand-in for CLEVRER: colored solids on a floor, rendered on first use",
         RenderedSpec,
-        open_rendered,
+        partial(open_generated, Rendered),
     ),
     "grand_central": Entry(
         "Grand Central Station, cut from its video", GrandCentralSpec, open_grand_central

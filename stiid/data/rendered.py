@@ -1,54 +1,25 @@
 """The rendered stand-in for CLEVRER as a tfds data set."""
 
-import dataclasses
-import functools
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm.auto import tqdm
 
-from stiid.data.rendered_clips import RenderedSpec, clips
-from stiid.data.source import Source, TfdsSource, prepare
-from stiid.data.workers import available_processes
-
-# tfds keeps the examples of one shard in memory until the shard is complete.
-_SHARD_BYTES = 256 * 2**20
+from stiid.cores import available_cores
+from stiid.data.generated import GeneratedBuilder
+from stiid.data.rendered_clips import clips
+from stiid.data.source import tensor
 
 
-@dataclasses.dataclass(eq=False)
-class RenderedConfig(tfds.core.BuilderConfig):
-    """A tfds config that is named by, and consists of, a `RenderedSpec`."""
+class Rendered(GeneratedBuilder):
+    """`rendered_clips.clips`; all cores that the process may use share the work."""
 
-    name: str = ""
-    spec: RenderedSpec = dataclasses.field(default_factory=RenderedSpec)
-
-    def __post_init__(self):
-        self.name = self.spec.name
-        self.description = json.dumps(dataclasses.asdict(self.spec))
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Rendered(tfds.core.ShardBasedBuilder):
-    """Writes `rendered_clips.clips` to disk, in order, and reads them back without TensorFlow.
-
-    One shard is in memory at a time; all cores that the process may use share the work.
-    """
-
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: Mapping[str, str] = {"1.0.0": "First version."}
-    url_infos: Mapping[str, Any] = {}  # nothing is downloaded
+    VERB = "Rendering"
 
     def _info(self) -> tfds.core.DatasetInfo:
         spec = self.builder_config.spec
         image, objects = (spec.frames, spec.height, spec.width), spec.max_objects
-
-        def tensor(shape: tuple[int, ...], dtype: type) -> tfds.features.Tensor:
-            return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
 
         return tfds.core.DatasetInfo(
             builder=self,
@@ -71,55 +42,6 @@ class Rendered(tfds.core.ShardBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _shard_iterators_per_split(
-        self, dl_manager: Any
-    ) -> dict[str, list[Callable[[], Iterator[tuple[int, dict[str, Any]]]]]]:
-        del dl_manager
+    def _clips(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
         spec = self.builder_config.spec
-        progress = tqdm(
-            desc=f"Rendering {self.name}/{spec.name}", total=sum(spec.counts.values()), unit="clip"
-        )
-        per_shard = max(1, _SHARD_BYTES // (spec.frames * spec.height * spec.width * 4))
-        return {
-            split: [
-                functools.partial(
-                    self._examples, split, range(start, min(start + per_shard, count)), progress
-                )
-                for start in range(0, count, per_shard)
-            ]
-            for split, count in spec.counts.items()
-            if count
-        }
-
-    def _examples(
-        self, split: str, indices: Sequence[int], progress: tqdm
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        spec = self.builder_config.spec
-        made = clips(
-            spec,
-            split,
-            start=indices[0],
-            stop=indices[-1] + 1,
-            processes=available_processes(),
-        )
-        for index, clip in zip(indices, made, strict=True):
-            yield index, clip
-            progress.update()
-        if progress.n == progress.total:
-            progress.close()
-
-
-def open_rendered(spec: RenderedSpec, split: str, data_dir: str) -> Source:
-    """Opens a split, which is rendered on first use.
-
-    Raises:
-        ValueError: If there is no such split.
-        OSError: If the data cannot be written.
-    """
-    if not spec.counts.get(split):
-        raise ValueError(
-            f"split must be one of {tuple(name for name, count in spec.counts.items() if count)}, "
-            f"got {split!r}: choose another one or set its number of clips"
-        )
-    config = RenderedConfig(spec=spec)
-    return TfdsSource(prepare(Rendered, config=config, data_dir=data_dir), split)
+        return clips(spec, split, start=start, stop=stop, processes=available_cores())

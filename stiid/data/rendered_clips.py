@@ -10,20 +10,19 @@ from typing import Any
 import numpy as np
 
 from stiid.data import clevrer_camera as camera
+from stiid.data.generated import SPLITS, Counts
 from stiid.data.rendered_physics import Motion, simulate
 from stiid.data.rendered_scene import Scene, SceneLaw, draw_scene
 from stiid.data.rendered_shading import render
 from stiid.data.view import View
 from stiid.data.workers import ordered_map
 
-SPLITS = ("train", "validation", "test")  # the position is part of every clip's seed
-
 _CLIPS_PER_PROCESS = 8  # a process is started for no fewer
 _DRAWS = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RenderedSpec(SceneLaw):
+class RenderedSpec(Counts, SceneLaw):
     """Everything that decides the content of a rendered data set: a law and what follows.
 
     Attributes:
@@ -54,14 +53,7 @@ class RenderedSpec(SceneLaw):
         for name, least in (("frames", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        counts = tuple(self.counts.values())
-        if min(counts) < 0 or max(counts) == 0:
-            raise ValueError(f"{SPLITS} must not be negative nor all be 0, got {counts}")
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of clips per split."""
-        return {split: getattr(self, split) for split in SPLITS}
+        self.check_counts()
 
     @property
     def view(self) -> View:

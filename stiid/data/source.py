@@ -36,6 +36,11 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> dict[str, Any]: ...
 
 
+def tensor(shape: tuple[int | None, ...], dtype: type) -> tfds.features.Tensor:
+    """A feature that is stored as it lies in memory; the file compresses it."""
+    return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
+
+
 class TfdsSource:
     """A split of a prepared tfds data set as a `Source`."""
 

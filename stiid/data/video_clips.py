@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from stiid.data.clip_plan import ClipPlan, Segment
 from stiid.data.mask_folder import MaskFolder
-from stiid.data.source import UNKNOWN_OBJECTS
+from stiid.data.source import UNKNOWN_OBJECTS, tensor
 from stiid.data.tracklets import Tracklets
 from stiid.data.video_file import VideoFile
 
@@ -163,8 +163,3 @@ def consecutive_ids(ids: np.ndarray) -> tuple[np.ndarray, int]:
     if len(present) > 255:
         raise ValueError(f"a clip has {len(present)} different ids: at most 255 are possible")
     return np.where(ids == 0, 0, np.searchsorted(present, ids) + 1).astype(np.uint8), len(present)
-
-
-def tensor(shape: tuple[int | None, ...], dtype: type) -> tfds.features.Tensor:
-    """A feature that is stored as it lies in memory; the file compresses it."""
-    return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")

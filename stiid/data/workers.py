@@ -19,13 +19,6 @@ Result = TypeVar("Result")
 _AHEAD = 3  # tasks per process that are submitted before their result is asked for
 
 
-def available_processes() -> int:
-    """The number of cores that this process may use; ``taskset`` lowers it."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def ordered_map(
     function: Callable[[Task], Result], tasks: Iterable[Task], *, processes: int
 ) -> Iterator[Result]:

@@ -1,0 +1,125 @@
+"""What data sets that are computed on first use have in common: options, storage, opening."""
+
+import abc
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import tensorflow_datasets as tfds
+from tqdm.auto import tqdm
+
+from stiid.data.source import Source, TfdsSource, prepare
+
+SPLITS = ("train", "validation", "test")  # the position is part of every clip's seed
+
+# tfds keeps the examples of one shard in memory until the shard is complete.
+_SHARD_BYTES = 256 * 2**20
+
+_Examples = Iterator[tuple[int, dict[str, Any]]]
+
+
+class Counts:
+    """For a dataclass of options with the fields `train`, `validation` and `test`."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of clips per split; a split of 0 clips does not exist."""
+        return {split: getattr(self, split) for split in SPLITS}
+
+    def check_counts(self) -> None:
+        """Refuses negative numbers, and no clips at all."""
+        counts = tuple(self.counts.values())
+        if min(counts) < 0 or max(counts) == 0:
+            raise ValueError(f"{SPLITS} must not be negative nor all be 0, got {counts}")
+
+
+@dataclasses.dataclass(eq=False)
+class GeneratedConfig(tfds.core.BuilderConfig):
+    """A tfds config that is named by, and consists of, the options of a data set."""
+
+    name: str = ""
+    spec: Any = None  # tfds wants a default for every field
+
+    def __post_init__(self):
+        self.name = self.spec.name
+        self.description = json.dumps(dataclasses.asdict(self.spec))
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class GeneratedBuilder(tfds.core.ShardBasedBuilder):
+    """Writes clips to disk, in order, and reads them back; needs no TensorFlow.
+
+    Why not a `GeneratorBasedBuilder`: that one collects a split before it writes it, in memory up
+    to 1 GB and through TensorFlow beyond. Here one shard is in memory at a time.
+
+    Attributes:
+        VERB: What the progress bar says is done.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: Mapping[str, str] = {"1.0.0": "First version."}
+    # Nothing is downloaded. Looking for checksums would need the package importlib_resources, which
+    # tfds 4.9.10 uses but does not install.
+    url_infos: Mapping[str, Any] = {}
+    VERB: ClassVar[str]
+
+    @abc.abstractmethod
+    def _clips(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
+        """The clips start, start + 1, ..., stop - 1 of a split."""
+
+    def _shard_iterators_per_split(
+        self, dl_manager: Any
+    ) -> dict[str, list[Callable[[], _Examples]]]:
+        del dl_manager
+        spec = self.builder_config.spec
+        progress = tqdm(
+            desc=f"{self.VERB} {self.name}/{spec.name}",
+            total=sum(spec.counts.values()),
+            unit="clip",
+        )
+        view = spec.view
+        clip_bytes = spec.frames * view.height * view.width * (view.channels + 1)
+        per_shard = max(1, _SHARD_BYTES // clip_bytes)
+        return {
+            split: [
+                functools.partial(
+                    self._examples, split, range(start, min(start + per_shard, count)), progress
+                )
+                for start in range(0, count, per_shard)
+            ]
+            for split, count in spec.counts.items()
+            if count
+        }
+
+    def _examples(self, split: str, indices: Sequence[int], progress: tqdm) -> _Examples:
+        made = self._clips(split, indices[0], indices[-1] + 1)
+        for index, clip in zip(indices, made, strict=True):
+            yield index, clip
+            progress.update()
+        if progress.n == progress.total:
+            progress.close()
+
+
+def open_generated(builder: type[GeneratedBuilder], spec: Any, split: str, data_dir: str) -> Source:
+    """Opens a split, which is generated on first use.
+
+    Args:
+        builder: Of the data set.
+        spec: Its options.
+        split: One of `SPLITS`.
+        data_dir: Directory of all prepared data.
+
+    Raises:
+        ValueError: If there is no such split.
+        OSError: If the data cannot be written.
+    """
+    if not spec.counts.get(split):
+        raise ValueError(
+            f"split must be one of {tuple(name for name, count in spec.counts.items() if count)}, "
+            f"got {split!r}: choose another one or set its number of clips"
+        )
+    return TfdsSource(prepare(builder, config=GeneratedConfig(spec=spec), data_dir=data_dir), split)
