@@ -78,8 +78,8 @@ class ModulatedPositions(nn.Module):
 
     A sum of z and φ leaves it to later layers to learn products of the two, which is what moving a
     shape takes: cos k(x − x₀) = cos kx cos kx₀ + sin kx sin kx₀. On three balls at 24×24 the MSE of
-    held-out stills was .016 after 200 updates instead of .047, .013 after 400 instead of .027 (one
-    seed).
+    held-out stills was .013 after 400 updates instead of .044 and .026 (two seeds,
+    experiments/results/quickstart_checks.json).
 
     Attributes:
       features: output channels O.
