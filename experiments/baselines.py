@@ -30,7 +30,7 @@ def main() -> None:
     arguments.add_argument("--output", type=Path, required=True)
     arguments.add_argument("--clips", type=int, default=64)
     options = arguments.parse_args()
-    parallel.configure_host_devices(1)
+    parallel.configure_host_devices(1, batch_sizes=(), processes=parallel.Processes(1))
 
     experiment, state, source, system = restore(None, options.workdir, "latest")
     settings = dataclasses.replace(experiment.predict, clips=options.clips)
@@ -53,14 +53,29 @@ def main() -> None:
     }
     write_json(options.output, content)
     for name in ("untrained", "trained"):
-        frames = content[name]["simulated_frames"]
-        bce, mse = (float(np.mean([frame[key] for frame in frames])) for key in ("bce", "mse"))
-        observed = content[name]["observed"]
-        print(
-            f"{name:>9}: observed F-ARI per frame {observed['f_ari_frame']:.3f}, MSE "
-            f"{observed['mse']:.4f}; simulated MSE {mse:.4f}, BCE {bce:.4f}; "
-            f"velocity {content[name]['velocity']}; R-NEM's rule {content[name]['rnem_rule']}"
+        print(f"{name}: {_summary(content[name])}")
+
+
+def _summary(scores: dict[str, Any]) -> str:
+    """The scores that tell the two apart, in a line."""
+    observed, frames = scores["observed"], scores.get("simulated_frames", [])
+    parts = [
+        f"observed F-ARI {observed['f_ari']:.3f}, per frame {observed['f_ari_frame']:.3f}, "
+        f"MSE {observed['mse']:.4f}"
+    ]
+    if frames:
+        means = {k: np.mean([frame[k] for frame in frames]) for k in ("mse", "bce", "copy_mse")}
+        parts.append(
+            f"simulated MSE {means['mse']:.4f} (last frame repeated {means['copy_mse']:.4f}), "
+            f"BCE {means['bce']:.4f}"
         )
+    for matching, values in scores.get("velocity", {}).items():
+        cosines = [f"{x:.2f}" for x in values["cosine"] if x is not None]
+        parts.append(
+            f"velocity ({matching}) cosine {' '.join(cosines)}, excluded {values['excluded']:.2f}"
+        )
+    parts.append("R-NEM's rule " + str({k: round(v, 3) for k, v in scores["rnem_rule"].items()}))
+    return "; ".join(parts)
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,138 @@
+"""A training step of IODINE against the PyTorch implementation's, on the same work.
+
+    python -m experiments.benchmarks.training_step [--peer CHECKOUT [--peer_python PYTHON]]
+
+64×64 RGB, K = 5, 6 evaluations and 5 refinements of a batch of 2, gradients clipped, Adam: what
+``configs/iodine.py:color`` does in one update, on as many host devices as there are cores.
+``--peer`` is a checkout of github.com/MichaelKevinKelly/IODINE at c2c22df, ``--peer_python`` an
+interpreter that has PyTorch. Each side is a process of its own; they take turns, step by step, so
+that both meet the same disturbances. The first two steps, which compile, count apart.
+
+GFLOP are those of the PyTorch implementation's own layers (213 an image) on both sides, and stand
+beside what this machine reaches in products of matrices.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from configs import iodine
+from experiments.benchmarks.updates import experiment_of, timed_updates, use_devices
+from stiid.cores import available_cores
+from stiid.evaluate import write_json
+from stiid.parallel import host_device_count
+
+BATCH, SLOTS, EVALUATIONS = 2, 5, 6
+GFLOP = 213 * BATCH
+PEER = Path(__file__).with_name("peer_iodine.py")
+
+
+def steps_of_ours() -> Iterator[float]:
+    """Seconds of one update after the other."""
+    use_devices(host_device_count(available_cores(), (BATCH,), num_processes=1))
+    config = iodine.get_config("color")
+    config.model.num_slots = SLOTS
+    config.model.inference.refinements = EVALUATIONS - 1
+    config.model.inference.remat = False
+    return timed_updates(experiment_of(config, batch_size=BATCH, num_frames=1), (64, 64, 3))
+
+
+def peak() -> float:
+    """GFLOP/s of a product of matrices, on all cores."""
+    size = 2048
+    matrix = jnp.ones((size, size))
+    product = jax.jit(lambda a: a @ a)
+    product(matrix).block_until_ready()
+    times = []
+    for _ in range(7):
+        begin = time.perf_counter()
+        product(matrix).block_until_ready()
+        times.append(time.perf_counter() - begin)
+    return 2e-9 * size**3 / statistics.median(times)
+
+
+def serve(steps: Iterator[float]) -> None:
+    """Do a step for each line of the input; answer with its seconds and the memory so far."""
+    for _ in sys.stdin:
+        seconds = next(steps)
+        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(json.dumps({"seconds": seconds, "peak_gb": kilobytes / 1e6}), flush=True)
+
+
+class Side:
+    """A process that does steps on demand."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.first = [self.step()["seconds"] for _ in range(2)]
+        self.answers: list[dict[str, float]] = []
+
+    def step(self) -> dict[str, float]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"{' '.join(self.process.args)} ended: see above")  # type: ignore[arg-type]
+        return json.loads(answer)
+
+    def summary(self) -> dict[str, Any]:
+        seconds = [answer["seconds"] for answer in self.answers]
+        median = statistics.median(seconds)
+        return {
+            "seconds": round(median, 3),
+            "fastest": round(min(seconds), 3),
+            "gflop_per_second": round(GFLOP / median, 1),
+            "peak_gb": round(self.answers[-1]["peak_gb"], 2),
+            "first_steps": [round(x, 1) for x in self.first],
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer", type=Path)
+    parser.add_argument("--peer_python", default=sys.executable)
+    parser.add_argument("--steps", type=int, default=9)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--serve", choices=("ours", "peak"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve == "ours":
+        return serve(steps_of_ours())
+    if options.serve == "peak":
+        return print(peak())
+
+    this = [sys.executable, "-m", "experiments.benchmarks.training_step", "--serve"]
+    ceiling = float(subprocess.run([*this, "peak"], stdout=subprocess.PIPE, check=True).stdout)
+    sides = {"ours": Side([*this, "ours"])}
+    if options.peer:
+        command = [options.peer_python, str(PEER), str(options.peer)]
+        sides["peer"] = Side([*command, str(BATCH), str(SLOTS), str(EVALUATIONS)])
+    for _ in range(options.steps):
+        for side in sides.values():
+            side.answers.append(side.step())
+    result: dict[str, Any] = {name: side.summary() for name, side in sides.items()}
+    result["matrix_product_gflop_per_second"] = round(ceiling, 1)
+    if options.peer:
+        pairs = zip(sides["peer"].answers, sides["ours"].answers, strict=True)
+        ratio = statistics.median(peer["seconds"] / ours["seconds"] for peer, ours in pairs)
+        result["times_as_fast"] = round(ratio, 2)
+    print(json.dumps(result, indent=2))
+    if options.output:
+        write_json(options.output, result)
+
+
+if __name__ == "__main__":
+    main()

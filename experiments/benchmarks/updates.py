@@ -1,0 +1,46 @@
+"""Updates of a training stage on noise instead of data, timed one by one."""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from stiid import parallel
+from stiid.config import parse
+from stiid.curriculum import Stage
+from stiid.experiment import Experiment
+from stiid.update import init_state, make_update
+
+
+def use_devices(count: int) -> None:
+    """Run on so many host devices; before JAX starts."""
+    parallel.configure_host_devices(count, batch_sizes=(), processes=parallel.Processes(1))
+
+
+def experiment_of(config: Any, **stage: Any) -> Experiment:
+    """A config's experiment, with its first stage changed and alone."""
+    experiment: Experiment = parse(Experiment, config.to_dict())
+    name = experiment.train.order[0]
+    changed: Stage = dataclasses.replace(experiment.train.stages[name], **stage)
+    train = dataclasses.replace(experiment.train, stages={name: changed})
+    return dataclasses.replace(experiment, train=train).at_stage(name)
+
+
+def timed_updates(experiment: Experiment, image_shape: tuple[int, int, int]) -> Iterator[float]:
+    """Seconds of one update after the other, without end; the first compiles."""
+    (stage,) = experiment.train.stages.values()
+    system = experiment.model.build(image_shape)
+    update = make_update(experiment, system)
+    state = parallel.replicate(jax.jit(lambda: init_state(experiment, system))())
+    shape = (stage.batch_size, stage.num_frames, *image_shape)
+    video = parallel.shard(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+    rows = parallel.shard(parallel.global_rows(stage.batch_size))
+    rate = np.float32(experiment.optim.learning_rate)
+    while True:
+        begin = time.perf_counter()
+        state, metrics = update(state, video, rows, rate)
+        jax.block_until_ready((state, metrics))
+        yield time.perf_counter() - begin
