@@ -14,7 +14,6 @@ beside what this machine reaches in products of matrices.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ import jax
 import jax.numpy as jnp
 
 from configs import iodine
+from experiments.benchmarks.side import Side, serve
 from experiments.benchmarks.updates import experiment_of, timed_updates, use_devices
 from stiid.cores import available_cores
 from stiid.evaluate import write_json
@@ -61,44 +61,15 @@ def peak() -> float:
     return 2e-9 * size**3 / statistics.median(times)
 
 
-def serve(steps: Iterator[float]) -> None:
-    """Do a step for each line of the input; answer with its seconds and the memory so far."""
-    for _ in sys.stdin:
-        seconds = next(steps)
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps({"seconds": seconds, "peak_gb": kilobytes / 1e6}), flush=True)
-
-
-class Side:
-    """A process that does steps on demand."""
-
-    def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.first = [self.step()["seconds"] for _ in range(2)]
-        self.answers: list[dict[str, float]] = []
-
-    def step(self) -> dict[str, float]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"{' '.join(self.process.args)} ended: see above")  # type: ignore[arg-type]
-        return json.loads(answer)
-
-    def summary(self) -> dict[str, Any]:
-        seconds = [answer["seconds"] for answer in self.answers]
-        median = statistics.median(seconds)
-        return {
-            "seconds": round(median, 3),
-            "fastest": round(min(seconds), 3),
-            "gflop_per_second": round(GFLOP / median, 1),
-            "peak_gb": round(self.answers[-1]["peak_gb"], 2),
-            "first_steps": [round(x, 1) for x in self.first],
-        }
+def summary(side: Side) -> dict[str, Any]:
+    median = statistics.median(side.seconds)
+    return {
+        "seconds": round(median, 3),
+        "fastest": round(min(side.seconds), 3),
+        "gflop_per_second": round(GFLOP / median, 1),
+        "peak_gb": round(side.peak_gb, 2),
+        "first_steps": [round(x, 1) for x in side.first],
+    }
 
 
 def main() -> None:
@@ -122,12 +93,12 @@ def main() -> None:
         sides["peer"] = Side([*command, str(BATCH), str(SLOTS), str(EVALUATIONS)])
     for _ in range(options.steps):
         for side in sides.values():
-            side.answers.append(side.step())
-    result: dict[str, Any] = {name: side.summary() for name, side in sides.items()}
+            side.do_step()
+    result: dict[str, Any] = {name: summary(side) for name, side in sides.items()}
     result["matrix_product_gflop_per_second"] = round(ceiling, 1)
     if options.peer:
-        pairs = zip(sides["peer"].answers, sides["ours"].answers, strict=True)
-        ratio = statistics.median(peer["seconds"] / ours["seconds"] for peer, ours in pairs)
+        pairs = zip(sides["peer"].seconds, sides["ours"].seconds, strict=True)
+        ratio = statistics.median(peer / ours for peer, ours in pairs)
         result["times_as_fast"] = round(ratio, 2)
     print(json.dumps(result, indent=2))
     if options.output:

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import jax
@@ -18,6 +19,12 @@ from stiid.update import init_state, make_update
 def use_devices(count: int) -> None:
     """Run on so many host devices; before JAX starts."""
     parallel.configure_host_devices(count, batch_sizes=(), processes=parallel.Processes(1))
+
+
+def load_config(name: str) -> Any:
+    """The config of a file in configs/ by its name, such as "iodine:quick"."""
+    module, _, variant = name.partition(":")
+    return import_module(f"configs.{module}").get_config(*filter(None, [variant]))
 
 
 def experiment_of(config: Any, **stage: Any) -> Experiment:

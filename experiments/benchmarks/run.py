@@ -1,0 +1,64 @@
+"""All measurements of speed and memory, one after the other; needs a machine that is idle.
+
+    python -m experiments.benchmarks.run --output=runs/benchmarks [--only training_step …] \\
+        [--workdir=runs/quickstart] [--peer CHECKOUT --peer_python PYTHON]
+
+Each is a command of its own, whose output goes to ``OUTPUT/NAME.txt`` and, where it has figures,
+to ``OUTPUT/NAME.json``; one that fails is reported, and the others go on. ``--workdir`` is a
+trained run, for ``streaming``; ``--peer`` see ``training_step``.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+WITH_JSON = (
+    "training_step",
+    "grid_cost",
+    "memory",
+    "compile_time",
+    "scaling",
+    "idle_share",
+    "streaming",
+)
+TEXT_ONLY = ("conv_in_scan", "read_speed", "prepare_speed", "render_speed", "gpu_model")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    names = (*WITH_JSON, *TEXT_ONLY)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--workdir", type=Path)
+    parser.add_argument("--peer", type=Path)
+    parser.add_argument("--peer_python", default=sys.executable)
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for name in options.only:
+        command = [sys.executable, "-m", f"experiments.benchmarks.{name}"]
+        if name in WITH_JSON:
+            command.append(f"--output={options.output / name}.json")
+        if name == "streaming":
+            if options.workdir is None:
+                print("streaming: left out, --workdir names no trained run")
+                continue
+            command.append(f"--workdir={options.workdir}")
+        if name == "training_step" and options.peer:
+            command += [f"--peer={options.peer}", f"--peer_python={options.peer_python}"]
+        print(f"{name} …", flush=True)
+        begin = time.monotonic()
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        (options.output / f"{name}.txt").write_text(done.stdout)
+        print(done.stdout + f"({time.monotonic() - begin:.0f} s)\n", flush=True)
+        if done.returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

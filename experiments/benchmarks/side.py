@@ -1,0 +1,44 @@
+"""Processes that do timed steps in turns, so that all meet the same disturbances."""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+
+WARM_UP = 2  # steps, which compile
+
+
+def serve(steps: Iterator[float]) -> None:
+    """Do a step for each line of the input; answer with its seconds and the memory so far."""
+    for _ in sys.stdin:
+        seconds = next(steps)
+        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(json.dumps({"seconds": seconds, "peak_gb": kilobytes / 1e6}), flush=True)
+
+
+class Side:
+    """A process that does steps on demand, warmed up."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.command = command
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.seconds: list[float] = []
+        self.peak_gb = 0.0
+        for _ in range(WARM_UP):
+            self.do_step()
+        self.first, self.seconds = self.seconds, []
+
+    def do_step(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"{' '.join(self.command)} ended: see above")
+        step = json.loads(answer)
+        self.seconds.append(step["seconds"])
+        self.peak_gb = step["peak_gb"]
