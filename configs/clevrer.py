@@ -78,9 +78,9 @@ def _small_config() -> ConfigDict:
     with config.unlocked():
         config.data.update(name="clevrer", max_frames=20)
         config.data.options = _options()
-        config.data.options.update(resolution=48, stride=2, frames=20, validation=40)
+        config.data.options.update(resolution=32, stride=2, frames=20, validation=40)
         config.model.num_slots = 6
-        config.train.stages.stage_1.num_frames = 6
-        config.evaluate.update(clips=0, batch_size=16, lengths=(10, 20), num_slots=6)
+        config.train.stages.stage_1.update(steps=600, num_frames=4)
+        config.evaluate.update(clips=0, batch_size=8, lengths=(10, 20), num_slots=6)
         config.evaluate.restarts = 4
     return config

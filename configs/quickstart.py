@@ -129,7 +129,7 @@ def get_config() -> ConfigDict:
                     "patience": 0,
                 },
                 "log_every": 20,
-                "eval_every": 600,
+                "eval_every": 550,
                 "checkpoint_every": 250,
                 "best_metric": "f_ari",
                 "non_finite": "stop",
