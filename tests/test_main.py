@@ -15,7 +15,7 @@ from stiid import main, parallel
 # Runs many command lines with one import: each in a fork, before JAX has started any thread.
 FORKS = """
 import json, os, sys, tempfile, traceback
-from stiid import main, parallel
+from stiid import main
 
 def run(arguments):
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:

@@ -107,11 +107,10 @@ def linear_axis(values: Sequence[float], start: float, end: float, *, round_out:
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
-    outward, inward = math.floor, math.ceil
+    below, above = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     if not round_out:
-        outward, inward = inward, outward
-    first, last = outward(low / step + 1e-9), inward(high / step - 1e-9)
-    ticks = [n * step for n in range(first, last + 1)]
+        below, above = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    ticks = [n * step for n in range(below, above + 1)]
     if round_out:
         low, high = ticks[0], ticks[-1]
     return Axis(low, high, start, end, False, ticks)

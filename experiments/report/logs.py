@@ -50,8 +50,8 @@ def log_charts(
     return figures
 
 
-def stage_starts(rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Steps at which the number of frames changes in training."""
+def stage_ends(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The last logged steps before the number of frames changes in training."""
     lengths = [(row["step"], row["num_frames"]) for row in rows if "num_frames" in row]
     return [step for (step, before), (_, after) in itertools.pairwise(lengths) if before != after]
 

@@ -12,7 +12,7 @@ import numpy as np
 from experiments.report.clips import clip_figures
 from experiments.report.curves import Curve, charts, line_chart
 from experiments.report.decompositions import decompositions
-from experiments.report.logs import log_charts, stage_starts
+from experiments.report.logs import log_charts, stage_ends
 from experiments.report.markup import Html, join, tag
 from experiments.report.media import Media
 from experiments.report.page import Section, facts, missing, note
@@ -96,13 +96,13 @@ def _training(path: Path) -> Html:
     rows = read_log(path)
     if not rows:
         return missing("metrics.jsonl is empty: nothing has been logged yet.")
-    starts = stage_starts(rows)
+    ends = stage_ends(rows)
     return join(
         note(
             f"{len(rows)} logged rows, up to step {rows[-1]['step']}. The numbers are the last "
-            "values. " + ("Dashed lines: another clip length begins." if starts else "")
+            "values. " + ("Dashed lines: another clip length begins." if ends else "")
         ),
-        charts(log_charts({"": rows}, marks=starts)),
+        charts(log_charts({"": rows}, marks=ends)),
     )
 
 
