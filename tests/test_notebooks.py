@@ -27,7 +27,7 @@ def test_a_notebook_is_stored_without_outputs(name):
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
     assert notebook.cells[0].source.startswith("# ")
-    assert notebook.cells[1:7] == read(NAMES[0]).cells[1:7]  # install and settings are the same
+    assert notebook.cells[1:6] == read(NAMES[0]).cells[1:6]  # install and settings are the same
     assert max(len(cell.source.splitlines()) for cell in cells) <= 24
 
 
