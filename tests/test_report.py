@@ -21,10 +21,12 @@ from experiments.report.curves import Curve, line_chart, linear_axis, value_axis
 from experiments.report.logs import log_charts, stage_ends
 from experiments.report.markup import Html, join, tag
 from experiments.report.media import Media
-from experiments.report.paths import read_paths
+from experiments.report.paths import clip_paths, read_paths
 from experiments.report.tables import score_table
 from stiid import run
 from stiid.decompose import Request
+from stiid.rollout import Clips
+from stiid.system import Decomposition
 from stiid.viz import colorize
 
 VOID = {"img", "input", "meta"}
@@ -312,6 +314,37 @@ def test_paths_are_read_back(complete):
     assert len(paths) == 3
     red, green, blue = colorize(np.array(1)).tolist()
     assert f'stroke="#{red:02x}{green:02x}{blue:02x}"' in paths[1]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_paths_of_a_clip_by_hand(labelled):
+    """Slot 1 holds the right half; the object, a pixel at the top left, then moves into it.
+
+    With true masks slots have a path where they hold pixels of objects: slot 0, then slot 1.
+    """
+    masks = np.zeros((1, 3, 2, 2, 4))
+    masks[:, :, 0, :, :2] = masks[:, :, 1, :, 2:] = 1
+    true = np.zeros((1, 3, 2, 4), np.uint8)
+    true[0, 0, 0, 0] = true[0, 1, 0, 3] = true[0, 2, 0, 3] = 1
+    clips = Clips(np.zeros((1, 3, 2, 4, 1), np.uint8), true if labelled else None, np.zeros(1))
+    result = Decomposition(clips.video, masks, masks[..., None], np.zeros((1, 3, 2)))
+    paths = clip_paths(clips, result, 0, num_observed=2)
+    page = Parsed(join(*paths))
+    lines = [(e["class"], e["d"]) for e in page.found["path"]]
+    if labelled:
+        expected = [("true", "M0.5 0.5h0L3.5 0.5"), ("slot", "M0.5 0.5h0"), ("slot", "M3.5 0.5h0")]
+    else:
+        expected = [("slot", "M1 1h0L1 1"), ("slot", "M3 1h0L3 1")]
+    assert lines == expected
+
+
+def test_files_without_a_field_and_clips_not_asked_for(tmp_path):
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval" / "metrics.json").write_text("{}")
+    page = Parsed(write_report(tmp_path, clips=0).read_text(encoding="utf-8"))
+    said = [e["text"] for e in page.having("p", **{"class": "missing"})]
+    assert said[0] == "Not shown: its file has no field 'clips'"
+    assert said[1] == "Not asked for (--clips=0)."
 
 
 def test_what_does_not_fit_is_said(tmp_path):

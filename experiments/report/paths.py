@@ -80,7 +80,8 @@ def _path(points: Points, **attributes: str) -> Html:
     path, drawing = [], False
     for x, y in points:
         if drawn := not math.isnan(x):
-            path.append(f"{'L' if drawing else 'M'}{x:.4g} {y:.4g}")
+            # "h0" lets a point with no neighbor be seen, as a dot.
+            path.append(f"L{x:.4g} {y:.4g}" if drawing else f"M{x:.4g} {y:.4g}h0")
         drawing = drawn
     return tag("path", d="".join(path), **attributes)
 
