@@ -1,7 +1,6 @@
 """Command line: ``python -m stiid.main --config=configs/NAME.py --workdir=DIR [--mode=…]``."""
 
 import logging
-import os
 import signal
 import sys
 import traceback
@@ -44,7 +43,7 @@ _STRIDE = flags.DEFINE_integer(
 )
 _PROGRAMS = flags.DEFINE_string(
     "compilation_cache",
-    "~/.cache/stiid/programs",
+    parallel.PROGRAMS,
     "Folder of compiled programs, which a second run need not compile again; '' keeps none. "
     "JAX_COMPILATION_CACHE_DIR goes before it.",
 )
@@ -86,7 +85,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _start_jax(experiment: Experiment | None) -> None:
     """Choose devices and processes, which JAX takes only before its backend starts."""
-    _keep_programs(_PROGRAMS.value)
+    parallel.keep_programs(_PROGRAMS.value)
     processes = parallel.find_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     parallel.configure_host_devices(
         _DEVICES.value,
@@ -115,12 +114,6 @@ def _fail(message: str, *, code: int = 1) -> NoReturn:
         traceback.print_exc()
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
-
-
-def _keep_programs(folder: str) -> None:
-    """Let JAX keep compiled programs in a folder, unless the environment has chosen one."""
-    if folder and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))
 
 
 def _speak() -> None:

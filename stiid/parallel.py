@@ -23,6 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from stiid.cores import available_cores
 
 AXIS = "devices"
+PROGRAMS = "~/.cache/stiid/programs"  # compiled, of all runs
 
 
 class Processes(NamedTuple):
@@ -101,6 +102,12 @@ def initialize_processes(processes: Processes) -> None:
         jax.distributed.initialize(
             processes.coordinator, processes.num_processes, processes.process_id
         )
+
+
+def keep_programs(folder: str) -> None:
+    """Let JAX keep compiled programs in a folder, unless the environment has chosen one."""
+    if folder and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))
 
 
 def configure_host_devices(count: int, *, batch_sizes: Sequence[int], processes: Processes) -> None:

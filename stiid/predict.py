@@ -64,7 +64,7 @@ def sheets(clips: Clips, result: Decomposition, *, num_observed: int) -> Iterato
     simulated_from = num_observed if num_observed < frames else None
     for i in range(len(clips.video)):
         yield decomposition_sheet(
-            *_picture(clips, result, i), frames=columns.tolist(), simulated_from=simulated_from
+            *clip_parts(clips, result, i), frames=columns.tolist(), simulated_from=simulated_from
         )
 
 
@@ -77,15 +77,17 @@ def write_pictures(
     for i, sheet in enumerate(sheets(clips, result, num_observed=num_observed)):
         path = directory / f"clip_{i:02d}.png"
         write_png(path, sheet)
-        animation = decomposition_frames(*_picture(clips, result, i), simulated_from=simulated_from)
+        animation = decomposition_frames(
+            *clip_parts(clips, result, i), simulated_from=simulated_from
+        )
         write_gif(path.with_suffix(".gif"), animation, fps=_FPS)
         write_mp4(path.with_suffix(".mp4"), animation, fps=_FPS)
         written += [path, path.with_suffix(".gif"), path.with_suffix(".mp4")]
     return written
 
 
-def _picture(clips: Clips, result: Decomposition, i: int) -> tuple[Any, ...]:
-    """What pictures of a clip show: input, reconstruction, masks, means, true masks."""
+def clip_parts(clips: Clips, result: Decomposition, i: int) -> tuple[Any, ...]:
+    """What `viz` shows of a clip: input, reconstruction, masks, means, true masks."""
     inferred = (np.asarray(x[i]) for x in (result.reconstruction, result.masks, result.means))
     return clips.video[i], *inferred, None if clips.masks is None else clips.masks[i]
 

@@ -42,8 +42,16 @@ _TILE = 112  # pixels of a tile's longer side that the automatic scale aims at
 _BORDER, _GAP, _MARGIN, _LINE_HEIGHT = 3, 5, 9, 18
 
 
-class _Strip(NamedTuple):
-    """What is shown of one quantity: a label and one finished tile per frame."""
+class Strip(NamedTuple):
+    """What is shown of one quantity: a label and one picture per frame."""
+
+    label: str
+    pictures: np.ndarray  # uint8 [T, H, W, 3]
+    color: np.ndarray | None  # of the slot that it is of
+
+
+class _Row(NamedTuple):
+    """A strip with finished tiles."""
 
     label: str
     tiles: np.ndarray  # uint8 [T, h, w, 3]
@@ -85,20 +93,20 @@ def decomposition_frames(
     Returns:
       uint8 [T, H', W', 3].
     """
-    strips = _strips(video, reconstruction, masks, means, true_masks, scale)
-    length, height, width, _ = strips[0].tiles.shape
-    pitch = max(width, *(_text_width(strip.label) for strip in strips)) + _GAP
+    rows = _rows(decomposition_strips(video, reconstruction, masks, means, true_masks), scale)
+    length, height, width, _ = rows[0].tiles.shape
+    pitch = max(width, *(_text_width(row.label) for row in rows)) + _GAP
 
-    shape = (2 * (_MARGIN + _LINE_HEIGHT) + height, 2 * _MARGIN + pitch * len(strips), 3)
+    shape = (2 * (_MARGIN + _LINE_HEIGHT) + height, 2 * _MARGIN + pitch * len(rows), 3)
     canvas = np.full(shape, 255, np.uint8)
     top = _MARGIN + _LINE_HEIGHT
-    centers = [_MARGIN + i * pitch + pitch // 2 for i in range(len(strips))]
-    for strip, center in zip(strips, centers, strict=True):
-        canvas = _write(canvas, strip.label, (center, top - _LINE_HEIGHT // 2), anchor="mm")
+    centers = [_MARGIN + i * pitch + pitch // 2 for i in range(len(rows))]
+    for row, center in zip(rows, centers, strict=True):
+        canvas = _write(canvas, row.label, (center, top - _LINE_HEIGHT // 2), anchor="mm")
     frames = np.repeat(canvas[None], length, axis=0)
-    for strip, center in zip(strips, centers, strict=True):
+    for row, center in zip(rows, centers, strict=True):
         left = center - width // 2
-        frames[:, top : top + height, left : left + width] = strip.tiles
+        frames[:, top : top + height, left : left + width] = row.tiles
 
     position = (centers[0] - width // 2 + _BORDER, top + height + _LINE_HEIGHT // 2 + 2)
     for t in range(length):
@@ -130,15 +138,15 @@ def decomposition_sheet(
     Returns:
       uint8 [H', W', 3].
     """
-    strips = _strips(video, reconstruction, masks, means, true_masks, scale)
-    length, height, width, _ = strips[0].tiles.shape
+    rows = _rows(decomposition_strips(video, reconstruction, masks, means, true_masks), scale)
+    length, height, width, _ = rows[0].tiles.shape
     if not len(frames) or min(frames) < 0 or max(frames) >= length:
         raise ValueError(f"frames must be some of 0..{length - 1}, got {list(frames)}")
-    side = _MARGIN + max(_text_width(strip.label) for strip in strips) + _GAP
+    side = _MARGIN + max(_text_width(row.label) for row in rows) + _GAP
     pitch = max(width, _text_width("simulated")) + _GAP
     top = _MARGIN + _LINE_HEIGHT * (1 if simulated_from is None else 2)
 
-    bottom, right = top + (height + _GAP) * len(strips) - _GAP, side + pitch * len(frames)
+    bottom, right = top + (height + _GAP) * len(rows) - _GAP, side + pitch * len(frames)
     canvas = np.full((bottom + _MARGIN, right + _MARGIN, 3), 255, np.uint8)
     for column, t in enumerate(frames):
         simulated = simulated_from is not None and t >= simulated_from
@@ -148,24 +156,23 @@ def decomposition_sheet(
         for line, text in enumerate([name] + ["simulated"] * simulated):
             position = (center, top - _LINE_HEIGHT * line - _LINE_HEIGHT // 2)
             canvas = _write(canvas, text, position, color=color, anchor="mm")
-        for row, strip in enumerate(strips):
-            y, x = top + row * (height + _GAP), center - width // 2
-            canvas[y : y + height, x : x + width] = strip.tiles[t]
-    for row, strip in enumerate(strips):
-        position = (side - _GAP, top + row * (height + _GAP) + height // 2)
-        canvas = _write(canvas, strip.label, position, anchor="rm")
+        for i, row in enumerate(rows):
+            y, x = top + i * (height + _GAP), center - width // 2
+            canvas[y : y + height, x : x + width] = row.tiles[t]
+    for i, row in enumerate(rows):
+        position = (side - _GAP, top + i * (height + _GAP) + height // 2)
+        canvas = _write(canvas, row.label, position, anchor="rm")
     return canvas
 
 
-def _strips(
+def decomposition_strips(
     video: np.ndarray,
     reconstruction: np.ndarray,
     masks: np.ndarray,
     means: np.ndarray,
-    true_masks: np.ndarray | None,
-    scale: int | None,
-) -> list[_Strip]:
-    """Checks the shapes and makes the tiles."""
+    true_masks: np.ndarray | None = None,
+) -> list[Strip]:
+    """What `decomposition_frames` shows, in the size of the video and without frames around it."""
     if video.ndim != 4 or video.shape[-1] not in (1, 3) or 0 in video.shape:
         raise ValueError(f"video must have shape [T, H, W, 1 or 3], got {video.shape}")
     length, height, width, channels = video.shape
@@ -178,26 +185,30 @@ def _strips(
     ):
         if array is not None and array.shape != shape:
             raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+
+    winner = masks.argmax(1)
+    strips = [
+        Strip("input", _picture(video), None),
+        Strip("reconstruction", _picture(reconstruction), None),
+    ]
+    if true_masks is not None:
+        strips.append(Strip("truth", colorize(_match_slots(true_masks, winner, slots)), None))
+    strips.append(Strip("masks", colorize(winner), None))
+    for k, color in enumerate(colorize(np.arange(slots))):
+        mask = masks[:, k, :, :, None].astype(np.float64)
+        picture = mask * _picture(means[:, k]) + (1 - mask) * GROUND
+        strips.append(Strip(f"slot {k}", np.rint(picture).astype(np.uint8), color))
+    return strips
+
+
+def _rows(strips: Sequence[Strip], scale: int | None) -> list[_Row]:
+    """Strips with their tiles magnified and framed."""
+    height, width = strips[0].pictures.shape[1:3]
     if scale is None:
         scale = max(1, round(_TILE / max(height, width)))
     if scale < 1:
         raise ValueError(f"scale must be a positive whole number, got {scale}")
-
-    winner = masks.argmax(1)
-    strips = [
-        _Strip("input", _frame(_picture(video), scale)),
-        _Strip("reconstruction", _frame(_picture(reconstruction), scale)),
-    ]
-    if true_masks is not None:
-        truth = colorize(_match_slots(true_masks, winner, slots))
-        strips.append(_Strip("truth", _frame(truth, scale)))
-    strips.append(_Strip("masks", _frame(colorize(winner), scale)))
-    for k, color in enumerate(colorize(np.arange(slots))):
-        mask = masks[:, k, :, :, None].astype(np.float64)
-        picture = mask * _picture(means[:, k]) + (1 - mask) * GROUND
-        tiles = _frame(np.rint(picture).astype(np.uint8), scale, color=color)
-        strips.append(_Strip(f"slot {k}", tiles))
-    return strips
+    return [_Row(s.label, _frame(s.pictures, scale, color=s.color)) for s in strips]
 
 
 def _match_slots(true_masks: np.ndarray, winner: np.ndarray, slots: int) -> np.ndarray:

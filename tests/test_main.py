@@ -10,7 +10,7 @@ import jax
 import pytest
 import tiny
 
-from stiid import main
+from stiid import main, parallel
 
 # Runs many command lines with one import: each in a fork, before JAX has started any thread.
 FORKS = """
@@ -137,10 +137,10 @@ def test_programs_are_kept_unless_told_otherwise(monkeypatch):
     monkeypatch.setattr(jax.config, "update", lambda name, value: updates.append((name, value)))
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     monkeypatch.setenv("HOME", "/home/someone")
-    main._keep_programs(main._PROGRAMS.default)
-    main._keep_programs("")
+    parallel.keep_programs(main._PROGRAMS.default)
+    parallel.keep_programs("")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
-    main._keep_programs("/here")
+    parallel.keep_programs("/here")
     assert updates == [("jax_compilation_cache_dir", "/home/someone/.cache/stiid/programs")]
 
 

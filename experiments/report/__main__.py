@@ -1,0 +1,77 @@
+"""A page about a run or about a folder of results, in one file that opens from disk.
+
+    python -m experiments.report runs/quickstart                  # runs/quickstart/report.html
+    python -m experiments.report experiments/results --output=results.html
+
+Of a run's workdir it shows scores, curves, pictures and animations as far as they are there, and
+takes a few held-out clips apart with the latest checkpoint; of a folder of results all its JSON
+files, as tables and curves.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import logging as absl_logging
+
+from experiments.report import results, workdir
+from experiments.report.page import page
+from stiid import parallel, run
+from stiid.files import atomic_path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    parser.add_argument("--output", type=Path, help="default: report.html in DIR")
+    parser.add_argument("--clips", type=int, default=4, help="to take apart; 0: none")
+    options = parser.parse_args(argv)
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    parallel.keep_programs(parallel.PROGRAMS)
+    sizes = run.batch_sizes("predict", None, str(options.folder), "latest")
+    parallel.configure_host_devices(0, batch_sizes=sizes, processes=parallel.Processes(1))
+    try:
+        path = write_report(options.folder, options.output, clips=options.clips)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def write_report(folder: Path, output: Path | None = None, *, clips: int) -> Path:
+    """Write the page, whole or not at all.
+
+    Args:
+      folder: a workdir, or a folder of results.
+      output: by default ``report.html`` in the folder.
+      clips: of a run to take apart.
+
+    Raises:
+      ValueError: the folder is neither.
+    """
+    folder = folder.expanduser().resolve()
+    if clips < 0:
+        raise ValueError(f"--clips must not be negative, got {clips}")
+    if workdir.is_workdir(folder):
+        subtitle, sections = "A run of stiid", workdir.sections(folder, clips=clips)
+    elif results.is_results(folder):
+        subtitle, sections = "Results of stiid", results.sections(folder)
+    else:
+        raise ValueError(
+            f"{folder} is neither the workdir of a run (it has none of "
+            f"{', '.join(workdir.TRACES)}) nor a folder of results (*.json)"
+        )
+    path = output or folder / "report.html"
+    with atomic_path(path) as temporary:
+        temporary.write_text(page(folder.name, subtitle, sections), encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""Videos that ``--mode=decompose`` took apart: paths, overlay, and slots."""
+
+import json
+from pathlib import Path
+
+from experiments.report.markup import Html, join, tag
+from experiments.report.media import Media
+from experiments.report.page import missing
+from experiments.report.paths import path_drawing, read_paths
+from stiid.data.video_file import VideoFile
+
+
+def decompositions(folder: Path, media: Media) -> Html:
+    """One part per video."""
+    videos = sorted(path.parent for path in folder.glob("*/info.json"))
+    if not videos:
+        return missing("There is nothing in decompose/: --mode=decompose --input=VIDEO writes it.")
+    return join(*(_video(video, media) for video in videos))
+
+
+def _video(folder: Path, media: Media) -> Html:
+    info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
+    name = folder.name
+    paths, box = read_paths(folder / "trajectories.csv")
+    label = f"{name}: paths of the slots over the first frame"
+    drawing = path_drawing(paths, box=box, label=label)
+    first = media.array(next(iter(VideoFile(folder / "overlay.mp4").frames())))
+    below = tag("img", src=first, alt="The first frame with the slots drawn on it") if first else ""
+    return tag(
+        "figure",
+        tag("figcaption", tag("h3", name), f"{info['frames']} frames, {info['slots']} slots."),
+        tag("div", below, drawing, class_="still"),
+        media.movie(folder / "overlay.mp4", f"{name} with its slots drawn on it"),
+        media.movie(folder / "slots.mp4", f"{name}: input, reconstruction, masks and slots"),
+    )

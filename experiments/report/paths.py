@@ -1,0 +1,97 @@
+"""Paths of objects over a picture: where the pixels of each slot have their middle."""
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from experiments.report.markup import Html, tag
+from stiid.rollout import Clips
+from stiid.system import Decomposition
+from stiid.trajectories import slot_places
+from stiid.viz import PALETTE
+
+Points = Sequence[tuple[float, float]]  # NaN where there is nothing
+
+
+def clip_paths(clips: Clips, result: Decomposition, i: int, *, num_observed: int) -> list[Html]:
+    """Paths of a clip's slots over the frames that the model saw, in pixels of its frames.
+
+    With true masks only pixels of objects count, as for F-ARI, since nothing tells which slot a
+    plain ground belongs to; the paths of true objects are drawn too. Without them all pixels do.
+    """
+    slots = np.asarray(result.masks[i, :num_observed]).argmax(1)
+    count = result.masks.shape[2]
+    if clips.masks is None:
+        return [slot_path(points, k) for k, points in enumerate(_middles(slots, count))]
+    true = clips.masks[i, :num_observed].astype(int)
+    objects = _middles(true, int(true.max()) + 1)[1:]
+    slots = np.where(true > 0, slots, count)
+    return [
+        *(_path(points, class_="true") for points in objects),
+        *(slot_path(points, k) for k, points in enumerate(_middles(slots, count))),
+    ]
+
+
+def read_paths(table: Path) -> tuple[list[Html], tuple[float, float, float, float]]:
+    """Paths of a ``trajectories.csv``, and the box (x, y, width, height) that they are in.
+
+    Every pixel belongs to a slot, so that the boxes of the slots cover all that the model saw.
+    """
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"{table.name} has no rows")
+    points: dict[int, list[tuple[float, float]]] = {}
+    for row in rows:
+        points.setdefault(int(row["slot"]), []).append((_number(row["x"]), _number(row["y"])))
+    edges = {
+        name: [float(row[name]) for row in rows if row[name]]
+        for name in ("left", "top", "right", "bottom")
+    }
+    left, top = min(edges["left"]), min(edges["top"])
+    box = (left, top, max(edges["right"]) - left, max(edges["bottom"]) - top)
+    return [slot_path(points[slot], slot) for slot in sorted(points)], box
+
+
+def slot_path(points: Points, slot: int) -> Html:
+    """The path of a slot in its color."""
+    red, green, blue = PALETTE[slot % len(PALETTE)].tolist()
+    return _path(points, stroke=f"#{red:02x}{green:02x}{blue:02x}", class_="slot")
+
+
+def path_drawing(
+    paths: Sequence[Html], *, box: tuple[float, float, float, float], label: str
+) -> Html:
+    """Paths over whatever lies below.
+
+    Args:
+      paths: to draw.
+      box: (x, y, width, height) of their coordinates that is shown.
+      label: for those who do not see it.
+    """
+    view = " ".join(f"{value:g}" for value in box)
+    return tag("svg", *paths, viewBox=view, role="img", aria_label=label, class_="paths")
+
+
+def _path(points: Points, **attributes: str) -> Html:
+    path, drawing = [], False
+    for x, y in points:
+        if drawn := not math.isnan(x):
+            # "h0" lets a point with no neighbor be seen, as a dot.
+            path.append(f"L{x:.4g} {y:.4g}" if drawing else f"M{x:.4g} {y:.4g}h0")
+        drawing = drawn
+    return tag("path", d="".join(path), **attributes)
+
+
+def _middles(ids: np.ndarray, count: int) -> list[list[tuple[float, float]]]:
+    """The middle of each id's pixels in each frame."""
+    origin, scale = np.zeros(2), np.ones(2)
+    frames = [slot_places(frame, num_slots=count, origin=origin, scale=scale) for frame in ids]
+    return [[(frame[k].x, frame[k].y) for frame in frames] for k in range(count)]
+
+
+def _number(text: str) -> float:
+    return float(text) if text else math.nan

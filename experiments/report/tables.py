@@ -1,0 +1,79 @@
+"""Tables of scores: numbers right-aligned, all of a column with the same decimals."""
+
+import math
+from collections.abc import Mapping
+
+from experiments.report.markup import Html, tag
+
+# Scores, in the order that they are shown in.
+NAMES = {
+    "f_ari": "F-ARI",
+    "f_ari_frame": "F-ARI per frame",
+    "ari": "ARI",
+    "ari_frame": "ARI per frame",
+    "miou": "mIoU",
+    "mse": "MSE",
+    "slot_switches": "slot switches",
+}
+_ACRONYMS = {"kl": "KL", "nll": "NLL", "bce": "BCE"}
+
+
+def display_name(name: str) -> str:
+    """What a score is called."""
+    return NAMES.get(name) or _ACRONYMS.get(name) or name.replace("_", " ")
+
+
+def score_table(rows: Mapping[str, Mapping[str, object]], *, corner: str, caption: str) -> Html:
+    """One row per entry of a mapping, one column per name that any of them has.
+
+    Args:
+      rows: label of a row → name of a column → number or text; what is missing is a dash.
+      corner: what the labels are.
+      caption: what the table shows.
+    """
+    present = dict.fromkeys(name for row in rows.values() for name in row)
+    columns = [name for name in NAMES if name in present]
+    columns += [name for name in present if name not in NAMES]
+    decimals = {name: _decimals([row.get(name) for row in rows.values()]) for name in columns}
+    head = [tag("th", display_name(name), scope="col") for name in columns]
+    lines = [
+        tag(
+            "tr",
+            tag("th", label, scope="row"),
+            *(tag("td", _cell(row.get(name), decimals[name])) for name in columns),
+        )
+        for label, row in rows.items()
+    ]
+    table = tag(
+        "table",
+        tag("caption", caption),
+        tag("thead", tag("tr", tag("th", corner, scope="col") if corner else tag("td"), *head)),
+        tag("tbody", *lines),
+    )
+    # Wide tables scroll by themselves, and with the keyboard too.
+    return tag("div", table, class_="wide", tabindex=0, role="region", aria_label=caption)
+
+
+def number_text(value: float, decimals: int | None = None) -> str:
+    """A number as it is shown, with a real minus sign."""
+    return f"{value:.{_decimals([value]) if decimals is None else decimals}f}".replace("-", "−")
+
+
+def _decimals(values: list[object]) -> int:
+    """Some four digits of the largest number; none if all are whole by their type."""
+    numbers = [abs(v) for v in values if isinstance(v, float | int) and math.isfinite(v)]
+    if all(isinstance(number, int) for number in numbers):
+        return 0
+    largest = max(numbers)
+    if 0 < largest < 1e-3:
+        return 7
+    return 4 if largest < 10 else 2 if largest < 1000 else 0
+
+
+def _cell(value: object, decimals: int) -> Html | str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, float | int):
+        return str(value)
+    # ``value`` keeps what rounding takes away.
+    return tag("data", number_text(value, decimals), value=repr(value))
