@@ -80,6 +80,8 @@ def _small_config() -> ConfigDict:
         config.data.options = _options()
         config.data.options.update(resolution=32, stride=2, frames=20, validation=40)
         config.model.num_slots = 6
+        config.model.inference.variance = 0.09  # gray on gray; the paper's σ = 0.3
+        config.train.stages.stage_0.steps = 1000
         config.train.stages.stage_1.update(steps=600, num_frames=4)
         config.evaluate.update(clips=0, batch_size=8, lengths=(10, 20), num_slots=6)
         config.evaluate.restarts = 4
