@@ -18,6 +18,7 @@ from jax import lax
 
 from stiid import latents, likelihood
 from stiid.elbo import (
+    INNER_GRADIENTS,
     Context,
     ElboWeights,
     Evaluation,
@@ -98,11 +99,14 @@ def refine(
     frame: Array | None,
     noise: Array,
     weights: ElboWeights,
-) -> tuple[Cell, Terms, Evaluation]:
+) -> tuple[Cell, Terms, FrameResult]:
     """One cell (t, r): evaluate, then update the posterior by the refinement network (Eq. 4).
 
     In simulation (``frame`` is None) the reconstruction stands in for the frame and all three
     gradients are zero (section 3.2.3).
+
+    Returns:
+      The next cell; terms and result of the decode of this one, before its update.
     """
     if frame is None:
         evaluation = evaluate(model, params, cell.posterior, start.context, None, noise)
@@ -126,7 +130,20 @@ def refine(
     posterior = latents.update(
         cell.posterior, delta, clamp=settings.delta_clamp, log_var_range=settings.log_var_range
     )
-    return Cell(posterior, state), _terms(evaluation), evaluation
+    return Cell(posterior, state), _terms(evaluation), _result(evaluation, cell.posterior, start)
+
+
+def score(
+    model: Model,
+    params: Params,
+    posterior: Gaussian,
+    start: FrameStart,
+    frame: Array | None,
+    noise: Array,
+) -> tuple[Terms, FrameResult]:
+    """The decode after the last refinement: what a cell gives, without an update."""
+    evaluation = evaluate(model, params, posterior, start.context, frame, noise)
+    return _terms(evaluation), _result(evaluation, posterior, start)
 
 
 def infer_frame(
@@ -157,24 +174,17 @@ def infer_frame(
         start = start._replace(posterior=start.prior)
     idle = jax.tree.map(jnp.zeros_like, start.time)
     cell = Cell(start.posterior, start.time if settings.time_axis == "chain" else idle)
-    keep = jax.checkpoint if settings.remat else _keep_activations
-    step, last = keep(partial(refine, model)), keep(partial(evaluate, model))
+    step: Callable[..., Any] = partial(refine, model)
+    last: Callable[..., Any] = partial(score, model)
+    if settings.remat:
+        step, last = _recompute(step), _recompute(last)
     terms = []
     for r in range(noise.shape[0] - 1):
-        scored = cell.posterior
-        cell, cell_terms, final = step(params, cell, start, frame, noise[r], weights)
+        cell, cell_terms, result = step(params, cell, start, frame, noise[r], weights)
         terms.append(cell_terms)
     if settings.last_decode:
-        scored = cell.posterior
-        final = last(params, scored, start.context, frame, noise[-1])
-        terms.append(_terms(final))
-    result = FrameResult(
-        reconstruction=likelihood.reconstruct(final.masks, final.decoded.means),
-        masks=final.masks[..., 0],
-        means=final.decoded.means,
-        posterior=scored,
-        prior=start.prior,
-    )
+        last_terms, result = last(params, cell.posterior, start, frame, noise[-1])
+        terms.append(last_terms)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *terms)
     return _next_frame(model, params, cell), (stacked, result)
 
@@ -234,8 +244,14 @@ def infer_video(
     return VideoResult(terms, joined, start)
 
 
-def _keep_activations(function: Callable[..., Any]) -> Callable[..., Any]:
-    return function
+def _recompute(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep the inner gradients alone for the backward pass.
+
+    They are constants there, and C + 1 channels of an image: hardly anything beside a decoder's
+    activations, and a backward pass of the decoder that need not be done twice.
+    """
+    policy = jax.checkpoint_policies.save_only_these_names(INNER_GRADIENTS)
+    return jax.checkpoint(function, policy=policy)
 
 
 def _next_frame(model: Model, params: Params, cell: Cell) -> FrameStart:
@@ -285,6 +301,16 @@ def _normalize(x: Array, *, axes: tuple[int, ...]) -> Array:
     """Layer normalization without gain or bias (ε = 1e-5)."""
     centered = x - x.mean(axes, keepdims=True)
     return centered * lax.rsqrt((centered**2).mean(axes, keepdims=True) + 1e-5)
+
+
+def _result(evaluation: Evaluation, posterior: Gaussian, start: FrameStart) -> FrameResult:
+    return FrameResult(
+        reconstruction=likelihood.reconstruct(evaluation.masks, evaluation.decoded.means),
+        masks=evaluation.masks[..., 0],
+        means=evaluation.decoded.means,
+        posterior=posterior,
+        prior=start.prior,
+    )
 
 
 def _terms(evaluation: Evaluation) -> Terms:
