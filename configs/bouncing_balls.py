@@ -73,6 +73,7 @@ def _train_config(*, color: bool) -> ConfigDict:
                 "family": "stiid",
                 "latent_size": 64,
                 "num_slots": 5,
+                "precision": "float32",
                 "decoder": {
                     "features": 64,
                     "layers": 4,

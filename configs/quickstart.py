@@ -41,6 +41,7 @@ def get_config() -> ConfigDict:
                 "family": "stiid",
                 "latent_size": 32,
                 "num_slots": 4,
+                "precision": "float32",
                 "decoder": {
                     "features": 32,
                     "layers": 4,

@@ -50,6 +50,7 @@ CONFIG: dict[str, Any] = {
         "family": "stiid",
         "latent_size": 4,
         "num_slots": 3,
+        "precision": "float32",
         "decoder": {
             "features": 6,
             "layers": 1,
