@@ -141,6 +141,7 @@ def _train_config(*, color: bool) -> ConfigDict:
                         "steps": steps,
                         "num_frames": frames,
                         "batch_size": batch,
+                        "micro_batches": 1,
                         "model": {},
                         "optim": {},
                     }
