@@ -11,9 +11,10 @@ import numpy as np
 from jax import lax
 
 from stiid import likelihood
+from stiid.cell import FrameResult, FrameStart
 from stiid.config import arguments
 from stiid.grid import schedule
-from stiid.inference import FrameResult, FrameStart, first_frame, infer_frame, infer_video
+from stiid.inference import first_frame, infer_frame, infer_video
 from stiid.model import Inference, Model, init_params
 from stiid.nn.decoder import BroadcastDecoder
 from stiid.nn.precision import PRECISIONS
