@@ -73,6 +73,7 @@ def _train_config(*, color: bool) -> ConfigDict:
                 "family": "stiid",
                 "latent_size": 64,
                 "num_slots": 5,
+                "precision": "float32",
                 "decoder": {
                     "features": 64,
                     "layers": 4,
@@ -140,6 +141,7 @@ def _train_config(*, color: bool) -> ConfigDict:
                         "steps": steps,
                         "num_frames": frames,
                         "batch_size": batch,
+                        "micro_batches": 1,
                         "model": {},
                         "optim": {},
                     }

@@ -10,7 +10,8 @@ GPU; not measured by us. ``quick`` is the same in small, on 2 balls at 32×32: 1
 two shared CPU cores; the MSE of predicted frames is .05 instead of the untrained copy's .27
 (experiments/results/ddpae_quick.json).
 
-Batch norm takes the statistics of a device's share of the batch.
+Batch norm takes the statistics of a device's share of the batch, or of each micro-batch of it: two
+micro-batches on one device are what two devices are.
 """
 
 from ml_collections import ConfigDict
@@ -32,7 +33,8 @@ def get_config(variant: str = "balls") -> ConfigDict:
 
 def _paper_config() -> ConfigDict:
     config = bouncing_balls.get_config("binary")
-    stage = {"num_frames": 20, "batch_size": 104}  # original: 100; a multiple of 8 devices
+    # original: 100; a multiple of 8 devices
+    stage = {"num_frames": 20, "batch_size": 104, "micro_batches": 1}
     with config.unlocked():
         config.data.max_frames = 60
         config.data.options.update(

@@ -41,6 +41,7 @@ def get_config() -> ConfigDict:
                 "family": "stiid",
                 "latent_size": 32,
                 "num_slots": 4,
+                "precision": "float32",
                 "decoder": {
                     "features": 32,
                     "layers": 4,
@@ -108,6 +109,7 @@ def get_config() -> ConfigDict:
                         "steps": 1200,
                         "num_frames": 1,
                         "batch_size": 8,
+                        "micro_batches": 1,
                         "model": {
                             "inference": {"refinements": 4},
                             "objective": {"psi": 0.1},
@@ -118,6 +120,7 @@ def get_config() -> ConfigDict:
                         "steps": 1000,
                         "num_frames": 5,
                         "batch_size": 8,
+                        "micro_batches": 1,
                         "model": {},
                         "optim": {"final_learning_rate": 1e-4},
                     },

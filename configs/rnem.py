@@ -58,8 +58,10 @@ def _paper_config() -> ConfigDict:
             final_learning_rate=1e-3,
             clip_norm=1e30,  # the original does not clip
         )
-        stage = {"steps": 500 * _EPOCH, "num_frames": 31, "batch_size": 64}
-        config.train.stages = {"stage_0": {**stage, "model": {}, "optim": {}}}
+        sizes = {"num_frames": 31, "batch_size": 64, "micro_batches": 1}
+        config.train.stages = {
+            "stage_0": {"steps": 500 * _EPOCH, **sizes, "model": {}, "optim": {}}
+        }
         config.train.stagnation.update(window=0, min_improvement=0.0, collapse_kl=0.0, patience=10)
         config.train.update(eval_every=_EPOCH, checkpoint_every=_EPOCH, best_metric="f_ari_frame")
         config.evaluate.update(clips=1000, batch_size=40, noise="all")

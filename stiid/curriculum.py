@@ -16,6 +16,8 @@ class Stage:
       num_frames: frames T of each clip.
       batch_size: videos in a global batch, over all devices. Paper: 32 at 4 frames, falling in
         inverse proportion as T grows.
+      micro_batches: parts into which each device splits its rows, computed one after the other
+        before the one update: a part's memory for the whole batch's update. 1: no split.
       model: fields of the model that differ in this stage, section by section, such as
         {"inference": {"refinements": 3}, "objective": {"psi": 0.1}}.
       optim: fields of ``optim.Optim`` that differ in this stage.
@@ -24,12 +26,14 @@ class Stage:
     steps: int
     num_frames: int
     batch_size: int
+    micro_batches: int
     model: Mapping[str, Any]
     optim: Mapping[str, Any]
 
     def __post_init__(self) -> None:
         """Refuse impossible sizes."""
-        for name, least in {"steps": 0, "num_frames": 1, "batch_size": 1}.items():
+        sizes = {"steps": 0, "num_frames": 1, "batch_size": 1, "micro_batches": 1}
+        for name, least in sizes.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
 

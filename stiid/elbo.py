@@ -6,10 +6,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 from stiid import latents, likelihood
 from stiid.model import Inference, Model
 from stiid.shapes import Array, Decoded, Gaussian, Params
+
+# What the gradients below are called where rematerialization keeps them.
+INNER_GRADIENTS = "inner_gradients"
 
 
 class ElboWeights(NamedTuple):
@@ -111,6 +115,7 @@ def evaluate_with_gradients(
     nudge = (jnp.zeros((*image, frame.shape[-1])), jnp.zeros((*image, 1)))
     grads, evaluation = jax.grad(loss, argnums=(0, 1), has_aux=True)(posterior, nudge)
     grads = jax.tree.map(partial(_limit, model.inference), lax.stop_gradient(grads))
+    grads = checkpoint_name(grads, INNER_GRADIENTS)
     posterior_grad, (means_grad, masks_grad) = grads
     return evaluation, Gradients(posterior_grad, means_grad, masks_grad)
 

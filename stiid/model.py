@@ -54,7 +54,8 @@ class Inference:
         evaluations; SEQ-IODINE, where frame t is then scored as decoded from frames < t).
       simulation_start: λ of a simulated frame, "posterior" of the last frame or "prior". The paper
         does not say.
-      remat: recompute each cell in the backward pass instead of keeping its activations.
+      remat: recompute each cell in the backward pass instead of keeping its activations; what stays
+        are λ, the LSTM's states and the inner gradients (C + 1 channels of an image per slot).
     """
 
     refinements: int

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from stiid.cell import Terms
 from stiid.elbo import ElboWeights
-from stiid.inference import Terms, VideoResult
+from stiid.inference import VideoResult
 from stiid.shapes import Array
 
 STEP_WEIGHTS = ("linear", "uniform", "last")

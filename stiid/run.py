@@ -79,11 +79,12 @@ def run(
 def batch_sizes(
     mode: str, experiment: Experiment | None, workdir: str | None, checkpoint: str
 ) -> list[int]:
-    """Of all global batches of a mode, as far as they are known before JAX starts."""
+    """What devices must divide, of all batches of a mode known before JAX starts."""
     if experiment is not None:
         sizes = [experiment.evaluate.batch_size]
         if mode == "train":
-            sizes += [stage.batch_size for stage in experiment.train.stages.values()]
+            stages = experiment.train.stages.values()
+            sizes += [stage.batch_size // stage.micro_batches for stage in stages]
         return sizes
     try:
         directory, _ = locate(Path(workdir or ".").expanduser().resolve(), checkpoint)

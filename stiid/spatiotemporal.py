@@ -11,11 +11,13 @@ import numpy as np
 from jax import lax
 
 from stiid import likelihood
+from stiid.cell import FrameResult, FrameStart
 from stiid.config import arguments
 from stiid.grid import schedule
-from stiid.inference import FrameResult, FrameStart, first_frame, infer_frame, infer_video
+from stiid.inference import first_frame, infer_frame, infer_video
 from stiid.model import Inference, Model, init_params
 from stiid.nn.decoder import BroadcastDecoder
+from stiid.nn.precision import PRECISIONS
 from stiid.nn.prior import ConditionalPrior
 from stiid.nn.refiner import Refiner
 from stiid.objective import Loss, Objective, loss
@@ -24,7 +26,7 @@ from stiid.system import Decomposition, unit_range
 
 _LEAVES = {"decoder": BroadcastDecoder, "refiner": Refiner, "prior": ConditionalPrior}
 # Fields of leaves that come from the data, from the section itself, or from Linen.
-_FROM_ELSEWHERE = ("height", "width", "channels", "latent_size", "parent", "name")
+_FROM_ELSEWHERE = ("height", "width", "channels", "latent_size", "precision", "parent", "name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,9 @@ class SpatioTemporalConfig:
       family: "stiid".
       latent_size: D. Paper: 64.
       num_slots: K in training.
+      precision: of what is image-sized in the decoder and the convolutions of the refiner:
+        "float32", or "bfloat16" for GPUs and TPUs (neither was at hand: not measured), with
+        parameters, LSTM, likelihood and KL in float32 all the same.
       decoder: fields of ``nn.decoder.BroadcastDecoder`` (its image size comes from the data).
       refiner: fields of ``nn.refiner.Refiner``.
       prior: fields of ``nn.prior.ConditionalPrior``.
@@ -46,6 +51,7 @@ class SpatioTemporalConfig:
     family: Literal["stiid"]
     latent_size: int
     num_slots: int
+    precision: str
     decoder: Mapping[str, Any]
     refiner: Mapping[str, Any]
     prior: Mapping[str, Any]
@@ -57,6 +63,8 @@ class SpatioTemporalConfig:
         for name in ("latent_size", "num_slots"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}")
         for name in _LEAVES:
             self._leaf_fields(name)
 
@@ -65,9 +73,10 @@ class SpatioTemporalConfig:
         height, width, channels = image_shape
         image: dict[str, Any] = {"height": height, "width": width, "channels": channels}
         latent: dict[str, Any] = {"latent_size": self.latent_size}
+        precision: dict[str, Any] = {"precision": self.precision}
         model = Model(
-            decoder=BroadcastDecoder(**image, **self._leaf_fields("decoder")),
-            refiner=Refiner(**latent, **self._leaf_fields("refiner")),
+            decoder=BroadcastDecoder(**image, **precision, **self._leaf_fields("decoder")),
+            refiner=Refiner(**latent, **precision, **self._leaf_fields("refiner")),
             prior=ConditionalPrior(**latent, **self._leaf_fields("prior")),
             inference=self.inference,
         )

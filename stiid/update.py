@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from stiid import parallel
 from stiid.experiment import Experiment
@@ -30,8 +32,45 @@ def init_state(experiment: Experiment, system: System) -> TrainState:
     )
 
 
+def gradients(
+    system: System, params: Params, video: Array, keys: Array, *, parts: int
+) -> tuple[Params, Loss]:
+    """Gradient of the mean loss, and mean terms, with the memory of one of several equal parts.
+
+    Args:
+      system: the model.
+      params: of the model.
+      video: uint8 [rows, T, H, W, C], rows a multiple of ``parts``.
+      keys: one per row.
+      parts: how many, one after the other.
+    """
+
+    def mean_loss(params: Params, video: Array, keys: Array) -> tuple[Array, Loss]:
+        terms = system.loss(params, video, keys)
+        means = jax.tree.map(lambda x: x.mean(0), terms)
+        return means.total, means
+
+    gradient = jax.grad(mean_loss, has_aux=True)
+    if parts == 1:
+        return gradient(params, video, keys)
+
+    def add(total: Any, part: tuple[Array, Array]) -> tuple[Any, None]:
+        return jax.tree.map(lambda sum_, x: sum_ + x / parts, total, gradient(params, *part)), None
+
+    split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), (video, keys))
+    first = jax.tree.map(lambda x: x[0], split)
+    shapes = jax.eval_shape(gradient, params, *first)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    total: tuple[Params, Loss] = lax.scan(add, zeros, split)[0]
+    return total
+
+
 def make_update(experiment: Experiment, system: System) -> Update:
     """The compiled update of one stage.
+
+    Args:
+      experiment: of ``Experiment.at_stage``: its one stage says how to split the rows.
+      system: the model of that stage.
 
     Returns:
       (state, video [devices, rows, T, H, W, C], rows [devices, rows], learning rate)
@@ -40,18 +79,14 @@ def make_update(experiment: Experiment, system: System) -> Update:
       and ``skipped`` as it was.
     """
     optimizer = transformation(experiment.optim)
+    (stage,) = experiment.train.stages.values()
 
     def update(
         state: TrainState, video: Array, rows: Array, rate: Array
     ) -> tuple[TrainState, dict[str, Array]]:
         keys = row_keys(jax.random.fold_in(state.key, state.step), rows)
 
-        def mean_loss(params: Params) -> tuple[Array, Loss]:
-            terms = system.loss(params, video, keys)
-            means = jax.tree.map(lambda x: x.mean(0), terms)
-            return means.total, means
-
-        grads, terms = jax.grad(mean_loss, has_aux=True)(state.params)
+        grads, terms = gradients(system, state.params, video, keys, parts=stage.micro_batches)
         grads, terms = parallel.all_mean((grads, terms))
         norm = optax.tree.norm(grads)
         direction, opt_state = optimizer.update(grads, state.opt_state, state.params)

@@ -54,7 +54,13 @@ INFERENCE = Inference(
 def make_model():
     """Build a tiny model (8×8 pixels, D = 4, M = 6) with some inference switches changed."""
 
-    def make(*, channels: int = 3, kernel_size: int = 3, **switches: object) -> Model:
+    def make(
+        *,
+        channels: int = 3,
+        kernel_size: int = 3,
+        precision: str = "float32",
+        **switches: object,
+    ) -> Model:
         return Model(
             decoder=BroadcastDecoder(
                 height=8,
@@ -67,6 +73,7 @@ def make_model():
                 modulated=False,
                 mlp_features=5,
                 residual=False,
+                precision=precision,
             ),
             refiner=Refiner(
                 latent_size=4,
@@ -81,6 +88,7 @@ def make_model():
                 forget_bias=1.0,
                 two_biases=False,
                 output_scale=1.0,
+                precision=precision,
             ),
             prior=ConditionalPrior(latent_size=4, features=5),
             inference=dataclasses.replace(INFERENCE, **switches),

@@ -34,6 +34,7 @@ def make_decoder(*, kernel_size=3, frequencies=(), residual=False, modulated=Fal
         modulated=modulated,
         mlp_features=7,
         residual=residual,
+        precision="float32",
     )
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import oracles
 import pytest
 
-from stiid import inference
+from stiid.cell import Cell, FrameStart, refine
 from stiid.elbo import Context, ElboWeights, evaluate, evaluate_with_gradients
-from stiid.inference import Cell, FrameStart, refine
 from stiid.shapes import Gaussian, LSTMState
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -162,7 +161,7 @@ def test_decoder_sees_the_temporal_state_with_generation_only(make_case, generat
 
 
 def refined(case, model, params, posterior):
-    """The cell after one refinement, its terms, and its evaluation."""
+    """The cell after one refinement, its terms, and its result."""
     state = LSTMState(case.context.h, -case.context.h)
     cell, start = Cell(posterior, state), FrameStart(posterior, case.context.prior, state)
     return refine(model, params, cell, start, case.frame, case.noise, WEIGHTS)
@@ -193,7 +192,7 @@ def test_outer_gradient_is_that_with_the_inner_gradients_as_numbers(make_case, m
         del weights
         return evaluate(model, params, posterior, context, frame, noise), numbers
 
-    monkeypatch.setattr(inference, "evaluate_with_gradients", with_numbers)
+    monkeypatch.setattr("stiid.cell.evaluate_with_gradients", with_numbers)
     expected = jax.jit(jax.grad(lambda params: total(params)))(case.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **EXACT), actual, expected)
 

@@ -27,7 +27,7 @@ LAYERS = (
     {"animation", "writer", "interrupt", "state", "system", "latents", "likelihood", "data"}
     | {"decomposition_files"},
     {"nn"},
-    {"model", "elbo", "inference", "objective", "spatiotemporal", "baselines"},
+    {"model", "elbo", "cell", "inference", "objective", "spatiotemporal", "baselines"},
     {"experiment", "compatibility", "checkpoint", "rollout", "validation"},
     {"evaluate", "predict", "decompose", "motion"},
     {"update", "train", "preflight", "import_model"},

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from stiid.inference import FrameResult, Terms, VideoResult
+from stiid.cell import FrameResult, Terms
+from stiid.inference import VideoResult
 from stiid.objective import Objective, loss, step_weights
 
 OBJECTIVE = Objective(beta=10.0, psi=0.5, gamma=0.0, slot_entropy=0.0, step_weights="linear")

@@ -23,8 +23,8 @@ def three_updates(experiment, *, seed=0):
     At the paper's learning rate: Adam turns the rounding of a gradient that is nearly zero into a
     step of any size up to it. The moments, which know the gradient's size, are held as tightly.
     """
-    experiment = dataclasses.replace(experiment, seed=seed)
-    system = experiment.at_stage("stage_0").model.build(SHAPE)
+    experiment = dataclasses.replace(experiment, seed=seed).at_stage("stage_0")
+    system = experiment.model.build(SHAPE)
     state = parallel.replicate(jax.jit(lambda: init_state(experiment, system))())
     update = make_update(experiment, system)
     video = np.random.default_rng(0).integers(0, 256, (8, 2, *SHAPE), np.uint8)

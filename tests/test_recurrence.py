@@ -28,6 +28,7 @@ REFINER = Refiner(
     forget_bias=1.0,
     two_biases=False,
     output_scale=1.0,
+    precision="float32",
 )
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import oracles
 import pytest
 
+from stiid.cell import FrameStart
 from stiid.elbo import ElboWeights
-from stiid.inference import FrameStart, infer_frame, infer_video
+from stiid.inference import infer_frame, infer_video
 from stiid.shapes import Gaussian, LSTMState
 
 WEIGHTS = ElboWeights(beta=5.0, psi=0.7)

@@ -50,6 +50,7 @@ CONFIG: dict[str, Any] = {
         "family": "stiid",
         "latent_size": 4,
         "num_slots": 3,
+        "precision": "float32",
         "decoder": {
             "features": 6,
             "layers": 1,
@@ -117,6 +118,7 @@ CONFIG: dict[str, Any] = {
                 "steps": 3,
                 "num_frames": 2,
                 "batch_size": 8,
+                "micro_batches": 1,
                 "model": {},
                 "optim": {},
             },
@@ -124,6 +126,7 @@ CONFIG: dict[str, Any] = {
                 "steps": 3,
                 "num_frames": 3,
                 "batch_size": 8,
+                "micro_batches": 1,
                 "model": {},
                 "optim": {},
             },

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from stiid.nn.activations import elu
 from stiid.nn.conv import BroadcastConv, Conv
 from stiid.nn.positions import positions
+from stiid.nn.precision import image_sized
 from stiid.shapes import Array, Decoded
 
 
@@ -25,6 +26,7 @@ class BroadcastDecoder(nn.Module):
       mlp_features: hidden width of the MLP that turns the pair (z, h) into one vector.
       residual: add the MLP's output to z instead of using it alone (ours; keeps z readable while
         the MLP is untrained).
+      precision: of everything image-sized, one of ``nn.precision.PRECISIONS``.
     """
 
     height: int
@@ -37,6 +39,7 @@ class BroadcastDecoder(nn.Module):
     modulated: bool
     mlp_features: int
     residual: bool
+    precision: str
 
     def __post_init__(self) -> None:
         """Refuse a kernel without a middle before anything is traced."""
@@ -62,14 +65,14 @@ class BroadcastDecoder(nn.Module):
             mixed = nn.Dense(z.shape[-1], name="mlp_out")(mixed)
             z = z + mixed if self.residual else mixed
         grid = positions(self.height, self.width, frequencies=self.frequencies)
-        vectors = z.reshape(-1, z.shape[-1])
+        vectors = image_sized(z.reshape(-1, z.shape[-1]), precision=self.precision)
         x = BroadcastConv(self.features, self.kernel_size, name="broadcast")(vectors, grid)
         if self.modulated:
             x = x + ModulatedPositions(self.features, name="modulated")(vectors, grid)
         for i in range(1, self.layers):
             x = Conv(self.features, self.kernel_size, name=f"conv_{i}")(elu(x))
         x = Conv(self.channels + 1, self.kernel_size, name="out")(elu(x))
-        x = x.reshape(*slots, self.height, self.width, self.channels + 1)
+        x = x.reshape(*slots, self.height, self.width, self.channels + 1).astype(z.dtype)
         return Decoded(nn.sigmoid(x[..., :-1]), x[..., -1:])
 
 
@@ -90,6 +93,6 @@ class ModulatedPositions(nn.Module):
     @nn.compact
     def __call__(self, z: Array, positions: Array) -> Array:
         """Vectors [N, D] and position features [H, W, P] → [N, H, W, O]."""
-        scales = nn.Dense(positions.shape[-1], name="scales")(z)
-        scaled = scales[:, None, None] * positions[None]
-        return nn.Dense(self.features, use_bias=False, name="mix")(scaled)
+        scales = nn.Dense(positions.shape[-1], dtype=z.dtype, name="scales")(z)
+        scaled = scales[:, None, None] * positions[None].astype(z.dtype)
+        return nn.Dense(self.features, use_bias=False, dtype=z.dtype, name="mix")(scaled)

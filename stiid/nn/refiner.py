@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from stiid.nn.activations import elu
 from stiid.nn.conv import Conv
 from stiid.nn.lstm2d import LSTM2D
+from stiid.nn.precision import image_sized
 from stiid.nn.squeezenet import SqueezeFeatures
 from stiid.shapes import Array, Gaussian, LSTMState
 
@@ -33,6 +34,7 @@ class Refiner(nn.Module):
       two_biases: see ``LSTM2D``.
       output_scale: factor on the initial weights of the last layer; small values (ours) start
         the refinement near no change.
+      precision: of the convolutions, one of ``nn.precision.PRECISIONS``.
     """
 
     latent_size: int
@@ -47,6 +49,7 @@ class Refiner(nn.Module):
     forget_bias: float
     two_biases: bool
     output_scale: float
+    precision: str
 
     def __post_init__(self) -> None:
         """Refuse an unknown pool before anything is traced."""
@@ -74,9 +77,10 @@ class Refiner(nn.Module):
             code = SqueezeFeatures(name="squeezenet")(_rgb(images))
             code = jnp.broadcast_to(code[:, None], (*slots, *code.shape[1:]))
             images = jnp.concatenate([images, code], axis=-1)
-        x = images.reshape(-1, *images.shape[2:])
+        x = image_sized(images.reshape(-1, *images.shape[2:]), precision=self.precision)
         for i in range(self.layers):
             x = elu(Conv(self.features, stride=self.stride, name=f"conv_{i}")(x))
+        x = x.astype(images.dtype)
         if self.pool == "average":
             if min(x.shape[1:3]) < 4:
                 raise ValueError(
