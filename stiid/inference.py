@@ -67,7 +67,7 @@ class FrameResult(NamedTuple):
     masks: Array  # [B, K, H, W]
     means: Array  # [B, K, H, W, C]
     posterior: Gaussian
-    prior: Gaussian
+    context: Context
 
 
 class VideoResult(NamedTuple):
@@ -173,7 +173,7 @@ def infer_frame(
         masks=final.masks[..., 0],
         means=final.decoded.means,
         posterior=scored,
-        prior=start.prior,
+        context=start.context,
     )
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *terms)
     return _next_frame(model, params, cell), (stacked, result)
