@@ -4,8 +4,8 @@
         --config.data.options.path=/data/balls4mass64.h5
 
 Variants: the large ones of ``configs/bouncing_balls.py``, and ``curtain``, which only tests a
-``binary`` model: 3 balls of one size that pass behind an invisible square. Hardware and expectations
-are the same. A file of the same layout is written by ``python -m stiid.data simulate``.
+``binary`` model: 3 balls of one size that pass behind an invisible square. Hardware and
+expectations are the same. A file of the same layout: ``python -m stiid.data simulate``.
 """
 
 from ml_collections import ConfigDict

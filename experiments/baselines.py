@@ -30,7 +30,7 @@ def main() -> None:
     arguments.add_argument("--output", type=Path, required=True)
     arguments.add_argument("--clips", type=int, default=64)
     options = arguments.parse_args()
-    parallel.configure_host_devices(1)
+    parallel.configure_host_devices(1, batch_sizes=(), processes=parallel.Processes(1))
 
     experiment, state, source, system = restore(None, options.workdir, "latest")
     settings = dataclasses.replace(experiment.predict, clips=options.clips)
