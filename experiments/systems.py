@@ -8,6 +8,14 @@ from experiments.result import EVALUATE, Changes, Measurement, Row, Scores, Trai
 BALLS = ("binary", "color")
 CLEVRER = "clevrer"
 
+# The test clips of 6 to 8 balls, as in the variants of configs/bouncing_balls.py that end so.
+MORE_BALLS = {
+    "data.options.num_balls": (6, 7, 8),
+    "data.options.train": 0,
+    "data.options.validation": 0,
+    "evaluate.num_slots": 9,
+}
+
 SCORES = {
     "ari_frame": "ARI per frame",
     "f_ari_frame": "F-ARI per frame",

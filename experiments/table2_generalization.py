@@ -11,6 +11,7 @@ from typing import Any
 from experiments.result import Result, Row
 from experiments.systems import (
     CLEVRER,
+    MORE_BALLS,
     PER_FRAME,
     SCORES,
     at,
@@ -23,18 +24,12 @@ from experiments.systems import (
     seq_iodine,
 )
 
-_MORE_BALLS = {
-    "data.options.num_balls": (6, 7, 8),
-    "data.options.train": 0,
-    "data.options.validation": 0,
-    "evaluate.num_slots": 9,
-}
 _MORE_OBJECTS = {"data.options.objects": (6,), "evaluate.num_slots": 7}
 # What it is called here → data of the training, and what its test changes.
 _TESTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "binary": ("binary", _MORE_BALLS),
-    "4 colors": ("color", {**_MORE_BALLS, "data.options.colors": "repeated4"}),
-    "8 colors": ("color", {**_MORE_BALLS, "data.options.colors": "unique8"}),
+    "binary": ("binary", MORE_BALLS),
+    "4 colors": ("color", {**MORE_BALLS, "data.options.colors": "repeated4"}),
+    "8 colors": ("color", {**MORE_BALLS, "data.options.colors": "unique8"}),
     CLEVRER: (CLEVRER, _MORE_OBJECTS),
 }
 _PAPER = {
