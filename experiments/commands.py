@@ -75,8 +75,10 @@ def _execute(command: Sequence[str]) -> None:
             sys.stderr.write(line)
             if line.startswith("error: ") or not last.startswith("error: "):
                 last = line.strip() or last
+    if process.returncode < 0:  # it had no say: out of memory, or somebody ended it
+        raise CommandError(f"{command[0]} was ended by signal {-process.returncode}")
     if process.returncode:
-        raise CommandError(last or f"{shlex.join(command)} ended with {process.returncode}")
+        raise CommandError(last or f"{command[0]} ended with {process.returncode}")
 
 
 def _commit() -> str:

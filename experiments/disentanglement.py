@@ -35,18 +35,20 @@ def linear_r2(z: np.ndarray, truth: np.ndarray, held_out: np.ndarray) -> float |
     return float((1.0 - left / spread).mean())
 
 
-def matched_slots(slots: np.ndarray, masks: np.ndarray, *, num_slots: int) -> np.ndarray:
+def matched_slots(
+    slots: np.ndarray, masks: np.ndarray, *, num_slots: int, count: int
+) -> np.ndarray:
     """The slot of each object of a clip: one to one, at the largest total overlap.
 
     Args:
       slots: integers [T, H, W], the most probable slot of each pixel.
       masks: integers [T, H, W], 0 background, 1 … N an object.
       num_slots: K, at least N.
+      count: N.
 
     Returns:
       integers [N].
     """
-    count = int(masks.max())
     overlap = np.zeros((count + 1, num_slots), np.int64)
     np.add.at(overlap, (masks.ravel(), slots.ravel()), 1)
     return linear_sum_assignment(-overlap[1:])[1]
@@ -64,12 +66,13 @@ def samples(clip: Mapping[str, Any], z: np.ndarray, slots: np.ndarray) -> dict[s
       "z" [T·N, D], and each of ``PROPERTIES`` [T·N, d].
     """
     frames, count = len(z), int(clip["n_objects"])
-    held = matched_slots(slots, clip["masks"][:frames], num_slots=z.shape[1])
+    masks = clip["masks"][:frames]
+    held = matched_slots(slots, masks, num_slots=z.shape[1], count=count)
     each = {"color": clip["colors"][:count], "size": clip["radii"][:count, None]}
     content = {name: np.tile(value, (frames, 1)) for name, value in each.items()}
     positions = clip["positions"][:frames, :count]
     return {
-        "z": z[:, held[:count]].reshape(frames * count, -1),
+        "z": z[:, held].reshape(frames * count, -1),
         "position": positions.reshape(frames * count, -1),
         **content,
     }

@@ -98,7 +98,7 @@ def test_linear_scores():
 def test_each_object_gets_its_slot():
     masks = np.array([[[1, 1, 2, 0]], [[1, 2, 2, 0]]])
     slots = np.array([[[2, 2, 0, 1]], [[2, 0, 0, 1]]])
-    assert matched_slots(slots, masks, num_slots=3).tolist() == [2, 0]
+    assert matched_slots(slots, masks, num_slots=3, count=2).tolist() == [2, 0]
     clip = {
         "n_objects": 2,
         "masks": masks,
