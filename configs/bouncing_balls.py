@@ -202,6 +202,7 @@ def _small_config(paper: ConfigDict) -> ConfigDict:
             "stage_1": {**clips, "steps": 500, "num_frames": 4, "optim": {}},
             "stage_2": {**clips, "steps": 300, "num_frames": 8},
         }
+        config.train.eval_every = 1000
         config.evaluate.update(lengths=paper.evaluate.lengths, num_slots=5)
         config.predict = paper.predict
     return config

@@ -12,8 +12,8 @@ from typing import Any
 
 from experiments.plots import Curve, save_curves
 from experiments.prediction import PARTS
-from experiments.result import MODEL, SIMULATE, Measurement, Result, Row, Scores, Training
-from experiments.systems import ddpae, on_test, ours
+from experiments.result import MODEL, Result, Row, Scores, Training
+from experiments.systems import ddpae, ours, simulation
 
 _FRAMES = ("1", "2", "3", "4", "5")
 
@@ -44,9 +44,8 @@ def result(scale: str) -> Result:
 
 
 def _row(scale: str, data: str, model: str, training: Training, part: str = MODEL) -> Row:
-    changes = {"predict.num_observed": 10, "predict.num_simulated": 5}
-    measurement = Measurement(program=SIMULATE, changes=on_test(scale, changes))
-    return Row(data=data, model=model, training=training, measurements=(measurement,), part=part)
+    measured = simulation(scale, observed=10, simulated=5)
+    return Row(data=data, model=model, training=training, measurements=(measured,), part=part)
 
 
 def _read(row: Row, contents: Sequence[Mapping[str, Any]]) -> Scores:

@@ -10,8 +10,8 @@ from typing import Any
 
 from experiments.plots import Curve, save_curves
 from experiments.prediction import PARTS
-from experiments.result import MODEL, SIMULATE, Measurement, Result, Row, Scores, Training
-from experiments.systems import CLEVRER, SCORES, data_sets, on_test, ours, r_nem
+from experiments.result import MODEL, Result, Row, Scores, Training
+from experiments.systems import CLEVRER, SCORES, data_sets, ours, r_nem, simulation
 
 _HORIZONS = ("3", "5", "7", "10")
 
@@ -38,9 +38,8 @@ def result(scale: str) -> Result:
 
 
 def _row(scale: str, data: str, model: str, training: Training, part: str = MODEL) -> Row:
-    changes = {"predict.num_observed": 20, "predict.num_simulated": 10}
-    measurement = Measurement(program=SIMULATE, changes=on_test(scale, changes))
-    return Row(data=data, model=model, training=training, measurements=(measurement,), part=part)
+    measured = simulation(scale, observed=20, simulated=10)
+    return Row(data=data, model=model, training=training, measurements=(measured,), part=part)
 
 
 def _read(row: Row, contents: Sequence[Mapping[str, Any]]) -> Scores:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.result import EVALUATE, Changes, Measurement, Row, Scores, Training
+from experiments.result import EVALUATE, SIMULATE, Changes, Measurement, Row, Scores, Training
 
 BALLS = ("binary", "color")
 CLEVRER = "clevrer"
@@ -15,6 +15,9 @@ MORE_BALLS = {
     "data.options.validation": 0,
     "evaluate.num_slots": 9,
 }
+
+# The paper's single draw of noise at test, whatever a config has: all models alike.
+ONE_DRAW = {"evaluate.restarts": 1}
 
 SCORES = {
     "ari_frame": "ARI per frame",
@@ -71,20 +74,27 @@ def evaluation(
     scale: str, changes: Changes | None = None, config: str | None = None
 ) -> Measurement:
     """Scores at the lengths of the config."""
-    return Measurement(program=EVALUATE, config=config, changes=on_test(scale, changes))
+    return Measurement(
+        program=EVALUATE, config=config, changes=on_test(scale, {**ONE_DRAW, **(changes or {})})
+    )
 
 
-def one_draw(scale: str, data: str, changes: Changes | None = None) -> list[Row]:
-    """Ours with the paper's single draw of noise at test, where the config has several."""
+def simulation(scale: str, *, observed: int, simulated: int) -> Measurement:
+    """Scores of simulated frames."""
+    frames = {"predict.num_observed": observed, "predict.num_simulated": simulated}
+    return Measurement(program=SIMULATE, changes=on_test(scale, {**ONE_DRAW, **frames}))
+
+
+def eight_draws(scale: str, data: str) -> list[Row]:
+    """Ours with the draws of noise at test that the small config has: not the paper's protocol."""
     if scale == "paper":
         return []
-    once = {"evaluate.restarts": 1, **(changes or {})}
     return [
         Row(
             data=data,
-            model="Our, one draw",
+            model="Our, 8 draws",
             training=ours(scale, data),
-            measurements=(evaluation(scale, once),),
+            measurements=(evaluation(scale, {"evaluate.restarts": 8}),),
         )
     ]
 

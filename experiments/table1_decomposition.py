@@ -12,9 +12,9 @@ from experiments.systems import (
     at,
     data_sets,
     decomposition_scores,
+    eight_draws,
     evaluation,
     iodine,
-    one_draw,
     ours,
     over_lengths,
     r_nem,
@@ -66,7 +66,7 @@ def result(scale: str) -> Result:
         if data == "binary":
             rows.append(_row(scale, data, "R-NEM"))
         rows += [_row(scale, data, model) for model in ("IODINE", "SEQ-IODINE", "Our")]
-        rows += one_draw(scale, data)
+        rows += eight_draws(scale, data)
     return Result(
         name="table1_decomposition",
         title="Table 1: scene decomposition",

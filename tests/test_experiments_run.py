@@ -153,6 +153,16 @@ def test_the_last_line_and_the_time_of_failures(tmp_path, capfd):
     run_once(folder, ["no_such_module"])  # complete: not run
 
 
+def test_a_command_without_a_last_word(tmp_path, monkeypatch):
+    """One that the system ended, for want of memory perhaps, is not blamed for its last line."""
+    (tmp_path / "ended.py").write_text(
+        "import os, sys; print('fine', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(CommandError, match="ended was ended by signal 9"):
+        run_once(tmp_path / "run", ["ended"])
+
+
 def test_trainings_are_shared_by_what_decides_them():
     plain = Training(config="configs/rnem.py:small")
     assert str(plain.folder(1)) == "rnem-small/seed_1"
