@@ -97,7 +97,7 @@ def test_from_training_to_markdown(tmp_path, data_dir, monkeypatch):
     card = json.loads(
         (tmp_path / "runs" / RESULT.rows[0].training.folder(0) / "run.json").read_text()
     )
-    assert run["data"] == card["data"]
+    assert run["data"] == card["data"].replace(":train", ":validation")
     assert run["commit"]
     assert run["minutes"] > 0
     assert run["measured"][0]["minutes"] > 0
