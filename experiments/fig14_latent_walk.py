@@ -76,6 +76,6 @@ def _grid(
             axes.imshow(np.broadcast_to(picture, (*picture.shape[:2], 3)))
             axes.set(xticks=[], yticks=[])
             if row == 0:
-                axes.set_title(f"{offsets[column]:+g} σ", fontsize="small")
+                axes.set_title(f"{offsets[column]:g} σ", fontsize="small")
         line[0].set_ylabel(f"slot {one['slot']}\nz {one['dimension']}", fontsize="small")
     return figure

@@ -4,21 +4,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.records import FAILED, MISSING
-from experiments.result import Result
+from experiments.result import Changes, Result, arguments
 
 _NOTHING = "–"
 
 
-def table(result: Result, scale: str, records: Sequence[Mapping[str, Any]]) -> str:
+def table(
+    result: Result, scale: str, records: Sequence[Mapping[str, Any]], *, changes: Changes
+) -> str:
     """The text of ``results/NAME-SCALE.md``.
 
     A cell is mean ± sample standard deviation over seeds; the paper's number stands in brackets.
     """
+    command = ("python -m experiments.run", result.name, f"--scale={scale}")
     lines = [
         f"# {result.title} ({scale} scale)",
         "",
         f"{result.note} In brackets: the paper's numbers. Made by "
-        f"`python -m experiments.run {result.name} --scale={scale}`.",
+        f"`{' '.join([*command, *arguments(changes)])}`.",
         "",
         *_rows(("data", "model", "score", *result.columns), _scores(result, records)),
         "",

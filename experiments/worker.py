@@ -1,12 +1,15 @@
 """A measurement as a module to be run, with the flags of ``python -m stiid.main``."""
 
 import os
+import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 from absl import app, flags
+from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from stiid import parallel
@@ -33,17 +36,28 @@ def run_worker(measure: Measure, *, writes: str) -> None:
     checkpoint = flags.DEFINE_string("checkpoint", None, "Workdir of the training.", required=True)
 
     def main(argv: Sequence[str]) -> None:
-        experiment = parse(Experiment, config.value.to_dict())
-        if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-            folder = os.path.expanduser("~/.cache/stiid/programs")
-            jax.config.update("jax_compilation_cache_dir", folder)
-        parallel.configure_host_devices(
-            0, batch_sizes=[experiment.evaluate.batch_size], processes=parallel.Processes(1)
-        )
-        path = Path(workdir.value)
-        experiment, state, source, system = restore(experiment, path, checkpoint.value)
-        content = measure(experiment, system, source, state.params, path)
-        origin = {"step": int(state.step), "data": source.fingerprint}
-        write_json(path / writes, {**content, **origin, "config": to_dict(experiment)})
+        absl_logging.set_verbosity(absl_logging.ERROR)
+        try:
+            experiment = parse(Experiment, config.value.to_dict())
+            _start_jax(experiment)
+            path = Path(workdir.value)
+            experiment, state, source, system = restore(experiment, path, checkpoint.value)
+            content = measure(experiment, system, source, state.params, path)
+            origin = {"step": int(state.step), "data": source.fingerprint}
+            write_json(path / writes, {**content, **origin, "config": to_dict(experiment)})
+        except Exception as error:
+            traceback.print_exc()
+            print(f"error: {' '.join(f'{type(error).__name__}: {error}'.split())}", file=sys.stderr)
+            sys.exit(1)
 
     app.run(main)
+
+
+def _start_jax(experiment: Experiment) -> None:
+    """Choose devices, and keep compiled programs, as the command line does."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = os.path.expanduser("~/.cache/stiid/programs")
+        jax.config.update("jax_compilation_cache_dir", folder)
+    parallel.configure_host_devices(
+        0, batch_sizes=[experiment.evaluate.batch_size], processes=parallel.Processes(1)
+    )

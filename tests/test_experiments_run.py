@@ -206,11 +206,12 @@ def test_markdown():
         {**record, "mean_std": cells, "paper": {"4": {"mse": 0.5}}, "runs": [run]},
         {**lacking, "paper": {}},
     ]
-    assert table(RESULT, "small", records).split("\n") == [
+    changes = {"train.log_every": 7}
+    assert table(RESULT, "small", records, changes=changes).split("\n") == [
         "# Tiny (small scale)",
         "",
         "A note. In brackets: the paper's numbers. Made by `python -m experiments.run tiny "
-        "--scale=small`.",
+        "--scale=small --config.train.log_every=7`.",
         "",
         "| data | model | score | 2 | 4 |",
         "| --- | --- | --- | --- | --- |",
