@@ -44,13 +44,16 @@ def save_curves(stem: Path, panels: Mapping[str, Sequence[Curve]], *, x_label: s
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
         for curve in curves:
+            if np.isnan(curve.mean).all():
+                continue  # not run yet
             color = PALETTE[labels.index(curve.label) % len(PALETTE)] / 255
             axes.plot(curve.x, curve.mean, marker="o", color=color, label=curve.label)
             low, high = curve.mean - curve.std, curve.mean + curve.std
             axes.fill_between(curve.x, low, high, color=color, alpha=0.2, linewidth=0)
         axes.set(title=title, xlabel=x_label, xticks=panels[title][0].x)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
+        if axes.lines:
+            axes.legend(fontsize="small")
     return save_figure(stem, figure)
 
 
