@@ -8,7 +8,9 @@ Variants: ``balls`` is the original's setting: 128×128, 4 balls, 10 frames give
 batch 100, 200,000 updates of Adam (β₁ = 0.5) at 1e-3, then 1e-4 from the middle on. Hardware: one
 GPU; not measured by us. ``quick`` is the same in small, on 2 balls at 32×32: 11 minutes on one of
 two shared CPU cores; the MSE of predicted frames is .05 instead of the untrained copy's .27
-(experiments/results/ddpae_quick.json).
+(experiments/results/ddpae_quick.json). For a comparison on equal data, ``binary`` and
+``small_binary`` have those of the variants of ``bouncing_balls.py`` with that name, and 10 frames
+given of 15; their prior of the scale is ours.
 
 Batch norm takes the statistics of a device's share of the batch, or of each micro-batch of it: two
 micro-batches on one device are what two devices are.
@@ -18,7 +20,8 @@ from ml_collections import ConfigDict
 
 from configs import bouncing_balls
 
-VARIANTS = ("balls", "quick")
+_SHARED = {"binary": 3.5, "small_binary": 3.0}  # data, and the prior mean of the scale
+VARIANTS = ("balls", "quick", *_SHARED)
 
 
 def get_config(variant: str = "balls") -> ConfigDict:
@@ -26,8 +29,10 @@ def get_config(variant: str = "balls") -> ConfigDict:
     if variant not in VARIANTS:
         raise ValueError(f"configs/ddpae.py: expected one of {VARIANTS}, got {variant!r}")
     config = _paper_config()
-    if variant == "quick":
+    if variant in ("quick", "small_binary"):
         _make_quick(config)
+    if variant in _SHARED:
+        _share_data(config, variant)
     return config
 
 
@@ -98,3 +103,15 @@ def _make_quick(config: ConfigDict) -> None:
     config.train.update(log_every=50, eval_every=500, checkpoint_every=500)
     config.evaluate.update(clips=64, batch_size=32, lengths=(6,), num_slots=2)
     config.predict.update(clips=4, num_observed=6, num_simulated=4)
+
+
+def _share_data(config: ConfigDict, variant: str) -> None:
+    """Ten frames of the paper's balls given, five predicted (Fig. 4)."""
+    theirs = bouncing_balls.get_config(variant)
+    with config.unlocked():
+        config.data = theirs.data
+        config.model.update(num_slots=4, num_observed=10, scale=_SHARED[variant])
+        for stage in config.train.stages.values():
+            stage.num_frames = 15
+        config.evaluate.update(clips=theirs.evaluate.clips, lengths=(10,), num_slots=4)
+        config.predict.update(num_observed=10, num_simulated=5)

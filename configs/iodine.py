@@ -10,10 +10,14 @@ Variants: ``binary`` and ``color`` train and test IODINE on 4 balls with 5 slots
 ``seq_binary_10`` and ``seq_color`` have the same training, and test its result as SEQ-IODINE: one
 refinement a frame, λ and the LSTM's state handed on, frame t scored by the decode in front of its
 refinement, from frames < t (``last_decode=True`` scores the one after it). ``seq_binary`` is for
-20, 30 and 40 frames, with the clamps of A.3; ``seq_binary_10`` is without, for 10 frames. ``quick``
-and ``seq_quick`` are for two CPU cores: data, networks and switches of ``quickstart.py``. Its eight
-draws of noise at test cost IODINE eight times the time, since every frame has its own:
-``--config.evaluate.restarts=8``.
+20, 30 and 40 frames, with the clamps of A.3; ``seq_binary_10`` is without, for 10 frames.
+``clevrer`` and ``seq_clevrer`` are the same on the data of ``clevrer.py``, with 6 slots.
+
+For two CPU cores: ``quick`` and ``seq_quick`` have data, networks and switches of
+``quickstart.py``; ``small_binary`` and ``small_color`` those of the variants of
+``bouncing_balls.py`` with that name, and ``seq_small_binary``, ``seq_small_binary_10`` and
+``seq_small_color`` test them as sequences. Their eight draws of noise at test cost IODINE eight
+times the time, since every frame has its own: ``--config.evaluate.restarts=8``.
 
 Hardware: 8 GPUs; not measured by us. Expected (the paper, 40 frames, per frame): binary F-ARI .9986
 and MSE .0018, color .9752 and .0014; SEQ-IODINE .4063 and .0968, .6734 and .0270. ``quick``: 19
@@ -30,10 +34,12 @@ have one channel here; that implementation is for RGB only.
 
 from ml_collections import ConfigDict
 
-from configs import bouncing_balls, quickstart
+from configs import bouncing_balls, clevrer, quickstart
 
-_DATA = {"binary": "binary", "seq_binary": "binary", "seq_binary_10": "binary"}
-VARIANTS = (*_DATA, "color", "seq_color", "quick", "seq_quick")
+_SMALL = ("quick", "small_binary", "small_color")
+_TRAINED = ("binary", "color", "clevrer", *_SMALL)
+_BINARY_10 = ("seq_binary_10", "seq_small_binary_10")
+VARIANTS = (*_TRAINED, *(f"seq_{name}" for name in _TRAINED), *_BINARY_10)
 
 _EPOCH = 50_000 // 32
 
@@ -52,57 +58,67 @@ def get_config(variant: str = "color") -> ConfigDict:
     """The experiment of a variant, one of ``VARIANTS``."""
     if variant not in VARIANTS:
         raise ValueError(f"configs/iodine.py: expected one of {VARIANTS}, got {variant!r}")
-    quick = variant.endswith("quick")
-    config = quickstart.get_config() if quick else _paper_config(_DATA.get(variant, "color"))
+    trained = variant.removeprefix("seq_").removesuffix("_10")
+    config = _base(trained)
     with config.unlocked():
         config.model.inference.update(_ONE_FRAME)
-        if quick:
-            _make_quick(config)
+        if trained in _SMALL:
+            _make_small(config)
+        else:
+            _make_pytorch(config)
         config.train.best_metric = "f_ari_frame"
         config.predict.num_simulated = 0  # nothing in it knows of motion
         if variant.startswith("seq_"):
             _test_as_sequence(config, variant)
+        else:
+            config.evaluate.restarts = 1
     return config
 
 
-def _paper_config(data: str) -> ConfigDict:
-    config = bouncing_balls.get_config(data)
-    with config.unlocked():
-        config.model.inference.update(
-            refinements=5,
-            mixture="channel",
-            posterior_mask="softmax",
-            gradient_scale=1 / 4,
-            initial_weights="uniform",
-        )
-        config.model.refiner.two_biases = True
-        config.model.objective.update(beta=10.0, psi=1.0, gamma=0.0)
-        stage = config.train.stages.stage_0.to_dict()
-        config.train.stages = {
-            "stage_0": {**stage, "steps": 100 * _EPOCH, "num_frames": 1, "batch_size": 32}
-        }
-        config.train.stagnation.window = 0
-        config.evaluate.noise = "all"
-    return config
+def _base(trained: str) -> ConfigDict:
+    """What the variant shares its data with."""
+    if trained == "quick":
+        return quickstart.get_config()
+    if trained == "clevrer":
+        return clevrer.get_config()
+    return bouncing_balls.get_config(trained)
 
 
-def _make_quick(config: ConfigDict) -> None:
-    """All of quickstart's frames as stills; one draw of the noise, as each frame needs its own."""
+def _make_pytorch(config: ConfigDict) -> None:
+    config.model.inference.update(
+        refinements=5,
+        mixture="channel",
+        posterior_mask="softmax",
+        gradient_scale=1 / 4,
+        initial_weights="uniform",
+    )
+    config.model.refiner.two_biases = True
+    config.model.objective.update(beta=10.0, psi=1.0, gamma=0.0)
+    stage = config.train.stages.stage_0.to_dict()
+    config.train.stages = {
+        "stage_0": {**stage, "steps": 100 * _EPOCH, "num_frames": 1, "batch_size": 32}
+    }
+    config.train.stagnation.window = 0
+    config.evaluate.noise = "all"
+
+
+def _make_small(config: ConfigDict) -> None:
+    """All frames as stills; at every draw of noise, each frame has its own."""
     config.model.inference.refinements = 4
-    config.train.stages.stage_1.update(num_frames=1, batch_size=16)
+    config.model.objective.gamma = 0.0
+    for name in ("stage_1", "stage_2"):
+        if name in config.train.stages:
+            config.train.stages[name].update(num_frames=1, batch_size=16)
     config.train.eval_every = 1000
-    config.evaluate.restarts = 1
     config.evaluate.model = {"objective": {"psi": 1.0}}
 
 
 def _test_as_sequence(config: ConfigDict, variant: str) -> None:
     """At test, one refinement a frame."""
-    if variant == "seq_quick":
-        config.evaluate.restarts = quickstart.get_config().evaluate.restarts
-    binary = variant == "seq_binary"
+    binary = variant.endswith("binary")
     changes = _SEQUENTIAL | (_CLAMPS if binary else {})
     config.evaluate.model = {**config.evaluate.model.to_dict(), "inference": changes}
     if binary:
         config.evaluate.lengths = (20, 30, 40)
-    elif variant == "seq_binary_10":
+    elif variant in _BINARY_10:
         config.evaluate.lengths = (10,)

@@ -11,6 +11,7 @@ clips of 31 frames, batch 64, Adam 1e-3 for at most 500 epochs of 50,000 clips, 
 the first 1,000 validation clips has not improved for 10 epochs. Hardware: one GPU; not measured by
 us. ``quick`` is ``r_nem`` in small, on 3 balls at 24×24: 17 minutes on one of two shared CPU cores;
 F-ARI .58 over 20 frames (the untrained copy: .01; experiments/results/rnem_quick.json).
+``small`` is the same on the data of ``bouncing_balls.py:small_binary``.
 
 Expected at 64×64, from the paper of this package (with the original's released models): F-ARI .63,
 .73, .77, .79 at 10, 20, 30, 40 frames.
@@ -21,7 +22,7 @@ from ml_collections import ConfigDict
 from configs import bouncing_balls
 
 _CELLS = ("r_nem", "r_nem_no_attention", "rnn_em")
-VARIANTS = (*_CELLS, "quick")
+VARIANTS = (*_CELLS, "quick", "small")
 
 _EPOCH = 50_000 // 64
 
@@ -35,6 +36,8 @@ def get_config(variant: str = "r_nem") -> ConfigDict:
         config.model.cell = variant
     else:
         _make_quick(config)
+    if variant == "small":
+        _make_small(config)
     return config
 
 
@@ -92,3 +95,13 @@ def _make_quick(config: ConfigDict) -> None:
     config.train.update(log_every=50, eval_every=500, checkpoint_every=500)
     config.evaluate.update(clips=64, batch_size=32, lengths=(10, 20), num_slots=4)
     config.predict.update(clips=4, num_observed=20, num_simulated=10)
+
+
+def _make_small(config: ConfigDict) -> None:
+    """Four balls at 32×32, clips of 20 frames."""
+    small = bouncing_balls.get_config("small_binary")
+    config.data = small.data
+    config.model.num_slots = 5
+    config.train.stages.stage_0.num_frames = 20
+    config.evaluate.update(clips=128, lengths=small.evaluate.lengths, num_slots=5)
+    config.predict = small.predict

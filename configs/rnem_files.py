@@ -3,16 +3,17 @@
     python -m stiid.main --config=configs/rnem_files.py:binary --workdir=runs/r_nem \
         --config.data.options.path=/data/balls4mass64.h5
 
-Variants: those of ``configs/bouncing_balls.py``, and ``curtain``, which only tests a ``binary``
-model: 3 balls of one size that pass behind an invisible square. Hardware and expectations are the
-same. A file of the same layout is written by ``python -m stiid.data simulate``.
+Variants: the large ones of ``configs/bouncing_balls.py``, and ``curtain``, which only tests a
+``binary`` model: 3 balls of one size that pass behind an invisible square. Hardware and
+expectations are the same. A file of the same layout: ``python -m stiid.data simulate``.
 """
 
 from ml_collections import ConfigDict
 
 from configs import bouncing_balls
 
-VARIANTS = (*bouncing_balls.VARIANTS, "curtain")
+_SHARED = tuple(name for name in bouncing_balls.VARIANTS if not name.startswith("small_"))
+VARIANTS = (*_SHARED, "curtain")
 _FILES = {"curtain": "balls3curtain64.h5"}
 
 

@@ -10,15 +10,13 @@ complete is not repeated, one that was interrupted goes on. Further arguments go
 import argparse
 import json
 import platform
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.commands import cost, run_once
 from stiid.cores import available_cores
 from stiid.evaluate import write_json
 from stiid.writer import read_log
@@ -35,11 +33,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True)
     options, further = parser.parse_known_args(argv)
     for seed in options.seeds:
-        _train(options.workdir / f"seed_{seed}", options.config, seed, further)
+        folder = options.workdir / f"seed_{seed}"
+        command = ["stiid.main", f"--config={options.config}", f"--workdir={folder}"]
+        run_once(folder, [*command, f"--config.seed={seed}", *further])
     runs = {str(seed): _summary(options.workdir / f"seed_{seed}") for seed in options.seeds}
     content = {
         "command": " ".join(["python -m stiid.main", f"--config={options.config}", *further]),
-        "hardware": f"{_processor()}, {available_cores()} cores visible",
+        "hardware": f"{processor()}, {available_cores()} cores visible",
         "scores": _spread([run["scores"] for run in runs.values()]),
         "seeds": runs,
     }
@@ -47,18 +47,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"wrote {options.output}")
     for length, scores in content["scores"].items():
         print(f"{length:>4} frames " + ", ".join(f"{k} {v}" for k, v in scores.items()))
-
-
-def _train(workdir: Path, config: str, seed: int, further: Sequence[str]) -> None:
-    """Run the training command unless its result is there; note what it took."""
-    cost = workdir / "cost.json"
-    if cost.exists():
-        return
-    resumed, begin = workdir.exists(), time.time()
-    command = [sys.executable, "-m", "stiid.main", f"--config={config}", f"--workdir={workdir}"]
-    subprocess.run([*command, f"--config.seed={seed}", *further], check=True)
-    minutes = None if resumed else round((time.time() - begin) / 60, 2)
-    write_json(cost, {"minutes": minutes, "commit": _commit()})
 
 
 def _summary(workdir: Path) -> dict[str, Any]:
@@ -69,7 +57,7 @@ def _summary(workdir: Path) -> dict[str, Any]:
     training = [row for row in log if row["split"] == "train"]
     kept = {int(i) for i in np.linspace(0, len(training) - 1, _POINTS)}
     return {
-        **json.loads((workdir / "cost.json").read_text()),
+        **{name: cost(workdir)[name] for name in ("minutes", "commit")},
         "devices": len(card["devices"]),
         "data": final["data"],
         "clips": final["clips"],
@@ -107,12 +95,7 @@ def _rounded(row: dict[str, Any]) -> dict[str, Any]:
     return {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
 
 
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _processor() -> str:
+def processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]

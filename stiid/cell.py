@@ -56,7 +56,7 @@ class FrameResult(NamedTuple):
     masks: Array  # [B, K, H, W]
     means: Array  # [B, K, H, W, C]
     posterior: Gaussian
-    prior: Gaussian
+    context: Context
 
 
 def refine(
@@ -156,7 +156,7 @@ def _result(evaluation: Evaluation, posterior: Gaussian, start: FrameStart) -> F
         masks=evaluation.masks[..., 0],
         means=evaluation.decoded.means,
         posterior=posterior,
-        prior=start.prior,
+        context=start.context,
     )
 
 

@@ -154,7 +154,8 @@ def predict(experiment: Experiment | None, workdir: Path, checkpoint: str) -> No
     if jax.process_index() == 0:
         folder = workdir / "predict"
         paths = write_pictures(folder, clips, result, num_observed=settings.num_observed)
-        content = {**scores, "step": int(state.step), "config": to_dict(experiment)}
+        origin = {"step": int(state.step), "data": source.fingerprint}
+        content = {**scores, **origin, "config": to_dict(experiment)}
         write_json(folder / "metrics.json", content)
         print(f"wrote {len(paths)} pictures and animations and metrics.json to {folder}")
 

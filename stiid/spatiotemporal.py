@@ -22,7 +22,7 @@ from stiid.nn.prior import ConditionalPrior
 from stiid.nn.refiner import Refiner
 from stiid.objective import Loss, Objective, loss
 from stiid.shapes import Array, Params
-from stiid.system import Decomposition, unit_range
+from stiid.system import Decomposition, Latents, unit_range
 
 _LEAVES = {"decoder": BroadcastDecoder, "refiner": Refiner, "prior": ConditionalPrior}
 # Fields of leaves that come from the data, from the section itself, or from Linen.
@@ -161,8 +161,7 @@ class SpatioTemporal:
             num_simulated=num_simulated,
         )
         kl = jnp.concatenate([terms.kl[:, -1] for terms in result.terms])
-        reconstruction, masks, means, *_ = result.frames
-        return Decomposition(*(jnp.swapaxes(x, 0, 1) for x in (reconstruction, masks, means, kl)))
+        return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), _decomposition(result.frames, kl))
 
     def stream(
         self,
@@ -208,10 +207,27 @@ class SpatioTemporal:
             else:
                 epsilon = self._noise(own[None], num_frames=1, num_slots=num_slots)[0]
             refinements = plan[min(t, length - 1)]
-            start, (image, masks, means, *_), kl = step(
-                params, start, frame, epsilon[: refinements + 1]
-            )
-            yield jax.device_get(Decomposition(image[None], masks[None], means[None], kl[None]))
+            start, result, kl = step(params, start, frame, epsilon[: refinements + 1])
+            yield jax.device_get(jax.tree.map(lambda x: x[None], _decomposition(result, kl)))
+
+    def decode(self, params: Params, latents: Latents) -> Decomposition:
+        """What slots show: the generative half of the model (Eq. 6), for any z.
+
+        Args:
+          params: from ``init``.
+          latents: of a ``Decomposition``, changed or not; [B, T, K, …].
+
+        Returns:
+          Pictures of all frames; the KL divergence is not known: NaN.
+        """
+        shape = latents.z.shape[:2]
+        z, h = (x.reshape(-1, *x.shape[2:]) for x in latents)
+        decoded = self.model.decode(params, z, h if self.model.inference.generation else None)
+        masks = likelihood.slot_masks(decoded.logits)
+        image = likelihood.reconstruct(masks, decoded.means)
+        parts = Decomposition(image, masks[..., 0], decoded.means, jnp.full(z.shape[:2], jnp.nan))
+        parts = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), parts)
+        return parts._replace(latents=latents)
 
     @property
     def _remembers(self) -> bool:
@@ -260,3 +276,9 @@ class SpatioTemporal:
         )
         noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
         return jnp.moveaxis(noise, 0, 2)
+
+
+def _decomposition(frames: FrameResult, kl: Array) -> Decomposition:
+    """What training and evaluation see of frames; axes as they come."""
+    latents = Latents(frames.posterior.mean, frames.context.h)
+    return Decomposition(frames.reconstruction, frames.masks, frames.means, kl, latents=latents)

@@ -10,6 +10,13 @@ import numpy as np
 from stiid.shapes import Array, Params
 
 
+class Latents(NamedTuple):
+    """What the decoder made a decomposition from, where z was the posterior mean."""
+
+    z: Array  # [B, T, K, D] posterior means
+    h: Array  # [B, T, K, M] temporal hidden states h_{t−1,R̂}
+
+
 class Decomposition(NamedTuple):
     """A batch of decomposed videos, batch-major."""
 
@@ -20,6 +27,7 @@ class Decomposition(NamedTuple):
     positions: Array | None = (
         None  # [B, T, N, 2] where the model itself has its objects, see tracking
     )
+    latents: Latents | None = None  # of models that decode each slot from a latent
 
 
 class Loss(Protocol):

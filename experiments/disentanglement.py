@@ -1,0 +1,78 @@
+"""How well a line through z tells what an object is like: R² on held-out clips (appendix F.4).
+
+Shapes: n samples, each a slot and the object that it holds in a frame; D latent dimensions.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+PROPERTIES = ("position", "color", "size")
+
+
+def linear_r2(z: np.ndarray, truth: np.ndarray, held_out: np.ndarray) -> float | None:
+    """R² of a least-squares line, fitted to the other samples, on the held-out ones.
+
+    Args:
+      z: [n, D].
+      truth: [n, d]; R² is the mean over those of its columns that vary on both sides.
+      held_out: bool [n].
+
+    Returns:
+      1 for a perfect line, 0 for no better than the mean; None if nothing varies.
+    """
+    inputs = np.concatenate([z, np.ones((len(z), 1))], axis=1).astype(np.float64)
+    truth = truth.astype(np.float64)
+    varies = (np.ptp(truth[held_out], axis=0) > 0) & (np.ptp(truth[~held_out], axis=0) > 0)
+    if not varies.any():
+        return None
+    truth = truth[:, varies]
+    line, *_ = np.linalg.lstsq(inputs[~held_out], truth[~held_out], rcond=None)
+    left = ((truth[held_out] - inputs[held_out] @ line) ** 2).sum(0)
+    spread = ((truth[held_out] - truth[held_out].mean(0)) ** 2).sum(0)
+    return float((1.0 - left / spread).mean())
+
+
+def matched_slots(
+    slots: np.ndarray, masks: np.ndarray, *, num_slots: int, count: int
+) -> np.ndarray:
+    """The slot of each object of a clip: one to one, at the largest total overlap.
+
+    Args:
+      slots: integers [T, H, W], the most probable slot of each pixel.
+      masks: integers [T, H, W], 0 background, 1 … N an object.
+      num_slots: K, at least N.
+      count: N.
+
+    Returns:
+      integers [N].
+    """
+    overlap = np.zeros((count + 1, num_slots), np.int64)
+    np.add.at(overlap, (masks.ravel(), slots.ravel()), 1)
+    return linear_sum_assignment(-overlap[1:])[1]
+
+
+def samples(clip: Mapping[str, Any], z: np.ndarray, slots: np.ndarray) -> dict[str, np.ndarray]:
+    """Latents of the matched slots of a clip, and what is true of their balls.
+
+    Args:
+      clip: of a source of balls.
+      z: [T, K, D].
+      slots: integers [T, H, W].
+
+    Returns:
+      "z" [T·N, D], and each of ``PROPERTIES`` [T·N, d].
+    """
+    frames, count = len(z), int(clip["n_objects"])
+    masks = clip["masks"][:frames]
+    held = matched_slots(slots, masks, num_slots=z.shape[1], count=count)
+    each = {"color": clip["colors"][:count], "size": clip["radii"][:count, None]}
+    content = {name: np.tile(value, (frames, 1)) for name, value in each.items()}
+    positions = clip["positions"][:frames, :count]
+    return {
+        "z": z[:, held].reshape(frames * count, -1),
+        "position": positions.reshape(frames * count, -1),
+        **content,
+    }

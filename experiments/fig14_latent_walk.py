@@ -1,0 +1,81 @@
+"""Figure 14: walks along single dimensions of single slots, with scores where the truth is known.
+
+The paper shows color, size and position of CLEVRER's objects, and gives no numbers. Here the
+dimensions with the largest effect on the picture are taken, whatever they turn out to mean; R² says
+how well a line through z tells position, color and size of a ball on held-out clips.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.disentanglement import PROPERTIES
+from experiments.plots import save_figure
+from experiments.result import WALK, Measurement, Result, Row, Scores
+from experiments.systems import data_sets, on_test, ours
+
+_COLUMN = "R²"
+
+
+def result(scale: str) -> Result:
+    """The figure at a scale."""
+    rows = [
+        Row(
+            data=data,
+            model="Our",
+            training=ours(scale, data),
+            measurements=(Measurement(program=WALK, changes=on_test(scale)),),
+        )
+        for data in data_sets(scale)
+    ]
+    return Result(
+        name="fig14_latent_walk",
+        title="Figure 14: latent walks",
+        note="R² of a line from a slot's z to what its ball is like, on held-out clips.",
+        columns=(_COLUMN,),
+        scores={name: name for name in PROPERTIES},
+        rows=tuple(rows),
+        read=_read,
+        draw=_draw,
+    )
+
+
+def _read(row: Row, contents: Sequence[Mapping[str, Any]]) -> Scores:
+    return {_COLUMN: contents[0]["r2"]}
+
+
+def _draw(
+    stem: Path, records: Sequence[Mapping[str, Any]], folders: Sequence[Path | None]
+) -> list[Path]:
+    """One figure for each data set: walks as rows, offsets as columns."""
+    written = []
+    for record, folder in zip(records, folders, strict=True):
+        if folder is None:
+            continue
+        content = json.loads((folder / WALK.writes).read_text())
+        with np.load(folder / "walk.npz") as file:
+            pictures = file["pictures"]
+        figure = _grid(pictures, content["walks"], content["offsets"])
+        written += save_figure(stem.with_name(f"{stem.name}_{record['data']}"), figure)
+    return written
+
+
+def _grid(
+    pictures: np.ndarray, walks: Sequence[Mapping[str, Any]], offsets: Sequence[float]
+) -> Figure:
+    rows, columns = pictures.shape[:2]
+    figure = Figure(figsize=(1.1 * columns + 1.4, 1.15 * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for row, (line, one) in enumerate(zip(grid, walks, strict=True)):
+        for column, axes in enumerate(line):
+            picture = np.clip(pictures[row, column], 0, 1)
+            axes.imshow(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+            axes.set(xticks=[], yticks=[])
+            if row == 0:
+                axes.set_title(f"{offsets[column]:g} σ", fontsize="small")
+        line[0].set_ylabel(f"slot {one['slot']}\nz {one['dimension']}", fontsize="small")
+    return figure

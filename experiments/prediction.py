@@ -1,0 +1,129 @@
+"""Simulated frames, scored: (F-)ARI and MSE over the first n of them, and velocities.
+
+    python -m experiments.prediction --config=configs/NAME.py --checkpoint=RUN --workdir=DIR \
+        --config.predict.num_observed=20 --config.predict.num_simulated=10
+
+Runs over all clips of the evaluation, and writes ``DIR/prediction.json``: for the model and, from
+what it found in the observed frames, for two predictions without any model of the dynamics.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.result import MODEL
+from experiments.trivial_prediction import Predicted, move_on, repeat_last
+from experiments.worker import run_worker
+from stiid.data.source import Source
+from stiid.evaluate import tables
+from stiid.experiment import Experiment
+from stiid.metrics import clip_scores
+from stiid.rollout import Clips, Rollout, evaluation_clips
+from stiid.shapes import Params
+from stiid.system import Decomposition, System
+from stiid.tracking import MATCHINGS, box_centers, velocity_scores
+
+PARTS = (MODEL, "last frame", "linear motion")
+
+_MAX_IDS = 16  # true ids that positions are kept of; an id that is not there is left out
+
+
+def measure(
+    experiment: Experiment, system: System, source: Source, params: Params, workdir: Path
+) -> dict[str, Any]:
+    """The content of ``prediction.json``; horizon n means the first n simulated frames."""
+    seen, count = experiment.predict.num_observed, experiment.predict.num_simulated
+    total = seen + count
+    if total > len(source[0]["video"]):
+        raise ValueError(
+            f"predict: {seen} observed and {count} simulated frames do not fit clips of "
+            f"{len(source[0]['video'])} frames"
+        )
+    if source[0]["n_objects"] < 0:
+        raise ValueError("the scores of predictions need clips with true masks")
+    rollout = Rollout(experiment.evaluate, system, num_simulated=count)
+    found: dict[str, list[tuple[np.ndarray, ...]]] = {part: [] for part in PARTS}
+    truths = []
+    for clips, valid in evaluation_clips(experiment.evaluate, source, num_frames=total):
+        result = rollout(params, clips.video[:, :seen], clips.rows)
+        for part, predicted in _predictions(clips, result, seen).items():
+            table, error = tables(clips, predicted)
+            assert table is not None
+            positions = predicted.positions
+            if positions is None:
+                positions = _centers(predicted.masks.argmax(2), predicted.masks.shape[2])
+            found[part].append((table[valid], error[valid], np.asarray(positions)[valid]))
+        assert clips.masks is not None
+        truths.append(_centers(clips.masks, _MAX_IDS)[valid][:, :, 1:])
+    truth = np.concatenate(truths)
+    return {
+        "observed": seen,
+        "simulated": count,
+        "clips": len(truth),
+        "parts": {part: _scores(parts, truth, seen) for part, parts in found.items()},
+    }
+
+
+def _predictions(clips: Clips, result: Decomposition, seen: int) -> Mapping[str, Decomposition]:
+    """All predictions of a batch, each with what the model found in the observed frames."""
+    count = clips.video.shape[1] - seen
+    slots, num_slots = np.asarray(result.masks)[:, :seen].argmax(2), result.masks.shape[2]
+    frames = clips.video[:, :seen] / np.float32(255.0)
+    repeated = [repeat_last(*clip, count=count) for clip in zip(slots, frames, strict=True)]
+    moved = [
+        move_on(*clip, num_slots=num_slots, count=count) for clip in zip(slots, frames, strict=True)
+    ]
+    return {
+        MODEL: result,
+        PARTS[1]: _with_prediction(result, repeated, seen),
+        PARTS[2]: _with_prediction(result, moved, seen),
+    }
+
+
+def _with_prediction(result: Decomposition, predicted: list[Predicted], seen: int) -> Decomposition:
+    """The decomposition with other simulated frames; positions are then those of masks."""
+    ids = np.stack([one.slots for one in predicted])
+    hard = ids[:, :, None] == np.arange(result.masks.shape[2])[:, None, None]
+    frames = np.stack([one.frames for one in predicted])
+    return result._replace(
+        reconstruction=np.concatenate([result.reconstruction[:, :seen], frames], axis=1),
+        masks=np.concatenate([result.masks[:, :seen], hard], axis=1),
+        positions=None,
+    )
+
+
+def _centers(ids: np.ndarray, count: int) -> np.ndarray:
+    """Box centers, clip by clip: all at once would take a mask per id."""
+    return np.stack([box_centers(clip, count=count) for clip in ids])
+
+
+def _scores(parts: list[tuple[np.ndarray, ...]], truth: np.ndarray, seen: int) -> dict[str, Any]:
+    """Scores of all clips of one prediction."""
+    table, error, positions = (np.concatenate(batches) for batches in zip(*parts, strict=True))
+    simulated = error.shape[1] - seen
+    return {
+        "observed": _means(table[:, :seen], error[:, :seen], seen),
+        "horizons": {
+            str(n): _means(table[:, seen:], error[:, seen:], n) for n in range(1, simulated + 1)
+        },
+        "velocity": dict(_velocities(positions, truth, seen)),
+    }
+
+
+def _means(table: np.ndarray, error: np.ndarray, length: int) -> dict[str, float]:
+    scores = clip_scores(table, error, length=length)
+    return {name: float(values.mean()) for name, values in scores.items()}
+
+
+def _velocities(
+    positions: np.ndarray, truth: np.ndarray, seen: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for matching in MATCHINGS:
+        scores = velocity_scores(positions, truth, num_observed=seen, matching=matching)
+        yield matching, scores._asdict()
+
+
+if __name__ == "__main__":
+    run_worker(measure, writes="prediction.json")

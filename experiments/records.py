@@ -1,0 +1,63 @@
+"""The record of a result: every row with its numbers, mean and spread over seeds, and origin."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.result import Result, Row
+from experiments.runner import Runner
+
+DONE, MISSING, FAILED = "done", "missing", "failed"
+
+
+def row_record(
+    result: Result, row: Row, runner: Runner, seeds: Sequence[int], errors: Mapping[int, str]
+) -> dict[str, Any]:
+    """All that is known of a resolved row.
+
+    Args:
+      result: that it belongs to.
+      row: see ``Runner.resolve``.
+      runner: that ran it.
+      seeds: wanted.
+      errors: the last line of what failed, by seed.
+    """
+    runs = []
+    for seed in seeds:
+        contents = runner.read(row, seed)
+        if contents is not None:
+            scores = result.read(row, contents)
+            runs.append({**runner.provenance(row, seed), "scores": scores})
+    status = FAILED if errors else DONE if len(runs) == len(seeds) else MISSING
+    return {
+        "row": row.name,
+        "data": row.data,
+        "model": row.model,
+        "status": status,
+        "errors": {str(seed): text for seed, text in errors.items()},
+        "paper": row.paper,
+        "mean_std": spread([run["scores"] for run in runs]),
+        "runs": runs,
+    }
+
+
+def spread(runs: Sequence[Mapping[str, Mapping[str, float | None]]]) -> dict[str, dict[str, Any]]:
+    """Mean and sample standard deviation over runs, of each column's scores.
+
+    A number that some runs lack is of the others; the deviation of one number is None.
+    """
+    content: dict[str, dict[str, Any]] = {}
+    for column in dict.fromkeys(name for run in runs for name in run):
+        content[column] = {}
+        for score in dict.fromkeys(s for run in runs for s in run.get(column, {})):
+            found = [run.get(column, {}).get(score) for run in runs]
+            values = [value for value in found if value is not None]
+            if values:
+                deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+                content[column][score] = {
+                    "mean": float(np.mean(values)),
+                    "std": deviation,
+                    "runs": len(values),
+                }
+    return content

@@ -1,0 +1,158 @@
+"""What a table or figure is: rows, each a trained model and what is measured of it."""
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+SCALES = ("paper", "small")
+MODEL = "model"  # the part of a measurement that is about the model itself
+
+Scores = Mapping[str, Mapping[str, float | None]]  # column → score → number
+Changes = Mapping[str, Any]  # field of a config, such as "evaluate.num_slots" → value
+
+
+class Program(NamedTuple):
+    """A command that measures: it takes --config, --checkpoint and --workdir."""
+
+    name: str
+    command: tuple[str, ...]
+    writes: str  # a JSON file in the workdir
+
+
+EVALUATE = Program("eval", ("stiid.main", "--mode=eval"), "eval/metrics.json")
+PREDICT = Program("predict", ("stiid.main", "--mode=predict"), "predict/metrics.json")
+SIMULATE = Program("simulate", ("experiments.prediction",), "prediction.json")
+WALK = Program("walk", ("experiments.latent_walk",), "latent_walk.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A model to train, once per seed; rows of any result that want the same share it.
+
+    Attributes:
+      config: as after ``--config=``.
+      changes: of its fields.
+    """
+
+    config: str
+    changes: Changes = field(default_factory=dict)
+
+    def folder(self, seed: int) -> Path:
+        """Its place in the workdir: named by all that decides what is learned."""
+        free = ("evaluate.", "predict.", "data.data_dir")
+        deciding = {k: v for k, v in self.changes.items() if not k.startswith(free)}
+        return Path(_name(self.config, deciding)) / f"seed_{seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What is measured of a trained model.
+
+    Attributes:
+      program: that does it.
+      config: as after ``--config=``; None: that of the training.
+      changes: of its fields, beside those of the training.
+    """
+
+    program: Program
+    config: str | None = None
+    changes: Changes = field(default_factory=dict)
+
+    def folder(self, training: Training, seed: int) -> Path:
+        """Its place in the workdir, within that of the training."""
+        config, changes = self.config or training.config, {**training.changes, **self.changes}
+        name = f"{self.program.name}-{_name(config, changes)}"
+        return training.folder(seed) / "measurements" / name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A line of a table, or a curve of a figure.
+
+    Attributes:
+      data: what it is about.
+      model: whose numbers these are.
+      training: of the model.
+      measurements: of it; their scores are joined.
+      paper: the paper's numbers.
+      part: of a measurement that is not only about the model, see ``prediction``.
+    """
+
+    data: str
+    model: str
+    training: Training
+    measurements: tuple[Measurement, ...]
+    paper: Scores = field(default_factory=dict)
+    part: str = MODEL
+
+    @property
+    def name(self) -> str:
+        """As after ``--only=``."""
+        return f"{self.data}/{self.model}".lower().replace(",", "").replace(" ", "_")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A table or figure at one scale.
+
+    Attributes:
+      name: of the module, and of the files.
+      title: of the Markdown table.
+      note: what to know when comparing with the paper.
+      columns: of the table; keys of ``read``'s result.
+      scores: of the table, with their labels.
+      rows: see ``Row``.
+      read: (row, contents of the files that its measurements wrote) → scores.
+      draw: (stem of the files to write, records of the rows, folders of the first measurement of
+        each row, None where it is missing) → what was written; None: the result is a table.
+    """
+
+    name: str
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    scores: Mapping[str, str]
+    rows: tuple[Row, ...]
+    read: Callable[[Row, Sequence[Mapping[str, Any]]], Scores]
+    draw: Callable[[Path, Sequence[Mapping[str, Any]], Sequence[Path | None]], list[Path]] | None
+
+
+def arguments(changes: Changes) -> list[str]:
+    """Changes as the command line takes them."""
+    return [f"--config.{name}={value}" for name, value in changes.items()]
+
+
+def load_config(name: str) -> ConfigDict:
+    """The config that ``--config=NAME`` means."""
+    path, _, variant = name.partition(":")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is no config file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(*[variant] if variant else [])
+
+
+def has_field(config: ConfigDict | None, name: str) -> bool:
+    """Whether a config has a field, as in "train.log_every"."""
+    node: Any = config
+    for part in name.split("."):
+        if not isinstance(node, ConfigDict) or part not in node:
+            return False
+        node = node[part]
+    return True
+
+
+def _name(config: str, changes: Changes) -> str:
+    """A config and changes of it as a readable and unmistakable name of a folder."""
+    stem = f"{Path(config.partition(':')[0]).stem}-{config.partition(':')[2]}".rstrip("-")
+    if not changes:
+        return stem
+    text = json.dumps({k: str(v) for k, v in changes.items()}, sort_keys=True)
+    return f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -1,0 +1,163 @@
+"""A table or figure of the paper as a command.
+
+    python -m experiments.run NAME --scale=paper|small [--seeds=3] [--only=ROW,…] \
+        [--workdir=runs/experiments] [--output=experiments/results] [--config.FIELD=VALUE …]
+
+Trains what is missing, seed after seed (what was interrupted goes on, what is complete is kept, and
+rows of several results that want the same training share it), measures every row, and writes
+NAME-SCALE.json, NAME-SCALE.md and, where the result is one, the figure. With everything there it
+only writes these again. A row that fails is reported with its last line, the others go on, and the
+command ends with 1. ``--only`` takes names as in the column "row", with * and ?; other rows are
+shown as far as they are there. A changed field is changed in every config that has it.
+"""
+
+import argparse
+import fnmatch
+import importlib
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.commands import CommandError
+from experiments.markdown import table
+from experiments.records import FAILED, row_record
+from experiments.result import SCALES, Changes, Result, Row, has_field, load_config
+from experiments.runner import Runner
+from experiments.seeds import processor
+from stiid.cores import available_cores
+from stiid.evaluate import write_json
+from stiid.files import atomic_path
+
+NAMES = (
+    "table1_decomposition",
+    "table2_generalization",
+    "table3_ablation",
+    "table4_refinements",
+    "table5_schedule",
+    "fig4_velocity",
+    "fig5_prediction",
+    "fig14_latent_walk",
+    "animations",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--scale", choices=SCALES, required=True)
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0 on")
+    parser.add_argument("--only", default="*", metavar="ROW,…")
+    parser.add_argument("--workdir", type=Path, default=Path("runs/experiments"))
+    parser.add_argument("--output", type=Path, default=Path("experiments/results"))
+    options, further = parser.parse_known_args(argv)
+    if options.seeds < 1:
+        parser.error(f"--seeds must be at least 1, got {options.seeds}")
+    changes = {}
+    for word in further:
+        name, equals, value = word.removeprefix("--config.").partition("=")
+        if not word.startswith("--config.") or not equals:
+            parser.error(f"unexpected argument {word}: changes are --config.FIELD=VALUE")
+        changes[name] = value
+    result = importlib.import_module(f"experiments.{options.name}").result(options.scale)
+    try:
+        return make(
+            result,
+            options.scale,
+            seeds=range(options.seeds),
+            only=options.only,
+            workdir=options.workdir,
+            output=options.output,
+            changes=changes,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def make(
+    result: Result,
+    scale: str,
+    *,
+    seeds: Sequence[int],
+    only: str,
+    workdir: Path,
+    output: Path,
+    changes: Changes,
+) -> int:
+    """Train, measure and write a result; 1 if some row failed, else 0.
+
+    Args:
+      result: what to make.
+      scale: one of ``SCALES``.
+      seeds: of the trainings.
+      only: patterns of rows, with commas.
+      workdir: of trainings and measurements.
+      output: of the files of the result.
+      changes: of every config that has such a field.
+
+    Raises:
+      ValueError: no row is meant, or no config has a field.
+    """
+    wanted = _chosen(result.rows, only)
+    _check_changes(wanted, changes)
+    runner = Runner(workdir, changes)
+    errors: dict[str, dict[int, str]] = {}
+    for seed in seeds:
+        for row in wanted:
+            print(f"{result.name}: {row.name}, seed {seed}", file=sys.stderr, flush=True)
+            try:
+                runner.run(runner.resolve(row), seed)
+            except CommandError as error:
+                errors.setdefault(row.name, {})[seed] = str(error)
+    rows = [runner.resolve(row) for row in result.rows]
+    records = [row_record(result, row, runner, seeds, errors.get(row.name, {})) for row in rows]
+    stem = output / f"{result.name}-{scale}"
+    content = {
+        "result": result.name,
+        "scale": scale,
+        "seeds": list(seeds),
+        "changes": dict(changes),
+        "hardware": f"{processor()}, {available_cores()} cores visible, {platform.system()}",
+        "rows": records,
+    }
+    write_json(stem.with_suffix(".json"), content)
+    text = table(result, scale, records, changes=changes)
+    with atomic_path(stem.with_suffix(".md")) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    written = [stem.with_suffix(".json"), stem.with_suffix(".md")]
+    if result.draw is not None:
+        folders = [
+            runner.folders(row, seeds[0])[0] if runner.read(row, seeds[0]) else None for row in rows
+        ]
+        written += result.draw(stem, records, folders)
+    print(text)
+    print(f"wrote {shlex.join(map(str, written))}")
+    return int(any(record["status"] == FAILED for record in records))
+
+
+def _chosen(rows: Sequence[Row], only: str) -> list[Row]:
+    patterns = only.split(",")
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(row.name, pattern) for row in rows):
+            names = ", ".join(row.name for row in rows)
+            raise ValueError(f"--only: no row {pattern!r}, there are {names}")
+    return [row for row in rows if any(fnmatch.fnmatchcase(row.name, p) for p in patterns)]
+
+
+def _check_changes(rows: Sequence[Row], changes: Changes) -> None:
+    configs = {row.training.config for row in rows}
+    configs |= {one.config for row in rows for one in row.measurements if one.config}
+    known = [load_config(name) for name in sorted(configs)] if changes else []
+    for name in changes:
+        if not any(has_field(config, name) for config in known):
+            raise ValueError(f"--config.{name}: no config of these rows has this field")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

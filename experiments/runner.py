@@ -1,0 +1,125 @@
+"""Trains and measures rows, and reads what is there."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.commands import CommandError, cost, is_complete, run_once
+from experiments.result import Changes, Row, arguments, has_field, load_config
+
+
+class Runner:
+    """Runs the commands of rows in one workdir, each once whatever row asks for it.
+
+    Args:
+      workdir: of all results; see ``Training.folder``.
+      changes: of every config that has such a field.
+    """
+
+    def __init__(self, workdir: Path, changes: Changes) -> None:
+        self._workdir, self._changes = workdir, changes
+        self._failed: dict[Path, str] = {}
+
+    def resolve(self, row: Row) -> Row:
+        """The row with the changes applied where they fit."""
+        training = dataclasses.replace(
+            row.training, changes={**row.training.changes, **self._fitting(row.training.config)}
+        )
+        measurements = tuple(
+            dataclasses.replace(
+                one, changes={**one.changes, **self._fitting(one.config or training.config)}
+            )
+            for one in row.measurements
+        )
+        return dataclasses.replace(row, training=training, measurements=measurements)
+
+    def run(self, row: Row, seed: int) -> None:
+        """Train the model of a resolved row, and measure it, as far as that is not done.
+
+        Raises:
+          CommandError: the message is the last line that a command said, now or for another row.
+        """
+        training = row.training
+        folder = self._workdir / training.folder(seed)
+        command = ["stiid.main", f"--config={training.config}", f"--workdir={folder}"]
+        self._once(folder, [*command, f"--config.seed={seed}", *arguments(training.changes)])
+        for one in row.measurements:
+            target = self._workdir / one.folder(training, seed)
+            config, changes = one.config or training.config, {**training.changes, **one.changes}
+            self._once(
+                target,
+                [
+                    *one.program.command,
+                    f"--config={config}",
+                    f"--checkpoint={folder}",
+                    f"--workdir={target}",
+                    f"--config.seed={seed}",
+                    *arguments(changes),
+                ],
+            )
+
+    def read(self, row: Row, seed: int) -> list[dict[str, Any]] | None:
+        """The contents that a resolved row's measurements wrote, or None if some is missing."""
+        folders = self.folders(row, seed)
+        if not all(is_complete(folder) for folder in folders):
+            return None
+        pairs = zip(folders, row.measurements, strict=True)
+        return [json.loads((folder / one.program.writes).read_text()) for folder, one in pairs]
+
+    def provenance(self, row: Row, seed: int) -> dict[str, Any]:
+        """Where the numbers of a complete row come from: what a result needs beside them."""
+        folder = self._workdir / row.training.folder(seed)
+        contents, folders = self.read(row, seed) or [], self.folders(row, seed)
+        config, training = contents[0]["config"], cost(folder)
+        model = _with_overrides(config["model"], config["evaluate"]["model"])
+        inference = model.get("inference", {})
+        measured = [cost(one) for one in folders]
+        return {
+            "seed": seed,
+            "slots": config["evaluate"]["num_slots"],
+            "refinements": inference.get("refinements"),
+            "schedule": inference.get("grid"),
+            "checkpoint": str(row.training.folder(seed) / "checkpoints" / str(contents[0]["step"])),
+            "step": contents[0]["step"],
+            "commit": training["commit"],
+            "data": contents[0]["data"],
+            "command": self._plain(training["command"]),
+            "minutes": training["minutes"],
+            "measured": [
+                {
+                    "command": self._plain(one["command"]),
+                    "minutes": one["minutes"],
+                    "commit": one["commit"],
+                }
+                for one in measured
+            ],
+        }
+
+    def folders(self, row: Row, seed: int) -> list[Path]:
+        """Where the measurements of a resolved row are, or will be."""
+        return [self._workdir / one.folder(row.training, seed) for one in row.measurements]
+
+    def _plain(self, command: str) -> str:
+        """A command without the place of the workdir on this machine."""
+        return command.replace(f"{self._workdir}/", "")
+
+    def _once(self, folder: Path, command: Sequence[str]) -> None:
+        if folder in self._failed:
+            raise CommandError(self._failed[folder])
+        try:
+            run_once(folder, command)
+        except CommandError as error:
+            self._failed[folder] = str(error)
+            raise
+
+    def _fitting(self, config: str) -> Changes:
+        known = load_config(config) if self._changes else None
+        return {k: v for k, v in self._changes.items() if has_field(known, k)}
+
+
+def _with_overrides(section: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A section of a config as the evaluation changed it."""
+    nested = {k: {**section[k], **v} for k, v in changes.items() if isinstance(v, dict)}
+    return {**section, **changes, **nested}

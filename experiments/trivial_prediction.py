@@ -1,0 +1,66 @@
+"""Predictions that know nothing of dynamics: the last frame again, and slots that keep moving.
+
+Shapes: S observed frames, n predicted ones, K slots, H×W pixels, C channels.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from stiid.tracking import box_centers
+
+_SHIFT = 2  # frames over which a velocity is taken, as in DDPAE's scores
+
+
+class Predicted(NamedTuple):
+    """A prediction of one clip."""
+
+    slots: np.ndarray  # integers [n, H, W]
+    frames: np.ndarray  # [n, H, W, C]
+
+
+def repeat_last(slots: np.ndarray, frames: np.ndarray, *, count: int) -> Predicted:
+    """The last observed frame and its masks, again and again.
+
+    Args:
+      slots: integers [S, H, W], the most probable slot of each pixel.
+      frames: [S, H, W, C].
+      count: n.
+    """
+    return Predicted(slots[-1:].repeat(count, axis=0), frames[-1:].repeat(count, axis=0))
+
+
+def move_on(slots: np.ndarray, frames: np.ndarray, *, num_slots: int, count: int) -> Predicted:
+    """Each slot's part of the last frame moves on with its last velocity.
+
+    A velocity is that of the center of the slot's bounding box over the last two frames, and shifts
+    are whole pixels. The largest slot is the ground: it stays, and shows its mean color where
+    something has left. Of two slots that meet the smaller is in front; what leaves the frame is
+    gone.
+
+    Args:
+      slots: integers [S, H, W], S > 2.
+      frames: [S, H, W, C].
+      num_slots: K.
+      count: n.
+    """
+    height, width = slots.shape[1:]
+    last, picture = slots[-1], frames[-1].astype(np.float64)
+    centers = box_centers(slots[[-1 - _SHIFT, -1]], count=num_slots)
+    velocities = (centers[1] - centers[0]) * (width, height) / _SHIFT
+    areas = np.bincount(last.ravel(), minlength=num_slots)
+    order = np.argsort(-areas, kind="stable")
+    ground, *moving = order[areas[order] > 0].tolist()
+    out_slots = np.full((count, height, width), ground, slots.dtype)
+    out_frames = np.broadcast_to(picture[last == ground].mean(0), (count, *picture.shape)).copy()
+    out_frames[:, last == ground] = picture[last == ground]
+    for k in moving:
+        rows, columns = np.nonzero(last == k)
+        velocity = np.nan_to_num(velocities[k])  # not there two frames ago: it stays
+        for step in range(count):
+            dx, dy = np.rint(velocity * (step + 1)).astype(int)
+            y, x = rows + dy, columns + dx
+            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+            out_slots[step, y[inside], x[inside]] = k
+            out_frames[step, y[inside], x[inside]] = picture[rows[inside], columns[inside]]
+    return Predicted(out_slots, out_frames)

@@ -1,0 +1,63 @@
+"""A measurement as a module to be run, with the flags of ``python -m stiid.main``."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import app, flags
+from absl import logging as absl_logging
+from ml_collections import config_flags
+
+from stiid import parallel
+from stiid.config import parse, to_dict
+from stiid.data.source import Source
+from stiid.evaluate import write_json
+from stiid.experiment import Experiment
+from stiid.run import restore
+from stiid.shapes import Params
+from stiid.system import System
+
+Measure = Callable[[Experiment, System, Source, Params, Path], dict[str, Any]]
+
+
+def run_worker(measure: Measure, *, writes: str) -> None:
+    """Restore a checkpoint, measure, and write what was found.
+
+    Args:
+      measure: (experiment, system, source, params, workdir) → content of the file.
+      writes: name of the JSON file in the workdir; it also gets step, data and config.
+    """
+    config = config_flags.DEFINE_config_file("config", None, "Config of what is measured.")
+    workdir = flags.DEFINE_string("workdir", None, "Folder of what is written.", required=True)
+    checkpoint = flags.DEFINE_string("checkpoint", None, "Workdir of the training.", required=True)
+
+    def main(argv: Sequence[str]) -> None:
+        absl_logging.set_verbosity(absl_logging.ERROR)
+        try:
+            experiment = parse(Experiment, config.value.to_dict())
+            _start_jax(experiment)
+            path = Path(workdir.value)
+            experiment, state, source, system = restore(experiment, path, checkpoint.value)
+            content = measure(experiment, system, source, state.params, path)
+            origin = {"step": int(state.step), "data": source.fingerprint}
+            write_json(path / writes, {**content, **origin, "config": to_dict(experiment)})
+        except Exception as error:
+            traceback.print_exc()
+            print(f"error: {' '.join(f'{type(error).__name__}: {error}'.split())}", file=sys.stderr)
+            sys.exit(1)
+
+    app.run(main)
+
+
+def _start_jax(experiment: Experiment) -> None:
+    """Choose devices, and keep compiled programs, as the command line does."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = os.path.expanduser("~/.cache/stiid/programs")
+        jax.config.update("jax_compilation_cache_dir", folder)
+    parallel.configure_host_devices(
+        0, batch_sizes=[experiment.evaluate.batch_size], processes=parallel.Processes(1)
+    )

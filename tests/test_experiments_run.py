@@ -1,0 +1,302 @@
+"""A result from training to Markdown, on the tiny experiment; and that every row can be run."""
+
+import fnmatch
+import importlib
+import json
+
+import pytest
+import tiny
+
+from experiments import commands, runner
+from experiments.commands import CommandError, run_once
+from experiments.markdown import table
+from experiments.records import spread
+from experiments.result import (
+    EVALUATE,
+    MODEL,
+    Measurement,
+    Result,
+    Row,
+    Training,
+    has_field,
+    load_config,
+)
+from experiments.run import NAMES, main, make
+from experiments.systems import decomposition_scores
+from stiid.compatibility import MODEL as MODEL_SECTION
+from stiid.compatibility import check_same
+from stiid.config import parse, to_dict
+from stiid.data import registry
+from stiid.experiment import Experiment
+
+CONFIG = "tests/tiny.py"
+QUICK = {"train.stages.stage_0.steps": 1, "train.stages.stage_1.steps": 0}
+RESULTS = [(name, scale) for name in NAMES for scale in ("paper", "small")]
+
+
+def tiny_row(model, **changes):
+    return Row(
+        data="tiny",
+        model=model,
+        training=Training(config=CONFIG, changes={**QUICK, **changes}),
+        measurements=(Measurement(program=EVALUATE, changes={"evaluate.clips": 8}),),
+        paper={"4": {"mse": 0.5}},
+    )
+
+
+RESULT = Result(
+    name="tiny",
+    title="Tiny",
+    note="A note.",
+    columns=("2", "4"),
+    scores={"mse": "MSE", "f_ari": "F-ARI per clip"},
+    rows=(tiny_row("Our"), tiny_row("Broken", **{"model.inference.grid": "nonsense"})),
+    read=decomposition_scores,
+    draw=None,
+)
+
+
+def load(name, scale):
+    return importlib.import_module(f"experiments.{name}").result(scale)
+
+
+def run_result(folder, data_dir, only="*"):
+    changes = {"data.data_dir": str(data_dir)}
+    code = make(
+        RESULT,
+        "small",
+        seeds=(0,),
+        only=only,
+        workdir=folder / "runs",
+        output=folder / "results",
+        changes=changes,
+    )
+    content = json.loads((folder / "results" / "tiny-small.json").read_text())
+    return code, {row["model"]: row for row in content["rows"]}
+
+
+def test_from_training_to_markdown(tmp_path, data_dir, monkeypatch):
+    """A failed row leaves the other alone; a second run starts nothing and writes the same."""
+    monkeypatch.chdir(tiny.ROOT)
+    for name, value in tiny.environment().items():
+        monkeypatch.setenv(name, value)
+    code, rows = run_result(tmp_path, data_dir)
+    assert code == 1
+    assert (rows["Our"]["status"], rows["Broken"]["status"]) == ("done", "failed")
+    assert "grid: expected one of" in rows["Broken"]["errors"]["0"]
+    assert rows["Broken"]["runs"] == []
+    (run,) = rows["Our"]["runs"]
+    assert {name: run[name] for name in ("seed", "slots", "refinements", "schedule", "step")} == {
+        "seed": 0,
+        "slots": 3,
+        "refinements": 1,
+        "schedule": "triangular",
+        "step": 1,
+    }
+    assert (tmp_path / "runs" / run["checkpoint"]).is_dir()
+    card = json.loads(
+        (tmp_path / "runs" / RESULT.rows[0].training.folder(0) / "run.json").read_text()
+    )
+    assert run["data"] == card["data"].replace(":train", ":validation")
+    assert run["commit"]
+    assert run["minutes"] > 0
+    assert run["measured"][0]["minutes"] > 0
+    assert run["command"].startswith(f"python -m stiid.main --config={CONFIG} --workdir=WORKDIR")
+    assert str(tmp_path) not in run["measured"][0]["command"].replace(str(data_dir), "")
+    assert set(run["scores"]) == {"2", "4"}
+    assert {"ari", "ari_frame", "f_ari", "f_ari_frame", "mse"} <= set(run["scores"]["2"])
+    mean = rows["Our"]["mean_std"]["4"]["mse"]
+    assert mean == {"mean": run["scores"]["4"]["mse"], "std": None, "runs": 1}
+    text = (tmp_path / "results" / "tiny-small.md").read_text()
+    assert f"{mean['mean']:.4f} (0.5000) |" in text
+    assert "* **failed**: `tiny/broken`, seed 0: error: " in text
+
+    def refuse(command):
+        raise AssertionError(f"nothing is to be run, but {command} is")
+
+    monkeypatch.setattr(commands, "_execute", refuse)
+    code, again = run_result(tmp_path, data_dir, only="tiny/our")
+    assert code == 0
+    assert again["Our"] == rows["Our"]
+    assert again["Broken"]["status"] == "missing"
+
+
+def test_a_training_that_failed_is_tried_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny.ROOT)
+    tried = []
+
+    def fail(command):
+        tried.append(command)
+        raise CommandError("error: no")
+
+    monkeypatch.setattr(commands, "_execute", fail)
+    both = runner.Runner(tmp_path, {})
+    for row in (tiny_row("Our"), tiny_row("Other name")):
+        with pytest.raises(CommandError, match="error: no"):
+            both.run(row, 0)
+    assert len(tried) == 1
+
+
+def test_the_last_line_and_the_time_of_failures(tmp_path, capfd):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with pytest.raises(CommandError, match="no_such_module"):
+        run_once(folder, ["no_such_module"])
+    assert "no_such_module" in capfd.readouterr().err
+    assert not commands.is_complete(folder)
+    # What an attempt took without leaving a note is not known.
+    assert json.loads((folder / "interrupted.json").read_text()) == {"minutes": None}
+    (folder / "interrupted.json").write_text('{"minutes": 3.0}')
+    run_once(folder, ["json.tool", "--help"])
+    assert commands.cost(folder)["minutes"] >= 3.0
+    assert commands.cost(folder)["command"] == "python -m json.tool --help"
+    run_once(folder, ["no_such_module"])  # complete: not run
+
+
+def test_a_command_without_a_last_word(tmp_path, monkeypatch):
+    """One that the system ended, for want of memory perhaps, is not blamed for its last line."""
+    (tmp_path / "ended.py").write_text(
+        "import os, sys; print('fine', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(CommandError, match="ended was ended by signal 9"):
+        run_once(tmp_path / "run", ["ended"])
+
+
+def test_trainings_are_shared_by_what_decides_them():
+    plain = Training(config="configs/rnem.py:small")
+    assert str(plain.folder(1)) == "rnem-small/seed_1"
+    tested = Training(config=plain.config, changes={"evaluate.clips": 3, "data.data_dir": "x"})
+    assert tested.folder(1) == plain.folder(1)
+    other = Training(config=plain.config, changes={"model.num_slots": 3})
+    assert other.folder(1) != plain.folder(1)
+    measured = [
+        Measurement(program=EVALUATE, changes=changes).folder(plain, 1)
+        for changes in ({}, {"evaluate.clips": 3})
+    ]
+    assert measured[0] != measured[1]
+    assert all(folder.is_relative_to(plain.folder(1)) for folder in measured)
+
+
+def test_mean_and_spread():
+    """By hand: 1, 2, 4 have mean 7/3 and sample variance ((4/3)² + (1/3)² + (5/3)²) / 2 = 7/3."""
+    runs = [{"10": {"mse": value}} for value in (1.0, 2.0, 4.0)]
+    ours = spread([*runs, {"10": {"mse": None}}])["10"]["mse"]
+    assert ours["mean"] == pytest.approx(7 / 3)
+    assert ours["std"] == pytest.approx((7 / 3) ** 0.5)
+    assert ours["runs"] == 3
+    assert spread(runs[:1])["10"]["mse"] == {"mean": 1.0, "std": None, "runs": 1}
+
+
+def test_markdown():
+    run = {
+        "seed": 0,
+        "slots": 5,
+        "refinements": None,
+        "schedule": None,
+        "step": 7,
+        "minutes": 1.5,
+        "commit": "abc",
+        "checkpoint": "x/seed_0/checkpoints/7",
+    }
+    cells = {"2": {"mse": {"mean": 0.25, "std": 0.125, "runs": 2}}, "4": {}}
+    record = {"row": "tiny/our", "data": "tiny", "model": "Our", "status": "done", "errors": {}}
+    lacking = {**record, "row": "tiny/other", "status": "missing", "mean_std": {}, "runs": []}
+    records = [
+        {**record, "mean_std": cells, "paper": {"4": {"mse": 0.5}}, "runs": [run]},
+        {**lacking, "paper": {}},
+    ]
+    changes = {"train.log_every": 7}
+    assert table(RESULT, "small", records, changes=changes).split("\n") == [
+        "# Tiny (small scale)",
+        "",
+        "A note. In brackets: the paper's numbers. Made by `python -m experiments.run tiny "
+        "--scale=small --config.train.log_every=7`.",
+        "",
+        "| data | model | score | 2 | 4 |",
+        "| --- | --- | --- | --- | --- |",
+        "| tiny | Our | MSE | 0.2500 ± 0.1250 | – (0.5000) |",
+        "",
+        "* not run, or not with all seeds: `tiny/other`",
+        "",
+        "| row | seed | K | R | grid | step | minutes | commit | checkpoint |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| tiny/our | 0 | 5 | – | – | 7 | 1.5 | abc | x/seed_0/checkpoints/7 |",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(("name", "scale"), RESULTS)
+def test_every_row_can_be_run(name, scale, monkeypatch):
+    """Changes are fields, configs parse, and a measurement takes what its training makes."""
+    monkeypatch.chdir(tiny.ROOT)
+    result = load(name, scale)
+    assert result.name == name
+    assert len({row.name for row in result.rows}) == len(result.rows)
+    for row in result.rows:
+        assert not set(row.name) & set("*?[],"), row.name
+        trained = changed(row.training.config, row.training.changes)
+        for one in row.measurements:
+            changes = {**row.training.changes, **one.changes}
+            tested = changed(one.config or row.training.config, changes)
+            check_same(MODEL_SECTION, tested, to_dict_as_stored(trained), where=row.name)
+            assert tested.evaluate.split == "test"
+            data = tested.data
+            options = registry.make_spec(data.name, **data.options)
+            predict = tested.predict
+            if one.program.name in ("predict", "simulate"):
+                assert predict.num_observed + predict.num_simulated <= options.frames
+        columns = {*result.columns, *row.paper}
+        assert columns == set(result.columns)
+        assert all(set(scores) <= set(result.scores) for scores in row.paper.values())
+
+
+def changed(name, changes):
+    config = load_config(name)
+    with config.unlocked():
+        for field, value in changes.items():
+            assert has_field(config, field), f"{name} has no {field}"
+            *sections, leaf = field.split(".")
+            node = config
+            for section in sections:
+                node = node[section]
+            node[leaf] = value
+    return parse(Experiment, config.to_dict())
+
+
+def to_dict_as_stored(experiment):
+    return json.loads(json.dumps(to_dict(experiment)))
+
+
+def test_what_no_row_has_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tiny.ROOT)
+    begin = ["table1_decomposition", "--scale=small", f"--workdir={tmp_path}"]
+    for further, message in (
+        ("--config.train.typo=1", "no config of these rows has this field"),
+        ("--only=nonsense", "no row 'nonsense', there are binary/r-nem, "),
+        ("--typo", "unexpected argument --typo"),
+        ("--seeds=0", "--seeds must be at least 1"),
+    ):
+        with pytest.raises(SystemExit):
+            main([*begin, f"--output={tmp_path}", further])
+        assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_change_goes_to_the_configs_that_have_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny.ROOT)
+    changes = {"train.log_every": "7", "train.stages.stage_9.steps": "1"}
+    row = runner.Runner(tmp_path, changes).resolve(tiny_row("Our"))
+    assert row.training.changes == {**QUICK, "train.log_every": "7"}
+    assert row.measurements[0].changes == {"evaluate.clips": 8, "train.log_every": "7"}
+
+
+def test_names_of_parts():
+    rows = load("fig5_prediction", "small").rows
+    assert {row.part for row in rows} == {MODEL, "last frame", "linear motion"}
+    assert fnmatch.filter([row.name for row in rows], "binary/*") == [
+        "binary/r-nem",
+        "binary/our",
+        "binary/last_frame",
+        "binary/linear_motion",
+    ]
