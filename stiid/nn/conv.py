@@ -8,6 +8,8 @@ ourselves, in forms that are fast anywhere:
 * with respect to the input: a plain convolution with the flipped, transposed kernel, behind an
   ``optimization_barrier`` so that XLA does not fold the transposition back;
 * with respect to the kernel: a small matrix product per kernel tap and block of pixels;
+* of 1×1 kernels: the product that JAX would write as its transpose, for which XLA:CPU first copies
+  the image-sized factor into another order (a sixth of the step of ``configs/clevrer.py:small``);
 * with a stride: patches and one matrix product, for which plain differentiation is fast.
 
 On GPU and TPU the plain convolution and its plain gradient are right. ``experiments/benchmarks/
@@ -48,7 +50,7 @@ def conv2d(x: Array, kernel: Array, *, stride: int = 1) -> Array:
     if jax.default_backend() != "cpu":
         return plain_conv2d(x, kernel, stride=stride)
     if kernel.shape[0] == 1 and stride == 1:
-        return x @ kernel[0, 0]
+        return _pixelwise(x, kernel[0, 0])
     return _conv2d_cpu(x, kernel) if stride == 1 else _patch_conv2d(x, kernel, stride)
 
 
@@ -119,6 +121,24 @@ def _block(count: int, height: int, width: int) -> tuple[int, int]:
     return largest_divisor(count, _BLOCK_PIXELS // (height * width)), height
 
 
+@jax.custom_vjp
+def _pixelwise(x: Array, matrix: Array) -> Array:
+    return x @ matrix
+
+
+def _pixelwise_fwd(x: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _pixelwise(x, matrix), (x, matrix)
+
+
+def _pixelwise_bwd(residuals: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    x, matrix = residuals
+    pixels, out = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+    return g @ matrix.T, pixels.T @ out
+
+
+_pixelwise.defvjp(_pixelwise_fwd, _pixelwise_bwd)
+
+
 def _patch_conv2d(x: Array, kernel: Array, stride: int) -> Array:
     """Strided SAME convolution as one product of patches with the kernel."""
     size = kernel.shape[0]
@@ -168,7 +188,8 @@ class BroadcastConv(nn.Module):
     outputs (one per case of clipped rows and columns): one product [N, D]·[D, k²·O], spread over
     the image, plus one convolution of the position features that all vectors share. The output
     equals the full convolution's up to rounding; k = 3 at 64 × 64 saves 98 % of the layer's work.
-    Computes in the number format of its vectors.
+    With k = 1 a vector makes one affine map of the position features, and the layer is one product
+    of position features and maps. Computes in the number format of its vectors.
 
     Attributes:
       features: output channels O.
@@ -179,8 +200,17 @@ class BroadcastConv(nn.Module):
     kernel_size: int = 3
 
     @nn.compact
-    def __call__(self, z: Array, positions: Array) -> Array:
-        """Vectors [N, D] and position features [H, W, P] → [N, H, W, O]."""
+    def __call__(self, z: Array, positions: Array, maps: Array | None = None) -> Array:
+        """Convolve what vectors and positions would be side by side.
+
+        Args:
+          z: vectors [N, D].
+          positions: features [H, W, P].
+          maps: [N, P, O], by which each vector's image of the features is to be added, if any.
+
+        Returns:
+          [N, H, W, O].
+        """
         size, (height, width, channels) = self.kernel_size, positions.shape
         shape = (size, size, z.shape[-1] + channels, self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
@@ -188,12 +218,35 @@ class BroadcastConv(nn.Module):
         kernel, bias, positions = (x.astype(z.dtype) for x in (kernel, bias, positions))
         of_vector, of_position = kernel[:, :, : z.shape[-1]], kernel[:, :, z.shape[-1] :]
 
+        if size == 1:
+            own = of_position if maps is None else of_position[0] + maps
+            own = jnp.broadcast_to(
+                own.reshape(-1, channels, self.features), (len(z), *own.shape[-2:])
+            )
+            offsets = (z @ of_vector[0, 0] + bias.reshape(1, -1))[:, None]
+            ones = jnp.ones((height, width, 1), z.dtype)
+            features = jnp.concatenate([positions, ones], axis=-1)
+            return map_positions(features, jnp.concatenate([own, offsets], axis=1))
         cases = _sum_visible_taps(_sum_visible_taps(of_vector, axis=0), axis=1)
         table = jnp.einsum("nd,ijdo->nijo", z, cases)
         spread = partial(_repeat_interior, pad=size // 2)
         table = spread(spread(table, axis=1, extent=height), axis=2, extent=width)
         shared = conv2d(positions[None], of_position) + bias.reshape(1, 1, 1, -1)
-        return table + shared
+        y = table + shared
+        return y if maps is None else y + map_positions(positions, maps)
+
+
+def map_positions(positions: Array, maps: Array) -> Array:
+    """Features [H, W, P] by maps [N, P, O] → [N, H, W, O].
+
+    The features are repeated for a product with N as a batch: that copy is shared by all cells of
+    a program, while a product without it would transpose its large result each time.
+    """
+    height, width, channels = positions.shape
+    repeated = jnp.broadcast_to(
+        positions.reshape(1, -1, channels), (len(maps), height * width, channels)
+    )
+    return (repeated @ maps).reshape(len(maps), height, width, -1)
 
 
 def _sum_visible_taps(kernel: Array, *, axis: int) -> Array:

@@ -66,9 +66,10 @@ class BroadcastDecoder(nn.Module):
             z = z + mixed if self.residual else mixed
         grid = positions(self.height, self.width, frequencies=self.frequencies)
         vectors = image_sized(z.reshape(-1, z.shape[-1]), precision=self.precision)
-        x = BroadcastConv(self.features, self.kernel_size, name="broadcast")(vectors, grid)
+        maps = None
         if self.modulated:
-            x = x + ModulatedPositions(self.features, name="modulated")(vectors, grid)
+            maps = ModulatedPositions(grid.shape[-1], self.features, name="modulated")(vectors)
+        x = BroadcastConv(self.features, self.kernel_size, name="broadcast")(vectors, grid, maps)
         for i in range(1, self.layers):
             x = Conv(self.features, self.kernel_size, name=f"conv_{i}")(elu(x))
         x = Conv(self.channels + 1, self.kernel_size, name="out")(elu(x))
@@ -85,14 +86,16 @@ class ModulatedPositions(nn.Module):
     experiments/results/quickstart_checks.json).
 
     Attributes:
+      channels: position features P.
       features: output channels O.
     """
 
+    channels: int
     features: int
 
     @nn.compact
-    def __call__(self, z: Array, positions: Array) -> Array:
-        """Vectors [N, D] and position features [H, W, P] → [N, H, W, O]."""
-        scales = nn.Dense(positions.shape[-1], dtype=z.dtype, name="scales")(z)
-        scaled = scales[:, None, None] * positions[None].astype(z.dtype)
-        return nn.Dense(self.features, use_bias=False, dtype=z.dtype, name="mix")(scaled)
+    def __call__(self, z: Array) -> Array:
+        """Vectors [N, D] → maps of the position features, diag(s(z)) Wᵀ: [N, P, O]."""
+        scales = nn.Dense(self.channels, dtype=z.dtype, name="scales")(z)
+        diagonals = scales[:, :, None] * jnp.eye(self.channels, dtype=z.dtype)
+        return nn.Dense(self.features, use_bias=False, dtype=z.dtype, name="mix")(diagonals)
