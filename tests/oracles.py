@@ -150,7 +150,7 @@ class Frame(NamedTuple):
     masks: np.ndarray
     means: np.ndarray
     posterior: tuple
-    prior: tuple
+    context: tuple  # prior and temporal hidden state
 
 
 def layer_norm(x, axes):
@@ -193,8 +193,9 @@ def infer_video(model, params, video, noise, *, beta, psi, num_simulated=0):
             terms.append(cell.terms)
             if r < count:
                 posterior, state = cell.refine(state, time, beta=beta, psi=psi)
-        time, last = state, (cell.x_tilde, cell.m[..., 0], cell.mu, cell.posterior)
-        frames.append(Frame(*zip(*terms, strict=True), *last, prior))
+        last = (cell.x_tilde, cell.m[..., 0], cell.mu, cell.posterior, (prior, time[0]))
+        frames.append(Frame(*zip(*terms, strict=True), *last))
+        time = state
     return frames
 
 
