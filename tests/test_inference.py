@@ -242,6 +242,11 @@ def test_frames_are_independent_without_a_time_axis(make_model, random_params, e
         close(alone, jax.tree.map(lambda leaf, t=t: leaf[t : t + 1], frames))
 
 
+def without_state(result):
+    """The frames without the temporal state, which a decoder that sees z alone does not use."""
+    return result.frames._replace(context=result.frames.context.prior)
+
+
 def test_a_chain_is_one_long_run_of_refinements(make_model, random_params, eager_float64):
     """Two frames with the same picture: the second goes on where the first stopped."""
     model, longer = (
@@ -253,7 +258,8 @@ def test_a_chain_is_one_long_run_of_refinements(make_model, random_params, eager
     twice = infer_video(model, params, np.repeat(video, 2, 1), chained, WEIGHTS)
     once = infer_video(longer, params, video, noise, WEIGHTS)
     close(
-        jax.tree.map(lambda leaf: leaf[1], twice.frames), jax.tree.map(lambda x: x[0], once.frames)
+        jax.tree.map(lambda leaf: leaf[1], without_state(twice)),
+        jax.tree.map(lambda leaf: leaf[0], without_state(once)),
     )
 
 
@@ -267,7 +273,7 @@ def test_seq_iodine_is_iodine_whose_picture_moves_on(make_model, random_params, 
     expected = infer_video(once, params, video, noise, WEIGHTS)
     (ours,), (theirs,) = result.terms, expected.terms
     close(jax.tree.map(lambda x: x[:, 0], ours), jax.tree.map(lambda x: x[0], theirs))
-    close(jax.tree.map(lambda x: x[2:], result.frames), expected.frames)
+    close(jax.tree.map(lambda x: x[2:], without_state(result)), without_state(expected))
 
 
 @pytest.mark.parametrize("last_decode", [False, True])

@@ -97,5 +97,5 @@ class ModulatedPositions(nn.Module):
     def __call__(self, z: Array) -> Array:
         """Vectors [N, D] → maps of the position features, diag(s(z)) Wᵀ: [N, P, O]."""
         scales = nn.Dense(self.channels, dtype=z.dtype, name="scales")(z)
-        diagonals = scales[:, :, None] * jnp.eye(self.channels, dtype=z.dtype)
+        diagonals = scales[:, :, None] * jnp.eye(self.channels, dtype=z.dtype)[None]
         return nn.Dense(self.features, use_bias=False, dtype=z.dtype, name="mix")(diagonals)
