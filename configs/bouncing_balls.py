@@ -188,7 +188,8 @@ def _small_config(paper: ConfigDict) -> ConfigDict:
     """The balls of the paper's scale in fewer pixels; stills first, then clips of 4 and 8 frames.
 
     One channel tells balls apart less than three: on binary data β is three times as large, and γ
-    keeps the paper's ratio to it.
+    keeps the paper's ratio to it. On black nothing else decides who owns the background: once balls
+    are told apart in stills, the entropy of the slots' shares leaves it to one of them.
     """
     config = quickstart.get_config()
     binary = paper.data.options.colors == "binary"
@@ -199,11 +200,14 @@ def _small_config(paper: ConfigDict) -> ConfigDict:
         if binary:
             config.model.objective.update(beta=30.0, gamma=0.03)
         clips = config.train.stages.stage_1.to_dict()
+        parsimony = 0.01 * config.model.objective.beta
         config.train.stages = {
             "stage_0": {**config.train.stages.stage_0.to_dict(), "steps": 1000},
             "stage_1": {**clips, "steps": 500, "num_frames": 4, "optim": {}},
             "stage_2": {**clips, "steps": 300, "num_frames": 8},
         }
+        for name in ("stage_1", "stage_2"):
+            config.train.stages[name].model = {"objective": {"slot_entropy": parsimony}}
         config.train.eval_every = 1000
         config.evaluate.update(lengths=paper.evaluate.lengths, num_slots=5)
         config.predict = paper.predict

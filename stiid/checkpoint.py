@@ -20,6 +20,9 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from stiid.state import TrainState
 
+RELEASED = "stiid://"
+_RELEASES = Path(__file__).with_name("released")
+
 
 class Checkpoints:
     """The checkpoints of a run: the latest two and the best. To be entered, or closed.
@@ -186,17 +189,30 @@ def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
 
     Args:
       workdir: of the run.
-      checkpoint: "latest" or "best" (of the workdir), or the path of a workdir, of its folder of
-        checkpoints, or of one checkpoint.
+      checkpoint: "latest" or "best" (of the workdir); the path of a workdir, of its folder of
+        checkpoints, or of one checkpoint; or "stiid://NAME", a model that comes with the package.
     """
     if checkpoint in ("latest", "best"):
         return workdir / "checkpoints", checkpoint
+    if checkpoint.startswith(RELEASED):
+        return _released(checkpoint), "latest"
     path = Path(checkpoint).expanduser().resolve()
     if not path.is_dir():
         raise FileNotFoundError(f"--checkpoint={checkpoint}: no such folder")
     if (path / "checkpoints").is_dir():
         return path / "checkpoints", "latest"
     return (path.parent, path.name) if path.name.isdigit() else (path, "latest")
+
+
+def _released(checkpoint: str) -> Path:
+    names = sorted(path.name for path in _RELEASES.iterdir() if path.is_dir())
+    name = checkpoint.removeprefix(RELEASED)
+    if name not in names:
+        raise FileNotFoundError(
+            f"--checkpoint={checkpoint}: no such model, only "
+            f"{', '.join(RELEASED + name for name in names)}"
+        )
+    return _RELEASES / name
 
 
 def stored_batch_sizes(directory: Path) -> list[int]:

@@ -26,8 +26,8 @@ _MODE = flags.DEFINE_enum("mode", "train", [*run.MODES, "decompose", "import"], 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     "latest",
-    "For eval, predict and decompose: 'latest' or 'best' of the workdir, or the path of another "
-    "workdir or of one checkpoint in it.",
+    "For eval, predict and decompose: 'latest' or 'best' of the workdir, the path of another "
+    "workdir or of one checkpoint in it, or stiid://NAME, a model that comes with the package.",
 )
 _INPUT = flags.DEFINE_string(
     "input",

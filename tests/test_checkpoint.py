@@ -168,3 +168,14 @@ def test_every_way_to_name_a_checkpoint(tmp_path):
     assert locate(here, str(tmp_path / "run")) == (folder, "latest")
     assert locate(here, str(folder)) == (folder, "latest")
     assert locate(here, str(folder / "12")) == (folder, "12")
+
+
+def test_a_released_model_is_named(tmp_path, monkeypatch):
+    (tmp_path / "balls" / "7").mkdir(parents=True)
+    (tmp_path / "solids").mkdir()
+    (tmp_path / "README.md").touch()
+    monkeypatch.setattr("stiid.checkpoint._RELEASES", tmp_path)
+    assert locate(tmp_path / "here", "stiid://balls") == (tmp_path / "balls", "latest")
+    for wrong in ("stiid://", "stiid://ball", "stiid://balls/7", "stiid://..", "stiid://README.md"):
+        with pytest.raises(FileNotFoundError, match="only stiid://balls, stiid://solids"):
+            locate(tmp_path, wrong)
