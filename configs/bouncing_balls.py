@@ -126,6 +126,7 @@ def _train_config(*, color: bool) -> ConfigDict:
                     "initial_weights": "lecun",
                     "last_decode": True,
                     "simulation_start": "posterior",
+                    "unroll": 1,
                     "remat": True,
                 },
                 "objective": {

@@ -86,6 +86,7 @@ def get_config() -> ConfigDict:
                     "initial_weights": "lecun",
                     "last_decode": True,
                     "simulation_start": "prior",
+                    "unroll": 0,
                     "remat": False,
                 },
                 "objective": {

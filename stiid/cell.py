@@ -1,5 +1,6 @@
 """One cell (t, r) of the grid: decode, evaluate, and improve the posterior (Eq. 4)."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -59,6 +60,8 @@ class FrameResult(NamedTuple):
     context: Context
 
 
+# Traced once for all the cells of a grid that look alike.
+@partial(jax.jit, static_argnums=0)
 def refine(
     model: Model,
     params: Params,
@@ -101,6 +104,7 @@ def refine(
     return Cell(posterior, state), _terms(evaluation), _result(evaluation, cell.posterior, start)
 
 
+@partial(jax.jit, static_argnums=0)
 def score(
     model: Model,
     params: Params,

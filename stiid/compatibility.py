@@ -32,7 +32,7 @@ _PATIENCE = (
 )
 # What changes no trained number but by rounding (or, like another number of devices, the shares of
 # the batch that batch norm sees): memory and time, and frames that training never simulates.
-_FREE = (".inference.remat", ".inference.simulation_start", ".micro_batches")
+_FREE = (".inference.remat", ".inference.unroll", ".inference.simulation_start", ".micro_batches")
 
 
 def training_fields(experiment: Experiment) -> tuple[str, ...]:

@@ -2,9 +2,10 @@
 
 A *cell* (t, r) samples z from the current posterior, decodes it, evaluates the ELBO, takes the
 gradients of the ELBO at the posterior and at the decoded image, and lets the refinement network
-turn all of it into a better posterior (``refine``). A *frame* is R̂_t cells and one last decode
-(``infer_frame``). A *video* is a ``lax.scan`` over frames for each run of equal R̂
-(``infer_video``). All are pure functions of parameters, pixels and noise.
+turn all of it into a better posterior (``refine``). A *frame* is R̂_t cells, a loop that
+``Inference.unroll`` unrolls, and one last decode (``infer_frame``). A *video* is a ``lax.scan``
+over frames for each run of equal R̂ (``infer_video``). All are pure functions of parameters, pixels
+and noise.
 """
 
 from collections.abc import Callable
@@ -72,19 +73,23 @@ def infer_frame(
         start = start._replace(posterior=start.prior)
     idle = jax.tree.map(jnp.zeros_like, start.time)
     cell = Cell(start.posterior, start.time if settings.time_axis == "chain" else idle)
-    step: Callable[..., Any] = partial(refine, model)
+    improve: Callable[..., Any] = partial(refine, model)
     last: Callable[..., Any] = partial(score, model)
     if settings.remat:
-        step, last = _recompute(step), _recompute(last)
-    terms = []
-    for r in range(noise.shape[0] - 1):
-        cell, cell_terms, result = step(params, cell, start, frame, noise[r], weights)
-        terms.append(cell_terms)
+        improve, last = _recompute(improve), _recompute(last)
+
+    def step(cell: Cell, noise: Array) -> tuple[Cell, tuple[Terms, FrameResult | None]]:
+        cell, terms, result = improve(params, cell, start, frame, noise, weights)
+        return cell, (terms, None if settings.last_decode else result)
+
+    rest, final = noise[:-1], noise[-1]
+    cell, (terms, results) = lax.scan(step, cell, rest, unroll=settings.unroll or len(rest))
     if settings.last_decode:
-        last_terms, result = last(params, cell.posterior, start, frame, noise[-1])
-        terms.append(last_terms)
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *terms)
-    return _next_frame(model, params, cell), (stacked, result)
+        last_terms, result = last(params, cell.posterior, start, frame, final)
+        terms = jax.tree.map(lambda some, x: jnp.append(some, x[None], axis=0), terms, last_terms)
+    else:
+        result = jax.tree.map(lambda x: x[-1], results)
+    return _next_frame(model, params, cell), (terms, result)
 
 
 def infer_video(

@@ -54,6 +54,9 @@ class Inference:
         evaluations; SEQ-IODINE, where frame t is then scored as decoded from frames < t).
       simulation_start: λ of a simulated frame, "posterior" of the last frame or "prior". The paper
         does not say.
+      unroll: refinements in a turn of a frame's loop; 0: all, no loop. With fewer, the paper's
+        sizes compile in a fraction of the time; activations that are kept (without ``remat``) are
+        copied once more.
       remat: recompute each cell in the backward pass instead of keeping its activations; what stays
         are λ, the LSTM's states and the inner gradients (C + 1 channels of an image per slot).
     """
@@ -78,6 +81,7 @@ class Inference:
     initial_weights: str
     last_decode: bool
     simulation_start: str
+    unroll: int
     remat: bool
 
     def __post_init__(self) -> None:
@@ -98,6 +102,8 @@ class Inference:
                 )
         if self.refinements < 1:
             raise ValueError(f"inference.refinements must be at least 1, got {self.refinements}")
+        if self.unroll < 0:
+            raise ValueError(f"inference.unroll must not be negative, got {self.unroll}: 0 is all")
         for name in ("variance", "gradient_scale", "gradient_clamp", "delta_clamp"):
             value = getattr(self, name)
             if value is not None and value <= 0:

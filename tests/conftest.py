@@ -46,6 +46,7 @@ INFERENCE = Inference(
     initial_weights="lecun",
     last_decode=True,
     simulation_start="prior",
+    unroll=0,
     remat=False,
 )
 

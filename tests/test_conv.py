@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from jax.extend.core import jaxprs_in_params
 
 from stiid.nn.conv import BroadcastConv, Conv, conv2d, plain_conv2d
+from stiid.nn.kernel_gradient import kernel_gradient
+from stiid.nn.winograd import is_faster
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 PLAIN = ((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))  # NHWC, HWIO, NHWC as XLA writes it
@@ -99,13 +101,14 @@ def convolutions(jaxpr):
     """Every convolution in a program, in loops and calls too."""
     for equation in jaxpr.eqns:
         if equation.primitive.name == "conv_general_dilated":
-            yield equation.params
+            yield equation
         for inner in jaxprs_in_params(equation.params):
             yield from convolutions(inner)
 
 
-def is_fast(params):
+def is_fast(convolution):
     """Plain layout, and no reversed, strided or dilated window."""
+    params = convolution.params
     ones = ((1, 1),) * 3
     dilations = (params["window_strides"], params["lhs_dilation"], params["rhs_dilation"])
     return tuple(params["dimension_numbers"]) == PLAIN and dilations == ones
@@ -117,7 +120,7 @@ def test_cpu_gradients_consist_of_plain_convolutions_only():
     def found(convolve):
         loss = partial(loss_with_inner_gradient, convolve, constant=True)
         program = jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(kernel, x)
-        return [is_fast(params) for params in convolutions(program.jaxpr)]
+        return [is_fast(convolution) for convolution in convolutions(program.jaxpr)]
 
     assert all(found(conv2d))
     assert len(found(conv2d)) >= 3  # forward, inner gradient, outer gradient of the input
@@ -181,3 +184,53 @@ def test_broadcast_conv_is_the_full_convolution_up_to_float64(kernel_size):
 def test_broadcast_conv_is_exact_down_to_the_smallest_image(half, extra):
     smallest = max(2 * half, 1)  # below it, a window hangs over both borders at once
     assert_broadcast_conv_is_exact(2 * half + 1, smallest + extra[0], smallest + extra[1])
+
+
+# --- gradients of kernels, and wide convolutions --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "channels"), [((3, 3), (2, 5)), ((3, 3), (5, 2)), ((1, 5), (3, 3))]
+)
+def test_kernel_gradient_equals_the_plain_one(size, channels):
+    """Blocks of a part of an image (20×16 pixels) and of several (6×5)."""
+    for shape in ((2, 20, 16), (4, 6, 5)):
+        x, g = normal(5, (*shape, channels[0]), (*shape, channels[1]))
+        kernel = np.zeros((*size, *channels), np.float32)
+        expected = jax.vjp(partial(plain_conv2d, x), kernel)[1](g)[0]
+        assert_close(kernel_gradient(x, g, size=size), expected)
+
+
+WIDE = (2, 8, 5, 64), (3, 3, 64, 64)
+
+
+def test_wide_convolutions_equal_the_plain_ones():
+    x, kernel = normal(6, *WIDE)
+    kernel = kernel / 24
+    assert is_faster(jnp.asarray(x), jnp.asarray(kernel))
+    actual, expected = (value_and_gradients(f, x, kernel) for f in (conv2d, plain_conv2d))
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
+    exact = oracles.conv2d(np.float64(x), np.float64(kernel), 1)
+    np.testing.assert_allclose(actual[0], exact, atol=1e-5 * np.abs(exact).max())
+
+
+def test_wide_convolutions_take_half_the_products():
+    x, kernel = normal(6, *WIDE)
+    program = jax.make_jaxpr(conv2d)(x, kernel)
+    kernels = [found.invars[1].aval.shape for found in convolutions(program.jaxpr)]
+    assert kernels == [(1, 3, 64, 64)] * 6  # on a quarter of the rows: 18 of 36 products
+
+
+@pytest.mark.parametrize(
+    ("x", "kernel"),
+    [
+        ((1, 8, 8, 63), (3, 3, 63, 64)),
+        ((1, 8, 8, 64), (3, 3, 64, 4)),
+        ((1, 6, 8, 64), (3, 3, 64, 64)),
+        ((1, 8, 8, 64), (5, 5, 64, 64)),
+    ],
+)
+def test_what_is_not_wide_or_does_not_fit_is_left_to_the_plain_convolution(x, kernel):
+    assert not is_faster(jnp.zeros(x), jnp.zeros(kernel))
+    assert not is_faster(jnp.zeros(WIDE[0], jnp.bfloat16), jnp.zeros(WIDE[1], jnp.bfloat16))

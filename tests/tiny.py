@@ -95,6 +95,7 @@ CONFIG: dict[str, Any] = {
             "initial_weights": "lecun",
             "last_decode": True,
             "simulation_start": "prior",
+            "unroll": 0,
             "remat": False,
         },
         "objective": {

@@ -7,10 +7,12 @@ ourselves, in forms that are fast anywhere:
 
 * with respect to the input: a plain convolution with the flipped, transposed kernel, behind an
   ``optimization_barrier`` so that XLA does not fold the transposition back;
-* with respect to the kernel: a small matrix product per kernel tap and block of pixels;
+* with respect to the kernel: ``nn.kernel_gradient``;
 * of 1×1 kernels: the product that JAX would write as its transpose, for which XLA:CPU first copies
   the image-sized factor into another order (a sixth of the step of ``configs/clevrer.py:small``);
 * with a stride: patches and one matrix product, for which plain differentiation is fast.
+
+Wide 3×3 convolutions and their gradients go by ``nn.winograd``, with half the multiplications.
 
 On GPU and TPU the plain convolution and its plain gradient are right. ``experiments/benchmarks/
 conv_in_scan.py`` measures the ratio, ``tests/test_conv.py`` pins that both paths agree.
@@ -25,12 +27,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from stiid.nn.kernel_gradient import kernel_gradient
+from stiid.nn.winograd import is_faster, winograd_conv2d, winograd_kernel_gradient
 from stiid.shapes import Array
 
 Initializer = Callable[..., Any]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-_BLOCK_PIXELS = 256
 
 
 def conv2d(x: Array, kernel: Array, *, stride: int = 1) -> Array:
@@ -61,7 +64,7 @@ def plain_conv2d(x: Array, kernel: Array, *, stride: int = 1) -> Array:
 
 @jax.custom_vjp
 def _conv2d_cpu(x: Array, kernel: Array) -> Array:
-    return plain_conv2d(x, kernel)
+    return winograd_conv2d(x, kernel) if is_faster(x, kernel) else plain_conv2d(x, kernel)
 
 
 def _conv2d_fwd(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -74,51 +77,12 @@ def _conv2d_fwd(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
 def _conv2d_bwd(residuals: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
     x, kernel = residuals
     flipped = lax.optimization_barrier(jnp.swapaxes(kernel[::-1, ::-1], 2, 3))
-    return plain_conv2d(g, flipped), _kernel_gradient(x, g, size=kernel.shape[0])
+    if is_faster(x, kernel):
+        return winograd_conv2d(g, flipped), winograd_kernel_gradient(x, g)
+    return plain_conv2d(g, flipped), kernel_gradient(x, g, size=(len(kernel),) * 2)
 
 
 _conv2d_cpu.defvjp(_conv2d_fwd, _conv2d_bwd)
-
-
-def _kernel_gradient(x: Array, g: Array, *, size: int) -> Array:
-    """d/d kernel of a stride-1 SAME convolution, [k, k, I, O].
-
-    A product per tap and block of pixels, so small that what it reads stays in the cache: products
-    over all pixels at once move every shifted copy of the images through memory, and took 2.5 times
-    as long at 5×64×64×64.
-    """
-    count, height, width, features = x.shape
-    p = size // 2
-    x = jnp.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
-    images, rows = _block(count, height, width)
-    bands = height // rows
-
-    def add(total: Array, block: Array) -> tuple[Array, None]:
-        start = (block // bands * images, block % bands * rows, 0, 0)
-        seen = lax.dynamic_slice(x, start, (images, rows + 2 * p, width + 2 * p, features))
-        out = lax.dynamic_slice(g, start, (images, rows, width, g.shape[-1]))
-        out = out.reshape(-1, g.shape[-1])
-        taps = [
-            seen[:, i : i + rows, j : j + width].reshape(-1, features).T @ out
-            for i in range(size)
-            for j in range(size)
-        ]
-        return total + jnp.stack(taps), None
-
-    zeros = jnp.zeros((size * size, features, g.shape[-1]), g.dtype)
-    total, _ = lax.scan(add, zeros, jnp.arange(count // images * bands))
-    return total.reshape(size, size, features, -1)
-
-
-def _block(count: int, height: int, width: int) -> tuple[int, int]:
-    """Images and rows of the largest even division into blocks of some 256 pixels."""
-
-    def largest_divisor(number: int, bound: int) -> int:
-        return max(d for d in range(1, number + 1) if number % d == 0 and d <= max(bound, 1))
-
-    if height * width > _BLOCK_PIXELS:
-        return 1, largest_divisor(height, _BLOCK_PIXELS // width)
-    return largest_divisor(count, _BLOCK_PIXELS // (height * width)), height
 
 
 @jax.custom_vjp
