@@ -21,7 +21,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 from stiid.state import TrainState
 
 RELEASED = "stiid://"
-_RELEASES = Path(__file__).with_name("released")
+RELEASES = Path(__file__).with_name("released")
 
 
 class Checkpoints:
@@ -205,14 +205,14 @@ def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
 
 
 def _released(checkpoint: str) -> Path:
-    names = sorted(path.name for path in _RELEASES.iterdir() if path.is_dir())
+    names = sorted(path.name for path in RELEASES.iterdir() if path.is_dir())
     name = checkpoint.removeprefix(RELEASED)
     if name not in names:
         raise FileNotFoundError(
             f"--checkpoint={checkpoint}: no such model, only "
             f"{', '.join(RELEASED + name for name in names)}"
         )
-    return _RELEASES / name
+    return RELEASES / name
 
 
 def stored_batch_sizes(directory: Path) -> list[int]:

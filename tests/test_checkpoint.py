@@ -174,7 +174,7 @@ def test_a_released_model_is_named(tmp_path, monkeypatch):
     (tmp_path / "balls" / "7").mkdir(parents=True)
     (tmp_path / "solids").mkdir()
     (tmp_path / "README.md").touch()
-    monkeypatch.setattr("stiid.checkpoint._RELEASES", tmp_path)
+    monkeypatch.setattr("stiid.checkpoint.RELEASES", tmp_path)
     assert locate(tmp_path / "here", "stiid://balls") == (tmp_path / "balls", "latest")
     for wrong in ("stiid://", "stiid://ball", "stiid://balls/7", "stiid://..", "stiid://README.md"):
         with pytest.raises(FileNotFoundError, match="only stiid://balls, stiid://solids"):

@@ -1,0 +1,42 @@
+"""Put a run's last checkpoint into the package, to be restored by ``--checkpoint=stiid://NAME``.
+
+    python -m experiments.release NAME --workdir=runs/quickstart
+
+The whole checkpoint is copied, but for what it says of the machine: the folder that it was written
+to, and that of data files, of which the last part stays. A model of that name is replaced.
+"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from stiid.checkpoint import RELEASED, RELEASES, Checkpoints
+from stiid.files import atomic_directory
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name")
+    parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, default=RELEASES, help="of all released models")
+    options = parser.parse_args(argv)
+    directory = options.workdir.resolve() / "checkpoints"
+    with Checkpoints(directory) as checkpoints:
+        step = checkpoints.choose("latest")
+    target = options.folder / options.name
+    with atomic_directory(target) as unfinished:
+        shutil.copytree(directory / str(step), unfinished / str(step))
+        for mark in unfinished.rglob("commit_success.txt"):
+            mark.write_text("complete\n", encoding="utf-8")
+        config = unfinished / str(step) / "config" / "metadata"
+        content = json.loads(config.read_text(encoding="utf-8"))
+        if "path" in content["data"]["options"]:
+            content["data"]["options"]["path"] = Path(content["data"]["options"]["path"]).name
+        config.write_text(json.dumps(content), encoding="utf-8")
+    print(f"{RELEASED}{options.name}: step {step} of {options.workdir}")
+
+
+if __name__ == "__main__":
+    main()
