@@ -114,7 +114,10 @@ def shrink(config: ConfigDict, data_dir, folder) -> ConfigDict:
             stage.update(steps=int(number == 0), num_frames=3, batch_size=2)
             if config.model.family == "stiid":
                 stage.model.update({"inference": {"refinements": 1}})
-        config.evaluate.update(clips=2, batch_size=2, lengths=(2,), num_slots=3)
+        if config.model.family == "stiid":
+            config.evaluate.model.update({"inference": {"refinements": 1}})
+        restarts = min(config.evaluate.restarts, 2)
+        config.evaluate.update(clips=2, batch_size=2, lengths=(2,), num_slots=3, restarts=restarts)
         config.predict.update(clips=1, num_observed=2, num_simulated=1)
     return config
 
