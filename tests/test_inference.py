@@ -211,10 +211,14 @@ def test_a_frame_leaves_the_past_as_it_is(paper, paper_result, frame):
 
 
 def test_the_number_of_slots_may_differ_from_training(paper):
-    video, noise = random_inputs(slots=5, frames=1)
-    masks = infer_video(*paper, video, noise, WEIGHTS).frames.masks
-    assert masks.shape == (1, 2, 5, 8, 8)
-    close(masks.sum(2), np.ones((1, 2, 8, 8)))
+    model, params = paper
+    infer = jax.jit(lambda video, noise: infer_video(model, params, video, noise, WEIGHTS))
+    for slots in (1, 5):
+        inputs = random_inputs(slots=slots, frames=2)
+        with jax.disable_jit(False):  # new shapes: one program compiles faster than each operation
+            masks = infer(*inputs).frames.masks
+        assert masks.shape == (2, 2, slots, 8, 8)
+        close(masks.sum(2), np.ones((2, 2, 8, 8)))
 
 
 def test_unused_noise_is_unused(paper, paper_result):
@@ -291,7 +295,20 @@ def test_seq_iodine_scores_a_frame_by_those_before_it(
     assert changed == [False, last_decode, True]
 
 
-def test_rematerialization_and_a_loop_over_refinements_change_no_number(make_model, random_params):
+def test_rematerialization_changes_no_number(make_model, random_params):
+    plain, remat = (make_model(refinements=1, remat=flag) for flag in (False, True))
+    params = random_params(plain, dtype=np.float32)
+    inputs = random_inputs(frames=2, refinements=1, dtype=np.float32)
+
+    def loss(params, model):
+        (terms,) = infer_video(model, params, *inputs, WEIGHTS).terms
+        return terms.nll.sum() + terms.kl.sum()
+
+    value_and_grad = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+    close(value_and_grad(params, remat), value_and_grad(params, plain), rtol=1e-3, atol=1e-3)
+
+
+def test_a_loop_over_recomputed_refinements_changes_no_number(make_model, random_params):
     inputs = random_inputs(frames=1, refinements=2)
 
     def loss(params, model):

@@ -96,15 +96,11 @@ def test_gradients_do_not_enter_a_simulated_frame(paper, start):
 
 def test_a_simulated_frame_starts_where_the_switch_says(make_model, random_params, start):
     for kind in ("prior", "posterior"):
-        # One refinement, which may move nothing, and one decode of the start itself.
-        model = make_model(kernel_size=1, simulation_start=kind, delta_clamp=1e-12)
-        noise = np.zeros((2, 2, 3, 4))
-        _, (_, frame) = infer_frame(model, random_params(model), start, None, noise, WEIGHTS)
-        jax.tree.map(
-            lambda x, y: np.testing.assert_allclose(x, y, atol=1e-11),
-            frame.posterior,
-            getattr(start, kind),
-        )
+        model = make_model(kernel_size=1, simulation_start=kind, unroll=1)
+        noise = np.zeros((1, 2, 3, 4))  # no refinement: one decode of the start itself
+        with jax.disable_jit(False):  # JAX refuses loops without a turn there
+            _, (_, frame) = infer_frame(model, random_params(model), start, None, noise, WEIGHTS)
+        jax.tree.map(np.testing.assert_array_equal, frame.posterior, getattr(start, kind))
 
 
 def test_each_simulated_frame_follows_from_the_temporal_state(paper, start):

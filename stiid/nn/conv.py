@@ -28,12 +28,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from stiid.nn.kernel_gradient import kernel_gradient
+from stiid.nn.plain_conv import plain_conv2d
 from stiid.nn.winograd import is_faster, winograd_conv2d, winograd_kernel_gradient
 from stiid.shapes import Array
 
 Initializer = Callable[..., Any]
-
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def conv2d(x: Array, kernel: Array, *, stride: int = 1) -> Array:
@@ -55,11 +54,6 @@ def conv2d(x: Array, kernel: Array, *, stride: int = 1) -> Array:
     if kernel.shape[0] == 1 and stride == 1:
         return _pixelwise(x, kernel[0, 0])
     return _conv2d_cpu(x, kernel) if stride == 1 else _patch_conv2d(x, kernel, stride)
-
-
-def plain_conv2d(x: Array, kernel: Array, *, stride: int = 1) -> Array:
-    """The same convolution by XLA alone, gradients included (GPU, TPU; oracle on CPU)."""
-    return lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=_LAYOUT)
 
 
 @jax.custom_vjp

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from stiid.nn.kernel_gradient import kernel_gradient
+from stiid.nn.plain_conv import plain_conv2d
 from stiid.shapes import Array
 
 _ROWS = 4  # of output at a time
@@ -58,12 +59,8 @@ def winograd_conv2d(x: Array, kernel: Array) -> Array:
     """Convolve [N, H, W, I] with [3, 3, I, O], SAME, stride 1; H divides by four."""
     count, height, width, _ = x.shape
     kernels = jnp.einsum("ia,abco->ibco", jnp.array(_KERNEL, x.dtype), kernel)
-    products = [
-        lax.conv_general_dilated(
-            rows, kernels[i, None], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-        for i, rows in enumerate(_sums(_INPUT, _overlapping_rows(x)))
-    ]
+    rows = _sums(_INPUT, _overlapping_rows(x))
+    products = [plain_conv2d(some, kernels[i, None]) for i, some in enumerate(rows)]
     return jnp.stack(_sums(_OUTPUT, products), axis=2).reshape(count, height, width, -1)
 
 
