@@ -39,6 +39,10 @@ VARIANTS = (*_TRAINED, *_TEST_ONLY)
 # frames, batch size, steps at most
 _CURRICULUM = ((4, 32, 60_000), (8, 16, 40_000), (16, 8, 40_000), (24, 8, 30_000), (40, 8, 30_000))
 
+# of the small configs
+_FALLING = {"final_learning_rate": 5e-4}
+_LAST = {"learning_rate": 5e-4, "final_learning_rate": 5e-5}
+
 
 def get_config(variant: str = "binary") -> ConfigDict:
     """The experiment of a variant, one of ``VARIANTS``."""
@@ -187,7 +191,7 @@ def _train_config(*, color: bool) -> ConfigDict:
 
 
 def _small_config(paper: ConfigDict) -> ConfigDict:
-    """The balls of the paper's scale in fewer pixels; stills first, then clips of 4 and 8 frames.
+    """The balls of the paper's scale in fewer pixels; stills first, then longer and longer clips.
 
     One channel tells balls apart less than three: on binary data β is three times as large, and γ
     keeps the paper's ratio to it. On black nothing else decides who owns the background: once balls
@@ -206,9 +210,10 @@ def _small_config(paper: ConfigDict) -> ConfigDict:
         config.train.stages = {
             "stage_0": {**config.train.stages.stage_0.to_dict(), "steps": 1000},
             "stage_1": {**clips, "steps": 500, "num_frames": 4, "optim": {}},
-            "stage_2": {**clips, "steps": 300, "num_frames": 8},
+            "stage_2": {**clips, "steps": 900, "num_frames": 8, "optim": _FALLING},
+            "stage_3": {**clips, "steps": 900, "num_frames": 16, "optim": _LAST},
         }
-        for name in ("stage_1", "stage_2"):
+        for name in ("stage_1", "stage_2", "stage_3"):
             config.train.stages[name].model = {"objective": {"slot_entropy": parsimony}}
         config.train.eval_every = 1000
         config.evaluate.update(lengths=paper.evaluate.lengths, num_slots=5)

@@ -106,10 +106,11 @@ def _make_small(config: ConfigDict) -> None:
     """All frames as stills, shares left free; at every draw of noise, each frame has its own."""
     config.model.inference.refinements = 4
     config.model.objective.gamma = 0.0
-    for name in ("stage_1", "stage_2"):
-        if name in config.train.stages:
-            config.train.stages[name].update(num_frames=1, batch_size=16)
-            config.train.stages[name].model = {}
+    for stage in config.train.stages.values():
+        if stage.num_frames > 1:
+            # about the work of 8 clips, whose frames are refined once but for the first few
+            stage.update(num_frames=1, batch_size=max(16, 3 * stage.num_frames))
+            stage.model = {}
     config.train.eval_every = 1000
     config.evaluate.model = {"objective": {"psi": 1.0}}
 

@@ -25,9 +25,9 @@ _NO_CONDITION = {"model.inference.conditional_prior": False, "model.inference.ge
 _NO_ENTROPY = {"model.objective.gamma": 0.0}
 _SHORT: Mapping[str, Mapping[str, Any]] = {
     "paper": {"train.stages.stage_3.num_frames": 20, "train.stages.stage_4.steps": 0},
-    "small": {"train.stages.stage_2.num_frames": 4},
+    "small": {"train.stages.stage_3.num_frames": 8},
 }
-_LENGTHS = {"paper": (20, 40), "small": (4, 8)}
+_LENGTHS = {"paper": (20, 40), "small": (8, 16)}
 
 # Model, whether it is trained on the longer clips, what it lacks, and the paper's three numbers.
 _BINARY: tuple[tuple[str, bool, Mapping[str, Any], tuple[float, float, float]], ...] = (

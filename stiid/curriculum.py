@@ -16,8 +16,9 @@ class Stage:
       num_frames: frames T of each clip.
       batch_size: videos in a global batch, over all devices. Paper: 32 at 4 frames, falling in
         inverse proportion as T grows.
-      micro_batches: parts into which each device splits its rows, computed one after the other
-        before the one update: a part's memory for the whole batch's update. 1: no split.
+      micro_batches: parts, at most, into which each device splits its rows, computed one after the
+        other before the one update: a part's memory for the whole batch's update, and on CPUs
+        activations that stay in the cache (experiments/benchmarks/micro_batches.py). 1: no split.
       model: fields of the model that differ in this stage, section by section, such as
         {"inference": {"refinements": 3}, "objective": {"psi": 0.1}}.
       optim: fields of ``optim.Optim`` that differ in this stage.
@@ -29,6 +30,10 @@ class Stage:
     micro_batches: int
     model: Mapping[str, Any]
     optim: Mapping[str, Any]
+
+    def parts(self, rows: int) -> int:
+        """Into how many equal parts a device splits so many rows."""
+        return max(n for n in range(1, self.micro_batches + 1) if rows % n == 0)
 
     def __post_init__(self) -> None:
         """Refuse impossible sizes."""

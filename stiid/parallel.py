@@ -208,17 +208,11 @@ def global_rows(batch_size: int) -> np.ndarray:
     return np.arange(jax.process_index(), batch_size, jax.process_count(), dtype=np.int32)
 
 
-def check_batch_size(batch_size: int, *, name: str, parts: int = 1) -> None:
-    """Refuse a global batch that devices, and the parts of each, cannot share equally."""
+def check_batch_size(batch_size: int, *, name: str) -> None:
+    """Refuse a global batch that devices cannot share equally."""
     devices = jax.device_count()
     if batch_size % devices:
         raise ValueError(
             f"{name} = {batch_size} must be a multiple of the number of devices "
             f"({devices}): change it, or run on fewer devices"
-        )
-    if batch_size // devices % parts:
-        raise ValueError(
-            f"{name} = {batch_size} gives each of {devices} device(s) {batch_size // devices} "
-            f"row(s), which do not split into micro_batches = {parts} equal parts: change one of "
-            "the two"
         )

@@ -40,9 +40,7 @@ def check_stages(experiment: Experiment, source: Source, trained: Params) -> Non
     image_shape = source[0]["video"].shape[1:]
     for index, name in enumerate(experiment.train.order):
         stage, where = experiment.train.stages[name], f"train.stages.{name}"
-        parallel.check_batch_size(
-            stage.batch_size, name=f"{where}.batch_size", parts=stage.micro_batches
-        )
+        parallel.check_batch_size(stage.batch_size, name=f"{where}.batch_size")
         stage_data(experiment, index, name, source)
         system = experiment.at_stage(name).model.build(image_shape)
         if stage.model:

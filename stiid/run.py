@@ -83,8 +83,7 @@ def batch_sizes(
     if experiment is not None:
         sizes = [experiment.evaluate.batch_size]
         if mode == "train":
-            stages = experiment.train.stages.values()
-            sizes += [stage.batch_size // stage.micro_batches for stage in stages]
+            sizes += [stage.batch_size for stage in experiment.train.stages.values()]
         return sizes
     try:
         directory, _ = locate(Path(workdir or ".").expanduser().resolve(), checkpoint)

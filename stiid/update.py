@@ -86,7 +86,7 @@ def make_update(experiment: Experiment, system: System) -> Update:
     ) -> tuple[TrainState, dict[str, Array]]:
         keys = row_keys(jax.random.fold_in(state.key, state.step), rows)
 
-        grads, terms = gradients(system, state.params, video, keys, parts=stage.micro_batches)
+        grads, terms = gradients(system, state.params, video, keys, parts=stage.parts(len(rows)))
         grads, terms = parallel.all_mean((grads, terms))
         norm = optax.tree.norm(grads)
         direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
