@@ -12,6 +12,7 @@ import numpy as np
 from stiid import parallel
 from stiid.config import to_dict
 from stiid.data.source import UNKNOWN_OBJECTS, Source
+from stiid.diagnostics import slot_use
 from stiid.experiment import Evaluate, Experiment
 from stiid.files import atomic_path
 from stiid.metrics import ScoreTotals, clip_scores, contingency
@@ -30,6 +31,7 @@ class Evaluation(NamedTuple):
     """What an evaluation found."""
 
     scores: dict[int, dict[str, float]]  # length → score → mean over clips
+    use: dict[str, float]  # of slots, at the shortest length: see ``diagnostics.slot_use``
     clips: int  # how many the means are of
     preview: tuple[Clips, Decomposition]  # the first few, for pictures
 
@@ -55,6 +57,7 @@ class Evaluator:
         """Decompose all clips and score them."""
         lengths = self._settings.lengths
         totals = {length: ScoreTotals.empty() for length in lengths}
+        use = ScoreTotals.empty()
         preview = None
         batches = evaluation_clips(self._settings, self._source, num_frames=max(lengths))
         for clips, valid in batches:
@@ -66,10 +69,12 @@ class Evaluator:
                 scores = clip_scores(table, error, length=length)
                 total = ScoreTotals.from_clips(scores, valid)
                 totals[length] = totals[length].merge(total)
+            clip_use = slot_use(clips, result, length=min(lengths))
+            use = use.merge(ScoreTotals.from_clips(clip_use, valid))
         assert preview is not None  # a source has at least one clip
         merged = {length: _over_processes(total) for length, total in totals.items()}
         means = {length: total.mean() for length, total in merged.items()}
-        return Evaluation(means, merged[lengths[0]].count, preview)
+        return Evaluation(means, _over_processes(use).mean(), merged[lengths[0]].count, preview)
 
 
 def check_best_metric(name: str, source: Source) -> None:
@@ -112,6 +117,7 @@ def report(
     """The content of ``eval/metrics.json``."""
     return {
         "lengths": {str(length): values for length, values in evaluation.scores.items()},
+        "slot_use": evaluation.use,
         "slots": experiment.evaluate.num_slots,
         "clips": evaluation.clips,
         "step": step,

@@ -17,6 +17,7 @@ from stiid.config import parse, to_dict
 from stiid.data import registry
 from stiid.data.source import Source
 from stiid.decompose import Request, decompose_video
+from stiid.diagnostics import findings, summary
 from stiid.evaluate import (
     Evaluation,
     Evaluator,
@@ -275,4 +276,7 @@ def _write_scores(
         )
         write_json(path, content)
         print(table_text(evaluation.scores))
+        print(summary(evaluation.use))
+        for finding in findings(evaluation.use):
+            print(f"note: {finding}")
         print(f"wrote {path}")

@@ -21,6 +21,7 @@ from stiid.config import to_dict
 from stiid.curriculum import Watch
 from stiid.data.pipeline import train_iterator
 from stiid.data.source import Source
+from stiid.diagnostics import findings, summary
 from stiid.evaluate import Evaluation, Evaluator
 from stiid.experiment import Experiment
 from stiid.interrupt import Interrupted, StopRequest
@@ -230,6 +231,10 @@ class Trainer:
             self.writer.write(step, f"eval_{length}", values)
         shown = self._evaluation.scores[self.experiment.evaluate.lengths[0]]
         _LOG.info("step %d: %s", step, " ".join(f"{k} {v:.4f}" for k, v in shown.items()))
+        self.writer.write(step, "slots", self._evaluation.use)
+        _LOG.info("step %d: %s", step, summary(self._evaluation.use))
+        for finding in findings(self._evaluation.use):
+            _LOG.warning("step %d: %s", step, finding)
         self.on_evaluation(step, self._evaluation)
         return self._evaluation
 

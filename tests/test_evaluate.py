@@ -33,7 +33,7 @@ def assert_close(ours, theirs):
 
 def test_content_of_the_report(trained, data_dir):
     report = tiny.scores(trained)
-    assert report.keys() == {"lengths", "slots", "clips", "step", "data", "config"}
+    assert report.keys() == {"lengths", "slot_use", "slots", "clips", "step", "data", "config"}
     assert {length: set(scores) for length, scores in report["lengths"].items()} == {
         "2": SCORES,
         "4": SCORES,

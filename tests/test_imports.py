@@ -29,6 +29,7 @@ LAYERS = (
     {"nn"},
     {"model", "elbo", "cell", "inference", "objective", "spatiotemporal", "baselines"},
     {"experiment", "compatibility", "checkpoint", "rollout", "validation"},
+    {"diagnostics"},
     {"evaluate", "predict", "decompose", "motion"},
     {"update", "train", "preflight", "import_model"},
     {"run", "main"},

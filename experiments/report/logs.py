@@ -26,10 +26,10 @@ def log_charts(
       marks: steps to mark.
     """
     splits = dict.fromkeys(row.get("split", "") for rows in runs.values() for row in rows)
-    groups = {
-        "evaluation": [split for split in splits if split.startswith("eval")],
-        "training": [split for split in splits if not split.startswith("eval")],
-    }
+    groups: dict[str, list[str]] = {"evaluation": [], "training": []}
+    for split in splits:
+        measured = split == "slots" or split.startswith("eval")
+        groups["evaluation" if measured else "training"].append(split)
     figures = []
     for group, members in groups.items():
         chosen = {
