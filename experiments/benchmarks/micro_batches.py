@@ -2,8 +2,8 @@
 
     python -m experiments.benchmarks.micro_batches [--configs quickstart …] [--output FILE.json]
 
-The same update of 8 clips on one host device, kept to one core. The parts of a smaller batch stay in
-the core's cache; one process for each number of parts, which take turns.
+The same update of 8 clips on one host device, kept to one core. What a part computes stays in the
+core's cache if the part is small. One process for each number of parts; they take turns.
 """
 
 import argparse
@@ -57,17 +57,16 @@ def main() -> None:
                     side.do_step()
             for side in sides.values():
                 side.process.terminate()
-            whole = sides[1].seconds
+            seconds = {parts: side.seconds for parts, side in sides.items()}
+            ratios = {
+                parts: [whole / own for whole, own in zip(seconds[1], some, strict=True)]
+                for parts, some in seconds.items()
+            }
             row = {
                 "config": name,
                 "frames": frames,
-                "seconds": {n: round(statistics.median(s.seconds), 3) for n, s in sides.items()},
-                "times_the_speed_of_one_part": {
-                    n: round(
-                        statistics.median(a / b for a, b in zip(whole, s.seconds, strict=True)), 2
-                    )
-                    for n, s in sides.items()
-                },
+                "seconds": {n: round(statistics.median(some), 3) for n, some in seconds.items()},
+                "speedup": {n: round(statistics.median(some), 2) for n, some in ratios.items()},
             }
             result.append(row)
             print(row, flush=True)
