@@ -125,7 +125,7 @@ def _train_config(*, color: bool) -> ConfigDict:
                     "gradient_scale": 1.0,
                     "gradient_clamp": None,
                     "delta_clamp": None,
-                    "gradient_skip": None,
+                    "gradient_skip": 0.0,
                     "init_scale": 0.5,
                     "init_log_var": 0.0,
                     "initial_weights": "lecun",

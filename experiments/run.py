@@ -40,6 +40,7 @@ NAMES = (
     "fig5_prediction",
     "fig14_latent_walk",
     "animations",
+    "recipe",
 )
 
 
@@ -65,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not word.startswith("--config.") or not equals:
             parser.error(f"unexpected argument {word}: changes are --config.FIELD=VALUE")
         changes[name] = value
-    result = importlib.import_module(f"experiments.{options.name}").result(options.scale)
     try:
+        result = importlib.import_module(f"experiments.{options.name}").result(options.scale)
         return make(
             result,
             options.scale,

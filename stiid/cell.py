@@ -95,7 +95,7 @@ def refine(
     vectors = jnp.concatenate([latents.to_vector(cell.posterior), gradient], axis=-1)
     time = start.time if settings.time_axis == "lstm2d" else None
     delta, state = model.propose_update(params, images, vectors, cell.state, time)
-    if settings.gradient_skip is not None:
+    if settings.gradient_skip:
         step = latents.from_vector(params["gradient_skip"].reshape(1, 1, -1) * gradient)
         delta = jax.tree.map(jnp.subtract, delta, step)
     posterior = latents.update(

@@ -43,7 +43,7 @@ class Inference:
       delta_clamp: bound on Δλ, or None. SEQ-IODINE as above: 10.
       gradient_skip: initial value of s in λ ← λ + f_φ(…) − s ⊙ LN(∇_λ L), s trained per
         dimension (ours: inference starts as normalized gradient descent and f_φ learns the
-        correction), or None (paper).
+        correction). Paper: 0, none.
       init_scale: the trained initial λ is drawn from U(−a, a). Paper: 0.5.
       init_log_var: added to the log-variance half of it. Paper: 0; −3 starts quietly (ours).
       initial_weights: "lecun": truncated normal of variance 1/fan-in, biases zero or as the layer
@@ -75,7 +75,7 @@ class Inference:
     gradient_scale: float
     gradient_clamp: float | None
     delta_clamp: float | None
-    gradient_skip: float | None
+    gradient_skip: float
     init_scale: float
     init_log_var: float
     initial_weights: str
@@ -166,6 +166,6 @@ def init_params(model: Model, key: Array) -> Params:
     if settings.initial_weights == "uniform":
         params = uniform_weights(params, keys[0], model.refiner.lstm_features)
     params["posterior"] = noise.at[size:].add(settings.init_log_var)
-    if settings.gradient_skip is not None:
+    if settings.gradient_skip:
         params["gradient_skip"] = jnp.full((2 * size,), settings.gradient_skip, jnp.float32)
     return params

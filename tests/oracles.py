@@ -275,7 +275,7 @@ class _Cell:
             LSTMState(*time) if settings.time_axis == "lstm2d" else None,
         )
         delta = np.concatenate(float64(tuple(delta)), -1)
-        if settings.gradient_skip is not None:
+        if settings.gradient_skip:
             delta = delta - np.asarray(self.params["gradient_skip"]) * by_lambda
         bound = settings.delta_clamp or np.inf
         vector = vector + np.clip(delta, -bound, bound)

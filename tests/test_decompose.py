@@ -161,7 +161,7 @@ def test_pictures_without_a_crop_and_of_training_size(trained, tmp_path):
 
 def test_a_model_that_needs_less_at_test_is_restored(trained, data_dir, tmp_path):
     tiny.write_video(tmp_path / "own.mp4", frames=2)
-    without = {"inference": {"gradient_skip": None}}
+    without = {"inference": {"gradient_skip": 0.0}}
     experiment = tiny.experiment(data_dir, evaluate__model=without)
     decompose(trained, tmp_path, tmp_path / "own.mp4", experiment=experiment)
     assert len(rows(tmp_path / "decompose" / "own")) == 2 * 3

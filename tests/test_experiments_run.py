@@ -32,6 +32,7 @@ from stiid.experiment import Experiment
 CONFIG = "tests/tiny.py"
 QUICK = {"train.stages.stage_0.steps": 1, "train.stages.stage_1.steps": 0}
 RESULTS = [(name, scale) for name in NAMES for scale in ("paper", "small")]
+RESULTS.remove(("recipe", "paper"))
 
 
 def tiny_row(model, **changes):
@@ -280,6 +281,14 @@ def test_what_no_row_has_is_refused(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit):
             main([*begin, f"--output={tmp_path}", further])
         assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_recipe_is_for_small_configs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tiny.ROOT)
+    with pytest.raises(SystemExit):
+        main(["recipe", "--scale=paper", f"--workdir={tmp_path}", f"--output={tmp_path}"])
+    assert "recipe is a study of the small configs" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

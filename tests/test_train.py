@@ -357,7 +357,7 @@ def test_refuse_to_resume_another_experiment(trained, data_dir, changes, message
         ),
         (
             {
-                "model__inference__gradient_skip": None,
+                "model__inference__gradient_skip": 0.0,
                 "evaluate__model": {"inference": {"gradient_skip": 0.3}},
             },
             r"evaluate\.model: it needs the parameter params\['gradient_skip'\] .* is missing in",

@@ -32,7 +32,7 @@ PROCEDURE = {
     "inference.log_var_range": None,
     "inference.gradient_clamp": None,
     "inference.delta_clamp": None,
-    "inference.gradient_skip": None,
+    "inference.gradient_skip": 0.0,
     "inference.last_decode": True,
     "decoder.frequencies": [],
     "decoder.modulated": False,
