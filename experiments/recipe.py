@@ -34,6 +34,7 @@ _FACTORS: Mapping[str, Mapping[str, Any]] = {
     "gamma -0.03": {"model.objective.gamma": -0.03},
     "slot entropy 0.1": {"model.objective.slot_entropy": 0.1},
     "6 slots": {"model.num_slots": 6, "evaluate.num_slots": 6},
+    "refinement without images": {"model.refiner.layers": 0},
     "full grid": {"model.inference.grid": "full"},
 }
 

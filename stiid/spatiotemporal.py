@@ -88,8 +88,9 @@ class SpatioTemporalConfig:
         hints = {k: hint for k, hint in known.items() if k not in _FROM_ELSEWHERE}
         fields = arguments(hints, getattr(self, name), name)
         for field, value in fields.items():
-            if hints[field] is int and value < 1:
-                raise ValueError(f"{name}.{field} must be at least 1, got {value}")
+            least = 0 if (name, field) == ("refiner", "layers") else 1
+            if hints[field] is int and value < least:
+                raise ValueError(f"{name}.{field} must be at least {least}, got {value}")
         return fields
 
 

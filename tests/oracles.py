@@ -98,8 +98,11 @@ def refiner(module, params, images, vectors, refinement, time):
         x = x.reshape(n, height // 4, 4, width // 4, 4, features).mean((2, 4))
     elif module.pool == "mean":
         x = x.mean((1, 2))
-    x = elu(dense(params["in"], x.reshape(*images.shape[:2], -1)))
-    x = np.concatenate([vectors, x], -1)
+    if module.layers:
+        x = elu(dense(params["in"], x.reshape(*images.shape[:2], -1)))
+        x = np.concatenate([vectors, x], -1)
+    else:
+        x = vectors
     scale = 1.0 if time is None else module.forget_scale
     h, c = lstm2d(params["lstm"], x, refinement, time, scale=scale)
     return dense(params["out"], h), (h, c)

@@ -241,6 +241,7 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
             r"layers: expected int, got 2\.0",
         ),
         ({"model__decoder__frequencies": ("a",)}, r"decoder\.frequencies\[0\]: expected float"),
+        ({"model__refiner__layers": -1}, r"config\.model: refiner\.layers must be at least 0"),
         ({"model__refiner__hidden": 0}, r"config\.model: refiner\.hidden must be at least 1"),
         ({"model__prior": {}}, r"config\.model: prior: missing field\(s\) features"),
         ({"model__inference__grid": "round"}, r"inference\.grid: expected one of"),

@@ -124,14 +124,16 @@ def test_prior_is_an_mlp_that_predicts_mean_and_log_sigma():
 
 @pytest.mark.parametrize("with_time", [True, False])
 @pytest.mark.parametrize(
-    ("stride", "pool"), [(1, "average"), (2, "mean"), (2, "none"), (1, "none")]
+    ("layers", "stride", "pool"),
+    [(2, 1, "average"), (2, 2, "mean"), (2, 2, "none"), (2, 1, "none"), (0, 1, "average")],
 )
-def test_refiner_equals_numpy(states, stride, pool, with_time):
-    refiner = dataclasses.replace(REFINER, stride=stride, pool=pool)
+def test_refiner_equals_numpy(states, layers, stride, pool, with_time):
+    refiner = dataclasses.replace(REFINER, layers=layers, stride=stride, pool=pool)
     images, vectors = normal(1, *SLOTS, 8, 12, 3), normal(2, *SLOTS, 6)
     refinement, time = states if with_time else (states[0], None)
     inputs = (images, vectors, refinement, time)
     params = with_random_biases(refiner.init(jax.random.key(0), *inputs)["params"])
+    assert ("in" in params) == (layers > 0)
     delta, state = refiner.apply({"params": params}, *inputs)
     expected, expected_state = oracles.refiner(
         refiner, oracles.float64(params), *map(np.float64, inputs[:2]), refinement, time

@@ -19,7 +19,8 @@ class Refiner(nn.Module):
     Attributes:
       latent_size: D.
       features: width of the convolutions. Paper: 64.
-      layers: number of 3×3 convolutions. Paper: 4.
+      layers: number of 3×3 convolutions. Paper: 4; 0 leaves out all image-sized inputs, as
+        EfficientMORL does: λ and its gradient alone decide.
       stride: of each convolution. The implementation that the paper builds on: 1; IODINE: 2, at
         about a twentieth of the work.
       squeezenet: add the frame's ``nn.squeezenet.SqueezeFeatures`` (16 channels) to the
@@ -72,6 +73,18 @@ class Refiner(nn.Module):
         Returns:
           Δλ as (Δμ, Δ log σ²), and the state (t, r).
         """
+        x = vectors
+        if self.layers:
+            x = jnp.concatenate([vectors, self._seen(images)], axis=-1)
+        gates = (self.forget_scale, self.forget_bias, self.two_biases)
+        state = LSTM2D(self.lstm_features, *gates, name="lstm")(x, refinement, time)
+        init = nn.initializers.variance_scaling(self.output_scale**2, "fan_in", "truncated_normal")
+        delta = nn.Dense(2 * self.latent_size, kernel_init=init, name="out")(state.h)
+        return Gaussian(*jnp.split(delta, 2, axis=-1)), state
+
+    @nn.nowrap
+    def _seen(self, images: Array) -> Array:
+        """What the convolutions see: [B, K, hidden]; a part of ``__call__``."""
         slots = images.shape[:2]
         if self.squeezenet:
             code = SqueezeFeatures(name="squeezenet")(_rgb(images))
@@ -90,13 +103,7 @@ class Refiner(nn.Module):
             x = nn.avg_pool(x, (4, 4), strides=(4, 4))
         elif self.pool == "mean":
             x = x.mean(axis=(1, 2))
-        x = elu(nn.Dense(self.hidden, name="in")(x.reshape(*slots, -1)))
-        x = jnp.concatenate([vectors, x], axis=-1)
-        gates = (self.forget_scale, self.forget_bias, self.two_biases)
-        state = LSTM2D(self.lstm_features, *gates, name="lstm")(x, refinement, time)
-        init = nn.initializers.variance_scaling(self.output_scale**2, "fan_in", "truncated_normal")
-        delta = nn.Dense(2 * self.latent_size, kernel_init=init, name="out")(state.h)
-        return Gaussian(*jnp.split(delta, 2, axis=-1)), state
+        return elu(nn.Dense(self.hidden, name="in")(x.reshape(*slots, -1)))
 
 
 def _rgb(images: Array) -> Array:
