@@ -22,7 +22,7 @@ times the time, since every frame has its own: ``--config.evaluate.restarts=8``.
 Hardware: 8 GPUs; not measured by us. Expected (the paper, 40 frames, per frame): binary F-ARI .9986
 and MSE .0018, color .9752 and .0014; SEQ-IODINE .4063 and .0968, .6734 and .0270. ``quick``: 19
 minutes on two shared CPU cores; F-ARI per frame .93 (the untrained copy: .12;
-experiments/results/iodine_quick.json), and, tested by ``seq_quick``, .62.
+experiments/results/iodine_quick.json).
 
 The networks, the likelihood and the loss are github.com/MichaelKevinKelly/IODINE's at c2c22df,
 layer for layer, with the paper's β = 10 and R = 6, which counts evaluations: 5 refinements. In

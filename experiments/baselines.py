@@ -1,9 +1,10 @@
-"""A trained baseline against an untrained copy of itself, on clips of its evaluation.
+r"""A trained baseline against an untrained copy of itself, on clips of its evaluation.
 
-    python -m experiments.baselines --workdir=runs/rnem_quick --output=experiments/results/rnem.json
+    python -m experiments.baselines --workdir=runs/rnem_quick \
+        --output=experiments/results/rnem_quick.json
 
 Writes, for the latest checkpoint and for fresh parameters: our scores of the observed frames and
-of the simulated ones (``predict.observed``/``simulated`` frames of the config), R-NEM's own
+of the simulated ones (``predict.num_observed`` and ``num_simulated`` of the config), R-NEM's own
 grouping scores, and DDPAE's velocity scores; and the curves of the training run.
 """
 
@@ -44,12 +45,13 @@ def main() -> None:
         return content | {"rnem_rule": {k: float(np.mean(v)) for k, v in own._asdict().items()}}
 
     fresh = parallel.replicate(jax.jit(system.init)(jax.random.key(experiment.seed + 1)))
+    log = read_log(options.workdir / "metrics.jsonl")
     content = {
         "step": int(state.step),
         "data": source.fingerprint,
         "trained": scores(state.params),
         "untrained": scores(fresh),
-        "curves": [_rounded(row) for row in read_log(options.workdir / "metrics.jsonl")],
+        "curves": [_rounded(row, begin=log[0]["time"]) for row in log],
     }
     write_json(options.output, content)
     for name in ("untrained", "trained"):
@@ -78,7 +80,9 @@ def _summary(scores: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+def _rounded(row: dict[str, Any], *, begin: float) -> dict[str, Any]:
+    """A row of a log with five digits of each number, and minutes instead of the time of day."""
+    row = {k: v for k, v in row.items() if k != "time"} | {"minute": (row["time"] - begin) / 60}
     return {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
 
 

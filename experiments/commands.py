@@ -25,7 +25,7 @@ def run_once(folder: Path, command: Sequence[str]) -> None:
 
     Args:
       folder: gets ``cost.json`` at the end: minutes over all attempts (None if an attempt left no
-        note), commit and command.
+        note), the commit that the last one began with, and the command.
       command: the module and its arguments.
 
     Raises:
@@ -33,16 +33,21 @@ def run_once(folder: Path, command: Sequence[str]) -> None:
     """
     if is_complete(folder):
         return
-    begin, before = time.time(), _minutes_before(folder)
+    begin, before, commit = time.time(), _minutes_before(folder), _commit()
     try:
         _execute(command)
     except BaseException:
         if folder.exists():
             write_json(folder / _INTERRUPTED, {"minutes": _since(begin, before)})
         raise
-    words = [word.replace(str(folder), "WORKDIR") for word in command]
-    note = {"commit": _commit(), "command": shlex.join(["python", "-m", *words])}
+    note = {"commit": commit, "command": command_text(folder, command)}
     write_json(folder / _COMPLETE, {"minutes": _since(begin, before), **note})
+
+
+def command_text(folder: Path, command: Sequence[str]) -> str:
+    """A command as it is noted: without the place of its folder."""
+    words = [word.replace(str(folder), "WORKDIR") for word in command]
+    return shlex.join(["python", "-m", *words])
 
 
 def is_complete(folder: Path) -> bool:
@@ -83,4 +88,7 @@ def _execute(command: Sequence[str]) -> None:
 
 def _commit() -> str:
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # no git, or files without their history
+        return "unknown"

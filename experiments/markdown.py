@@ -17,11 +17,11 @@ def table(
     A cell is mean ± sample standard deviation over seeds; the paper's number stands in brackets.
     """
     command = ("python -m experiments.run", result.name, f"--scale={scale}")
+    brackets = " In brackets: the paper's numbers." if any(r.paper for r in result.rows) else ""
     lines = [
         f"# {result.title} ({scale} scale)",
         "",
-        f"{result.note} In brackets: the paper's numbers. Made by "
-        f"`{' '.join([*command, *arguments(changes)])}`.",
+        f"{result.note}{brackets} Made by `{' '.join([*command, *arguments(changes)])}`.",
         "",
         *_rows(("data", "model", "score", *result.columns), _scores(result, records)),
         "",

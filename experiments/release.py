@@ -3,7 +3,8 @@
     python -m experiments.release NAME --workdir=runs/quickstart
 
 The whole checkpoint is copied, but for what it says of the machine: the folder that it was written
-to, and that of data files, of which the last part stays. A model of that name is replaced.
+to, that of generated data, and those of files of data, of which the last part stays. A model of
+that name is replaced.
 """
 
 import argparse
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from stiid.checkpoint import RELEASED, RELEASES, Checkpoints
 from stiid.files import atomic_directory
+
+_PLACES = {"path", "masks", "tracklets"}  # options of data that may name files
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,8 +35,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             mark.write_text("complete\n", encoding="utf-8")
         config = unfinished / str(step) / "config" / "metadata"
         content = json.loads(config.read_text(encoding="utf-8"))
-        if "path" in content["data"]["options"]:
-            content["data"]["options"]["path"] = Path(content["data"]["options"]["path"]).name
+        content["data"]["data_dir"] = "~/.cache/stiid"
+        options_ = content["data"]["options"]
+        for name in _PLACES & options_.keys():
+            options_[name] = Path(options_[name]).name
         config.write_text(json.dumps(content), encoding="utf-8")
     print(f"{RELEASED}{options.name}: step {step} of {options.workdir}")
 

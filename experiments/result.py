@@ -1,5 +1,6 @@
 """What a table or figure is: rows, each a trained model and what is measured of it."""
 
+import functools
 import hashlib
 import importlib.util
 import json
@@ -11,6 +12,9 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 SCALES = ("paper", "small")
+# Of a config, what decides what is learned.
+_TRAINING = ("data", "model", "optim", "train")
+_STAGES = ("stages", "stagnation")
 MODEL = "model"  # the part of a measurement that is about the model itself
 
 Scores = Mapping[str, Mapping[str, float | None]]  # column → score → number
@@ -47,7 +51,7 @@ class Training:
         """Its place in the workdir: named by all that decides what is learned."""
         free = ("evaluate.", "predict.", "data.data_dir")
         deciding = {k: v for k, v in self.changes.items() if not k.startswith(free)}
-        return Path(_name(self.config, deciding)) / f"seed_{seed}"
+        return Path(_name(self.config, deciding, _TRAINING)) / f"seed_{seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +71,7 @@ class Measurement:
     def folder(self, training: Training, seed: int) -> Path:
         """Its place in the workdir, within that of the training."""
         config, changes = self.config or training.config, {**training.changes, **self.changes}
-        name = f"{self.program.name}-{_name(config, changes)}"
+        name = f"{self.program.name}-{_name(config, changes, ())}"
         return training.folder(seed) / "measurements" / name
 
 
@@ -149,10 +153,19 @@ def has_field(config: ConfigDict | None, name: str) -> bool:
     return True
 
 
-def _name(config: str, changes: Changes) -> str:
-    """A config and changes of it as a readable and unmistakable name of a folder."""
+def _name(config: str, changes: Changes, sections: tuple[str, ...]) -> str:
+    """Sections (none: all) of a config and changes of it as a readable, unmistakable name."""
     stem = f"{Path(config.partition(':')[0]).stem}-{config.partition(':')[2]}".rstrip("-")
-    if not changes:
-        return stem
-    text = json.dumps({k: str(v) for k, v in changes.items()}, sort_keys=True)
+    text = json.dumps([_content(config, sections), {k: str(changes[k]) for k in sorted(changes)}])
     return f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+@functools.cache
+def _content(config: str, sections: tuple[str, ...]) -> str:
+    """What a config says now, but for the place of data on this machine."""
+    content = load_config(config).to_dict()
+    content["data"].pop("data_dir")
+    if sections:
+        content["train"] = {key: content["train"][key] for key in _STAGES}
+        content = {key: content[key] for key in sections}
+    return json.dumps(content, sort_keys=True)

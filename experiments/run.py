@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         name, equals, value = word.removeprefix("--config.").partition("=")
         if not word.startswith("--config.") or not equals:
             parser.error(f"unexpected argument {word}: changes are --config.FIELD=VALUE")
+        if name == "seed":
+            parser.error("--config.seed: seeds are counted from 0 on, use --seeds")
         changes[name] = value
     try:
         result = importlib.import_module(f"experiments.{options.name}").result(options.scale)

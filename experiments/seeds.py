@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.commands import cost, run_once
+from experiments.commands import command_text, cost, is_complete, run_once
 from stiid.cores import available_cores
 from stiid.evaluate import write_json
 from stiid.writer import read_log
@@ -35,7 +35,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     for seed in options.seeds:
         folder = options.workdir / f"seed_{seed}"
         command = ["stiid.main", f"--config={options.config}", f"--workdir={folder}"]
-        run_once(folder, [*command, f"--config.seed={seed}", *further])
+        command += [f"--config.seed={seed}", *further]
+        wanted = command_text(folder, command)
+        if is_complete(folder) and cost(folder)["command"] != wanted:
+            parser.error(
+                f"{folder} holds the result of `{cost(folder)['command']}`, not of `{wanted}`: "
+                "use another --workdir"
+            )
+        run_once(folder, command)
     runs = {str(seed): _summary(options.workdir / f"seed_{seed}") for seed in options.seeds}
     content = {
         "command": " ".join(["python -m stiid.main", f"--config={options.config}", *further]),
@@ -52,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _summary(workdir: Path) -> dict[str, Any]:
     final = json.loads((workdir / "eval" / "metrics.json").read_text())
     log = read_log(workdir / "metrics.jsonl")
-    begin = (workdir / "run.json").stat().st_mtime
+    # A resumed run writes run.json anew.
+    begin = min((workdir / "run.json").stat().st_mtime, log[0]["time"])
     card = json.loads((workdir / "run.json").read_text())
     training = [row for row in log if row["split"] == "train"]
     kept = {int(i) for i in np.linspace(0, len(training) - 1, _POINTS)}

@@ -1,9 +1,9 @@
 """Table 3: base 2D-LSTM, + triangular grid, + conditional prior and generation, longer, + entropy.
 
-"Length" is the frames of the last stages of training, 20 and then 40; at the small scale 4 and then
-8. The paper's numbers on balls stand at 20 frames, where its full model is that of Table 1. On
-CLEVRER its full model is that of Table 1 at 20 and at 40 frames: the numbers stand at the row's own
-length.
+"Length" is the frames of the last stages of training, 20 and then 40; at the small scale 8 and
+then 16. The paper's numbers on balls stand at 20 frames, where its full model is that of Table 1.
+On CLEVRER its full model is that of Table 1 at 20 and at 40 frames: the numbers stand at the row's
+own length.
 """
 
 from collections.abc import Mapping

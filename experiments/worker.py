@@ -1,13 +1,11 @@
 """A measurement as a module to be run, with the flags of ``python -m stiid.main``."""
 
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
@@ -55,9 +53,7 @@ def run_worker(measure: Measure, *, writes: str) -> None:
 
 def _start_jax(experiment: Experiment) -> None:
     """Choose devices, and keep compiled programs, as the command line does."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = os.path.expanduser("~/.cache/stiid/programs")
-        jax.config.update("jax_compilation_cache_dir", folder)
+    parallel.keep_programs(parallel.PROGRAMS)
     parallel.configure_host_devices(
         0, batch_sizes=[experiment.evaluate.batch_size], processes=parallel.Processes(1)
     )

@@ -193,7 +193,7 @@ def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
         checkpoints, or of one checkpoint; or "stiid://NAME", a model that comes with the package.
     """
     if checkpoint in ("latest", "best"):
-        return workdir / "checkpoints", checkpoint
+        return workdir.expanduser().resolve() / "checkpoints", checkpoint
     if checkpoint.startswith(RELEASED):
         return _released(checkpoint), "latest"
     path = Path(checkpoint).expanduser().resolve()

@@ -13,6 +13,7 @@ from stiid.system import Decomposition
 _LEAST_SHARE = 0.01  # of a frame's pixels that a slot in use holds
 _COLLAPSE_KL = 1.0  # nats per frame, all slots together
 _COLLAPSE_EXPLAINED = 0.1
+_ONE_COLOR = 1e-6  # variance of a clip in which there is nothing to explain
 _UNDECIDED = 0.1  # of the way from equal shares of every pixel to one slot alone
 _NOBODY = 0.6  # of the background
 
@@ -28,11 +29,12 @@ def slot_use(clips: Clips, result: Decomposition, *, length: int) -> dict[str, n
     Returns:
       float64 [B] for each of: ``slots_used``, slots that hold at least 1 % of a frame's pixels
       (mean over frames); ``confidence``, the largest mask of a pixel (mean); ``explained``, the
-      share of the clip's variance over pixels that the reconstruction explains (1 at best; 0: as
-      good as one color, < 0: worse); ``background``, the share of the true background that the slot
-      with most of it holds, 1 if there is none (only with true masks); ``share_1`` … ``share_K``
-      and ``kl_1`` … ``kl_K``, the slots' shares of the pixels and their KL divergence in nats per
-      frame, largest first.
+      share of the clip's variance over pixels that the reconstruction explains (1 at best, and
+      where all pixels are alike; 0: as good as one color, < 0: worse); ``background``, the share of
+      the true background that in each frame the slot with most of it holds, 1 if there is none
+      (only with true masks); ``share_1`` … ``share_K`` and ``kl_1`` … ``kl_K``, the slots' shares
+      of a frame's pixels and their KL divergence in nats, each frame's largest first (means over
+      frames: slots may change their roles, as IODINE's do).
     """
     masks = result.masks[:, :length]
     owner = masks.argmax(2)
@@ -44,16 +46,17 @@ def slot_use(clips: Clips, result: Decomposition, *, length: int) -> dict[str, n
     use = {
         "slots_used": (shares >= _LEAST_SHARE).sum(-1).mean(1),
         "confidence": masks.max(2).mean(axis=(1, 2, 3)),
-        "explained": 1 - error / np.maximum(variance, 1e-12),
+        "explained": np.where(variance > _ONE_COLOR, 1 - error / np.maximum(variance, 1e-9), 1.0),
     }
     if clips.masks is not None:
         ground = clips.masks[:, :length] == 0
-        held = np.stack([(ground & (owner == k)).sum(axis=(1, 2, 3)) for k in slots], axis=-1)
-        whole = held.sum(-1)
-        use["background"] = np.where(whole > 0, held.max(-1) / np.maximum(whole, 1), 1.0)
-    ranked = {"share": shares.mean(1), "kl": np.asarray(result.kl[:, :length]).mean(1)}
-    for name, values in ranked.items():
-        for rank, column in enumerate(-np.sort(-values, axis=-1).T, 1):
+        held = np.stack([(ground & (owner == k)).sum(axis=(2, 3)) for k in slots], axis=-1)
+        whole = held.sum((1, 2))
+        most = held.max(-1).sum(1)
+        use["background"] = np.where(whole > 0, most / np.maximum(whole, 1), 1.0)
+    for name, values in (("share", shares), ("kl", np.asarray(result.kl[:, :length]))):
+        ranked = -np.sort(-values, axis=-1).mean(1)  # [B, K]
+        for rank, column in enumerate(ranked.T, 1):
             use[f"{name}_{rank}"] = column
     return {name: np.asarray(values, np.float64) for name, values in use.items()}
 
@@ -69,14 +72,18 @@ def summary(use: Mapping[str, float]) -> str:
     return text
 
 
-def findings(use: Mapping[str, float]) -> list[str]:
-    """What is wrong with the mean use of the slots, and what cures it in the models of this paper.
+def findings(use: Mapping[str, float], *, family: str) -> list[str]:
+    """What is wrong with the mean use of the slots, and what cures it.
 
-    Fields that are named are those of configs with ``model.family = "stiid"``.
+    Args:
+      use: means of ``slot_use``.
+      family: ``model.family`` of the config; only of "stiid" is a cure known.
     """
+    if family != "stiid":
+        return []
     kl, shares = _ranked(use, "kl"), _ranked(use, "share")
     found = []
-    if 0 < sum(kl) < _COLLAPSE_KL:  # 0: a model without posteriors (R-NEM)
+    if sum(kl) < _COLLAPSE_KL:
         found.append(
             f"the posterior has collapsed: all slots together have a KL of {sum(kl):.2g} nats, so "
             "that nothing of the video is in them. Lower objective.psi, or raise objective.beta; "

@@ -149,7 +149,7 @@ def data_parallel(
 ) -> Any:
     """Map a function over devices: some arguments are batches, all else is replicated.
 
-    The function must make its outputs equal on all devices (``all_mean``, ``all_sum``): the value
+    The function must make its outputs equal on all devices (``all_mean``): the value
     of device 0 is taken.
 
     Args:

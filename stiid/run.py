@@ -56,7 +56,8 @@ def run(
       mode: one of ``MODES``, "decompose" or "import".
       experiment: of the config file, or None to take the one stored in the checkpoint.
       workdir: folder of results.
-      checkpoint: "latest", "best", or a path; training always resumes from the latest of its own.
+      checkpoint: "latest", "best", a path, or "stiid://NAME"; training always resumes from the
+        latest of its own.
       video: what to decompose.
 
     Raises:
@@ -98,7 +99,7 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
     if experiment is None:
         raise ValueError("--config is missing: training needs one")
     if checkpoint != "latest":
-        raise ValueError("--checkpoint goes with --mode=eval and predict; training resumes itself")
+        raise ValueError("--checkpoint goes with the other modes: training resumes from its own")
     train_source, eval_source = _load(experiment, "train"), _load(experiment)
     check_lengths(experiment.evaluate, eval_source)
     check_best_metric(experiment.train.best_metric, eval_source)
@@ -164,6 +165,11 @@ def decompose(
     experiment: Experiment | None, workdir: Path, checkpoint: str, request: Request
 ) -> None:
     """Restore, decompose a video of any length; see ``decomposition_files`` for what is written."""
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"--mode=decompose works frame after frame in one process, got {jax.process_count()}: "
+            "start it by itself (--num_processes=1)"
+        )
     with _chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
         data = experiment.data
         video, view = request.open(registry.view(data.name, **data.options))
@@ -277,6 +283,6 @@ def _write_scores(
         write_json(path, content)
         print(table_text(evaluation.scores))
         print(summary(evaluation.use))
-        for finding in findings(evaluation.use):
+        for finding in findings(evaluation.use, family=experiment.model.family):
             print(f"note: {finding}")
         print(f"wrote {path}")

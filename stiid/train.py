@@ -233,7 +233,7 @@ class Trainer:
         _LOG.info("step %d: %s", step, " ".join(f"{k} {v:.4f}" for k, v in shown.items()))
         self.writer.write(step, "slots", self._evaluation.use)
         _LOG.info("step %d: %s", step, summary(self._evaluation.use))
-        for finding in findings(self._evaluation.use):
+        for finding in findings(self._evaluation.use, family=self.experiment.model.family):
             _LOG.warning("step %d: %s", step, finding)
         self.on_evaluation(step, self._evaluation)
         return self._evaluation

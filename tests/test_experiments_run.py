@@ -3,6 +3,7 @@
 import fnmatch
 import importlib
 import json
+import re
 
 import pytest
 import tiny
@@ -166,7 +167,7 @@ def test_a_command_without_a_last_word(tmp_path, monkeypatch):
 
 def test_trainings_are_shared_by_what_decides_them():
     plain = Training(config="configs/rnem.py:small")
-    assert str(plain.folder(1)) == "rnem-small/seed_1"
+    assert re.fullmatch("rnem-small-[0-9a-f]{8}/seed_1", str(plain.folder(1)))
     tested = Training(config=plain.config, changes={"evaluate.clips": 3, "data.data_dir": "x"})
     assert tested.folder(1) == plain.folder(1)
     other = Training(config=plain.config, changes={"model.num_slots": 3})
@@ -177,6 +178,22 @@ def test_trainings_are_shared_by_what_decides_them():
     ]
     assert measured[0] != measured[1]
     assert all(folder.is_relative_to(plain.folder(1)) for folder in measured)
+
+
+def test_another_content_of_a_config_is_another_training(tmp_path):
+    """What an older version of the file had trained is not taken for its own."""
+    folders = []
+    for number, (old, new) in enumerate((("", ""), ("steps=2500", "steps=9"), ("64", "64"))):
+        text = (tiny.ROOT / "configs" / "rnem.py").read_text(encoding="utf-8").replace(old, new)
+        (tmp_path / str(number)).mkdir()
+        path = tmp_path / str(number) / "rnem.py"
+        path.write_text(text, encoding="utf-8")
+        training = Training(config=f"{path}:quick")
+        measured = Measurement(program=EVALUATE).folder(training, 0)
+        folders.append((training.folder(0), measured.name))
+    assert folders[0] == folders[2]
+    assert folders[0][0] != folders[1][0]
+    assert folders[0][1] != folders[1][1]
 
 
 def test_mean_and_spread():
@@ -277,6 +294,7 @@ def test_what_no_row_has_is_refused(tmp_path, monkeypatch, capsys):
         ("--only=nonsense", "no row 'nonsense', there are binary/r-nem, "),
         ("--typo", "unexpected argument --typo"),
         ("--seeds=0", "--seeds must be at least 1"),
+        ("--config.seed=3", "use --seeds"),
     ):
         with pytest.raises(SystemExit):
             main([*begin, f"--output={tmp_path}", further])

@@ -1,6 +1,9 @@
 """Oracles: the clips, the evaluation of the same frames, and other decoders of the files."""
 
 import json
+import shutil
+import subprocess
+import sys
 
 import av
 import numpy as np
@@ -72,6 +75,25 @@ def test_frames_must_fit_the_clips(trained, data_dir, tmp_path):
     with pytest.raises(ValueError, match=r"num_observed must be at least 1, got 0"):
         predict(trained, tmp_path, data_dir, predict__num_observed=0)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_trained_model_beside_an_untrained_one(trained, tmp_path):
+    """The command as documented, its workdir relative."""
+    words = [sys.executable, "-m", "experiments.baselines", "--clips=4", "--workdir=run"]
+    shutil.copytree(trained, tmp_path / "run")
+    path = {"PYTHONPATH": str(tiny.ROOT)}
+    output = tmp_path / "out.json"
+    subprocess.run(
+        [*words, f"--output={output}"], cwd=tmp_path, env=tiny.environment() | path, check=True
+    )
+    content = json.loads(output.read_text())
+    scores = content["trained"], content["untrained"]
+    assert all(0 < side["observed"]["mse"] < 1 for side in scores)
+    assert scores[0] != scores[1]
+    minutes = [row["minute"] for row in content["curves"]]
+    assert minutes == sorted(minutes)
+    assert minutes[0] == 0.0
+    assert minutes[-1] > 0.0
 
 
 def test_modes_are_the_ones_that_the_command_line_offers():

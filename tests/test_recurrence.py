@@ -158,6 +158,11 @@ def test_squeezenet_needs_color(states):
         dataclasses.replace(REFINER, squeezenet=True).init(jax.random.key(0), *inputs)
 
 
+def test_squeezenet_needs_convolutions():
+    with pytest.raises(ValueError, match=r"refiner.squeezenet needs convolutions"):
+        dataclasses.replace(REFINER, squeezenet=True, layers=0)
+
+
 def test_unknown_pool_is_refused():
     with pytest.raises(ValueError, match=r"refiner.pool: expected one of .*got 'max'"):
         dataclasses.replace(REFINER, pool="max")

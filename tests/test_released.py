@@ -62,6 +62,7 @@ def test_release_says_nothing_of_the_machine(tmp_path):
     config = step / "config" / "metadata"
     content = json.loads(config.read_text())
     content["data"]["options"]["path"] = str(tmp_path / "videos")
+    content["data"]["data_dir"] = str(tmp_path / "generated")
     config.write_text(json.dumps(content))
     (step / "commit_success.txt").write_text(f"written to {tmp_path}")
 
@@ -74,3 +75,4 @@ def test_release_says_nothing_of_the_machine(tmp_path):
     assert not any(str(tmp_path).encode() in path.read_bytes() for path in files)
     stored = json.loads((folder / "solids" / step.name / "config" / "metadata").read_text())
     assert stored["data"]["options"]["path"] == "videos"
+    assert stored["data"]["data_dir"] == "~/.cache/stiid"

@@ -38,14 +38,14 @@ def cell_gflop() -> tuple[float, float]:
 
 
 def clip_gflop(frames: int, refinements: int) -> float:
-    """Of one clip, forward and backward, with rematerialized cells (one more forward)."""
+    """Of one clip, forward and backward, with rematerialized cells (which keep inner gradients)."""
     cells = refinements * (refinements + 1) // 2 + frames - refinements
     if frames < refinements:
         cells = sum(refinements - t for t in range(frames))
     decode, refine = cell_gflop()
     of_cell = (1 + 1) * decode + refine  # decode, its inner gradient, refinement
     total = cells * (of_cell + 2 * (decode + refine)) + frames * 3 * decode
-    recomputed = cells * of_cell + frames * decode
+    recomputed = cells * (decode + refine) + frames * decode
     return SLOTS * (total + recomputed)
 
 

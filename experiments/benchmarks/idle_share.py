@@ -73,7 +73,11 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
-    devices = parallel.host_device_count(available_cores(), (), num_processes=1)
+    stages = [
+        stage for name in options.configs for stage in load_config(name).train.stages.values()
+    ]
+    sizes = [stage.batch_size for stage in stages]
+    devices = parallel.host_device_count(available_cores(), sizes, num_processes=1)
     parallel.configure_host_devices(devices, batch_sizes=(), processes=parallel.Processes(1))
     result = {}
     for name in options.configs:

@@ -56,6 +56,10 @@ class Refiner(nn.Module):
         """Refuse an unknown pool before anything is traced."""
         if self.pool not in POOLS:
             raise ValueError(f"refiner.pool: expected one of {POOLS}, got {self.pool!r}")
+        if self.squeezenet and not self.layers:
+            raise ValueError(
+                "refiner.squeezenet needs convolutions: set refiner.layers to 1 or more"
+            )
         super().__post_init__()
 
     @nn.compact

@@ -17,7 +17,6 @@ from stiid.shapes import Array
 
 State = tuple[Array, Array]
 LSTM = Callable[[Array, State], State]  # inputs [B, I] and (h, c), each [B, H] → next (h, c)
-Head = Callable[[Array], tuple[Array, Array]]  # [..., H] → mean, standard deviation
 
 
 class Normal(NamedTuple):

@@ -12,8 +12,6 @@ from stiid.baselines.rnem.procedure import Loss, Slots
 from stiid.shapes import Array, Params
 from stiid.system import Decomposition, unit_range
 
-CELLS = ("r_nem", "r_nem_no_attention", "rnn_em")
-
 
 @dataclass(frozen=True, kw_only=True)
 class RnemConfig:
