@@ -1,6 +1,7 @@
 """What a config and the checkpoint that it is applied to must agree on."""
 
 import functools
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 
 from stiid.config import to_dict
+from stiid.curriculum import in_order
 from stiid.experiment import Experiment
 
 _TRAINING = (
@@ -18,7 +20,6 @@ _TRAINING = (
     "data.options",
     "model",
     "optim",
-    "train.stages",
     "train.stagnation",
 )
 MODEL = ("model",)
@@ -36,8 +37,30 @@ _FREE = (".inference.remat", ".inference.unroll", ".inference.simulation_start",
 
 
 def training_fields(experiment: Experiment) -> tuple[str, ...]:
-    """What a resumed run may not change: all that decides the next step."""
+    """What a resumed run may not change: all that decides the next step, but for the stages."""
     return _TRAINING + (_PATIENCE if experiment.train.stagnation.patience else ())
+
+
+def check_begun(begun: int, experiment: Experiment, stored: dict[str, Any], *, where: Path) -> None:
+    """Refuse to resume if a stage that has begun is another now; those to come may be any.
+
+    Args:
+      begun: how many of the stored stages have, the current one among them.
+      experiment: that would resume.
+      stored: config of the checkpoint.
+      where: the checkpoint is.
+    """
+    stages = json.loads(json.dumps(to_dict(experiment)))["train"]["stages"]
+    before = stored["train"]["stages"]
+    for ours, theirs in itertools.zip_longest(in_order(stages)[:begun], in_order(before)[:begun]):
+        if ours != theirs:
+            raise ValueError(
+                f"{where} has trained the stage {theirs}, and the config has "
+                f"{ours or 'no further one'} in its place. Use that config, or another --workdir"
+            )
+        difference = _difference(f"train.stages.{ours}", stages[ours], before[theirs])
+        if difference:
+            raise ValueError(_of_another_config(where, difference))
 
 
 def check_processes(saved: int, *, where: Path) -> None:
@@ -58,10 +81,14 @@ def check_same(
     for name in names:
         difference = _difference(name, _field(ours, name), _field(stored, name))
         if difference:
-            raise ValueError(
-                f"{where} holds a checkpoint of another config: {difference}. Use that config, or "
-                "another --workdir"
-            )
+            raise ValueError(_of_another_config(where, difference))
+
+
+def _of_another_config(where: Path, difference: str) -> str:
+    return (
+        f"{where} holds a checkpoint of another config: {difference}. Use that config, or another "
+        "--workdir"
+    )
 
 
 def _field(config: dict[str, Any], name: str) -> Any:

@@ -12,7 +12,13 @@ import jax
 from stiid import parallel
 from stiid.animation import write_png
 from stiid.checkpoint import Checkpoints, locate, stored_batch_sizes
-from stiid.compatibility import MODEL, check_processes, check_same, training_fields
+from stiid.compatibility import (
+    MODEL,
+    check_begun,
+    check_processes,
+    check_same,
+    training_fields,
+)
 from stiid.config import parse, to_dict
 from stiid.data import registry
 from stiid.data.source import Source
@@ -114,8 +120,10 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
         steps = checkpoints.steps()
         if steps:
             stored = checkpoints.config(steps[-1])
+            progress = checkpoints.progress(steps[-1])
             check_same(training_fields(experiment), experiment, stored, where=workdir)
-            check_processes(checkpoints.progress(steps[-1])["processes"], where=workdir)
+            check_begun(progress["stage"] + 1, experiment, stored, where=workdir)
+            check_processes(progress["processes"], where=workdir)
         resume_step = steps[-1] if steps else None
         writer = stack.enter_context(MetricWriter(workdir, resume_step=resume_step, enabled=chief))
 

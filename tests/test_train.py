@@ -313,6 +313,35 @@ def test_what_changes_no_trained_number_may_change(trained, data_dir, tmp_path):
         assert scores == pytest.approx(tiny.scores(trained)["lengths"][length], abs=1e-5)
 
 
+def test_stages_to_come_may_change(data_dir, tmp_path, signal_at):
+    """A run that is stopped in its first stage goes on as another config has it from there."""
+    other = {**tiny.CONFIG["train"]["stages"]["stage_1"], "num_frames": 2, "steps": 2}
+    changed = tiny.experiment(data_dir, train__stages__stage_1=other)
+    tiny.train(changed, tmp_path / "whole")
+    signal_at(2)
+    with pytest.raises(Interrupted, match="after step 2"):
+        tiny.train(tiny.experiment(data_dir), tmp_path / "resumed")
+    tiny.train(changed, tmp_path / "resumed")
+    assert tiny.scores(tmp_path / "resumed") == tiny.scores(tmp_path / "whole")
+
+
+def test_stages_that_have_begun_may_not_change(trained, data_dir):
+    stored = json.loads(json.dumps(to_dict(tiny.experiment(data_dir))))
+    stage = tiny.CONFIG["train"]["stages"]["stage_1"]
+    longer = tiny.experiment(data_dir, train__stages__stage_2=stage)
+    for begun in (1, 2):
+        compatibility.check_begun(begun, longer, stored, where=trained)
+    earlier = tiny.experiment(data_dir, train__stages__stage_0_again=stage)
+    compatibility.check_begun(1, earlier, stored, where=trained)
+    with pytest.raises(ValueError, match=r"trained the stage stage_1, .* has stage_0_again in its"):
+        compatibility.check_begun(2, earlier, stored, where=trained)
+    shorter = dataclasses.replace(longer.train, stages={"stage_0": longer.train.stages["stage_0"]})
+    shorter = dataclasses.replace(longer, train=shorter)
+    compatibility.check_begun(1, shorter, stored, where=trained)
+    with pytest.raises(ValueError, match="the config has no further one in its place"):
+        compatibility.check_begun(2, shorter, stored, where=trained)
+
+
 def test_too_many_skips_in_a_row_stop(data_dir, tmp_path, signal_at):
     """Also when the run is resumed in between: the third is one too many."""
     changes = {"train__non_finite": "skip", "train__stages__stage_1__optim": WILD}
