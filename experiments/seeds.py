@@ -88,10 +88,11 @@ def _summary(workdir: Path) -> dict[str, Any]:
 
 
 def _spread(scores: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, str]]:
-    """Mean ± sample standard deviation over seeds."""
+    """Mean ± sample standard deviation over seeds, if there are several."""
     return {
         length: {
-            name: f"{np.mean(values):.4f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.4f}"
+            name: f"{np.mean(values):.4f}"
+            + (f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else "")
             for name in scores[0][length]
             for values in [[run[length][name] for run in scores]]
         }
