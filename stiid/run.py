@@ -105,7 +105,7 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
     if experiment is None:
         raise ValueError("--config is missing: training needs one")
     if checkpoint != "latest":
-        raise ValueError("--checkpoint goes with the other modes: training resumes from its own")
+        raise ValueError("--checkpoint goes with the other modes: training resumes itself")
     train_source, eval_source = _load(experiment, "train"), _load(experiment)
     check_lengths(experiment.evaluate, eval_source)
     check_best_metric(experiment.train.best_metric, eval_source)

@@ -295,6 +295,7 @@ def test_seq_iodine_scores_a_frame_by_those_before_it(
     assert changed == [False, last_decode, True]
 
 
+@pytest.mark.usefixtures("quick_compilation")
 def test_rematerialization_changes_no_number(make_model, random_params):
     plain, remat = (make_model(refinements=1, remat=flag) for flag in (False, True))
     params = random_params(plain, dtype=np.float32)
@@ -308,6 +309,7 @@ def test_rematerialization_changes_no_number(make_model, random_params):
     close(value_and_grad(params, remat), value_and_grad(params, plain), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.usefixtures("quick_compilation")
 def test_a_loop_over_recomputed_refinements_changes_no_number(make_model, random_params):
     inputs = random_inputs(frames=1, refinements=2)
 
@@ -398,6 +400,7 @@ def test_terms_describe_the_masks(paper_result):
     close(last[1], -64 * (shares * np.log(shares)).sum(2))
 
 
+@pytest.mark.usefixtures("quick_compilation")
 def test_every_parameter_is_trained(make_model, random_params):
     model = make_model(refinements=2, gradient_skip=0.3)
     params = random_params(model, dtype=np.float32)

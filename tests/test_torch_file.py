@@ -1,5 +1,6 @@
 """The reader of PyTorch's files: what it reads, and that it runs nothing."""
 
+import io
 import os
 import pickle
 import struct
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from stiid.baselines.torch_file import read_state_dict
+from stiid.baselines.torch_pickle import read_pickle
 
 STATE = {
     "weight": np.arange(6, dtype=np.float32).reshape(2, 3) / 7,
@@ -244,6 +246,12 @@ def test_random_bytes(path, content, kind):
     elif kind == "old":
         content = torch.old_file(b"\x80\x02" + content, {"0": ONE})
     check(path, content)
+
+
+def test_an_escape_that_nobody_writes_is_damage():
+    """Python warns of it only; found by the test below."""
+    with pytest.raises(ValueError, match=r"damaged: DeprecationWarning\(.*invalid escape sequence"):
+        read_pickle(io.BytesIO(b"S'\\o'\n."))
 
 
 @FUZZ

@@ -51,7 +51,8 @@ def assert_same_run(ours, theirs):
 
 def test_log_has_every_step_once(trained):
     rows = [(row["step"], row["split"]) for row in tiny.log(trained)]
-    evaluations = [(step, f"eval_{length}") for step in (3, 6) for length in (2, 4)]
+    splits = ("eval_2", "eval_4", "slots")
+    evaluations = [(step, split) for step in (3, 6) for split in splits]
     assert sorted(rows) == sorted([(step, "train") for step in range(1, 7)] + evaluations)
     frames = [row["num_frames"] for row in tiny.log(trained) if row["split"] == "train"]
     assert frames == [2, 2, 2, 3, 3, 3]
@@ -132,7 +133,7 @@ def test_a_signal_during_an_evaluation_is_obeyed_after_it(trained, data_dir, tmp
         tiny.train(experiment, tmp_path)
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    assert {row["split"] for row in tiny.log(tmp_path)} == {"train", "eval_2", "eval_4"}
+    assert {row["split"] for row in tiny.log(tmp_path)} == {"train", "eval_2", "eval_4", "slots"}
     tiny.train(experiment, tmp_path)
     assert_same_run(tmp_path, trained)
 

@@ -6,6 +6,7 @@ the few names below. Whatever else a file asks for is refused before anything ha
 """
 
 import pickletools
+import warnings
 from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple
 
@@ -74,11 +75,15 @@ def read_pickle(stream: BinaryIO) -> Any:
     """
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
-            if opcode.name == "STOP":
-                return machine.result()
-            machine.step(opcode.name, argument)
-    except (IndexError, KeyError, TypeError, OverflowError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error", DeprecationWarning
+            )  # Python warns of escapes that nobody writes
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name == "STOP":
+                    return machine.result()
+                machine.step(opcode.name, argument)
+    except (IndexError, KeyError, TypeError, OverflowError, DeprecationWarning) as error:
         raise ValueError(f"a pickle in the file is damaged: {error!r}") from None
     raise ValueError("a pickle in the file is damaged: it has no end")
 
