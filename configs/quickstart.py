@@ -110,7 +110,7 @@ def get_config() -> ConfigDict:
                         "steps": 1200,
                         "num_frames": 1,
                         "batch_size": 8,
-                        "micro_batches": 4,
+                        "micro_batches": 8,
                         "model": {
                             "inference": {"refinements": 4},
                             "objective": {"psi": 0.1},
@@ -121,7 +121,7 @@ def get_config() -> ConfigDict:
                         "steps": 1000,
                         "num_frames": 5,
                         "batch_size": 8,
-                        "micro_batches": 4,
+                        "micro_batches": 8,
                         "model": {},
                         "optim": {"final_learning_rate": 1e-4},
                     },

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from stiid.compatibility import FREE
+
 SCALES = ("paper", "small")
 # Of a config, what decides what is learned.
 _TRAINING = ("data", "model", "optim", "train")
@@ -167,5 +169,13 @@ def _content(config: str, sections: tuple[str, ...]) -> str:
     content["data"].pop("data_dir")
     if sections:
         content["train"] = {key: content["train"][key] for key in _STAGES}
-        content = {key: content[key] for key in sections}
+        content = _without_free({key: content[key] for key in sections})
     return json.dumps(content, sort_keys=True)
+
+
+def _without_free(content: Any) -> Any:
+    """A config without the fields that change no trained number."""
+    if not isinstance(content, dict):
+        return content
+    names = {name.rpartition(".")[2] for name in FREE}
+    return {key: _without_free(value) for key, value in content.items() if key not in names}

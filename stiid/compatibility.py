@@ -33,7 +33,7 @@ _PATIENCE = (
 )
 # What changes no trained number but by rounding (or, like another number of devices, the shares of
 # the batch that batch norm sees): memory and time, and frames that training never simulates.
-_FREE = (".inference.remat", ".inference.unroll", ".inference.simulation_start", ".micro_batches")
+FREE = (".inference.remat", ".inference.unroll", ".inference.simulation_start", ".micro_batches")
 
 
 def training_fields(experiment: Experiment) -> tuple[str, ...]:
@@ -103,6 +103,6 @@ def _difference(name: str, ours: Any, theirs: Any) -> str | None:
             if found:
                 return found
         return None
-    if name.endswith(_FREE):
+    if name.endswith(FREE):
         return None
     return None if ours == theirs else f"{name} is {theirs!r} there and {ours!r} here"

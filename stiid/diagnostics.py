@@ -101,8 +101,9 @@ def findings(use: Mapping[str, float], *, family: str) -> list[str]:
     if len(shares) > 1 and use["confidence"] < even + _UNDECIDED * (1 - even):
         found.append(
             f"masks are undecided: the largest of a pixel is {use['confidence']:.2f} on average, "
-            f"equal shares would be {even:.2f}. Slots mix their colors instead of sharing the "
-            "image: use inference.mixture = pixel, or a smaller inference.variance"
+            f"equal shares would be {even:.2f}. Early in training that passes; else slots mix "
+            "their colors instead of sharing the image: use inference.mixture = pixel, or a "
+            "smaller inference.variance"
         )
     elif len(shares) > 1 and use["slots_used"] < 1.5:
         found.append(
