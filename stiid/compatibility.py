@@ -50,7 +50,7 @@ def check_begun(begun: int, experiment: Experiment, stored: dict[str, Any], *, w
       stored: config of the checkpoint.
       where: the checkpoint is.
     """
-    stages = json.loads(json.dumps(to_dict(experiment)))["train"]["stages"]
+    stages = _as_stored(experiment)["train"]["stages"]
     before = stored["train"]["stages"]
     for ours, theirs in itertools.zip_longest(in_order(stages)[:begun], in_order(before)[:begun]):
         if ours != theirs:
@@ -77,11 +77,17 @@ def check_same(
     names: Sequence[str], experiment: Experiment, stored: dict[str, Any], *, where: Path
 ) -> None:
     """Refuse a checkpoint of another experiment."""
-    ours = json.loads(json.dumps(to_dict(experiment)))
+    ours = _as_stored(experiment)
     for name in names:
         difference = _difference(name, _field(ours, name), _field(stored, name))
         if difference:
             raise ValueError(_of_another_config(where, difference))
+
+
+def _as_stored(experiment: Experiment) -> dict[str, Any]:
+    """The experiment as a checkpoint keeps it: JSON, with lists for tuples."""
+    content: dict[str, Any] = json.loads(json.dumps(to_dict(experiment)))
+    return content
 
 
 def _of_another_config(where: Path, difference: str) -> str:

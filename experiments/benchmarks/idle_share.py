@@ -19,7 +19,6 @@ import numpy as np
 
 from experiments.benchmarks.updates import experiment_of, load_config
 from stiid import parallel
-from stiid.cores import available_cores
 from stiid.data import registry
 from stiid.data.pipeline import train_iterator
 from stiid.evaluate import write_json
@@ -77,8 +76,7 @@ def main() -> None:
         stage for name in options.configs for stage in load_config(name).train.stages.values()
     ]
     sizes = [stage.batch_size for stage in stages]
-    devices = parallel.host_device_count(available_cores(), sizes, num_processes=1)
-    parallel.configure_host_devices(devices, batch_sizes=(), processes=parallel.Processes(1))
+    parallel.configure_host_devices(0, batch_sizes=sizes, processes=parallel.Processes(1))
     result = {}
     for name in options.configs:
         result[name] = measure(name, options.updates, options.turns)
