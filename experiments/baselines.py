@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.curves import in_minutes
 from stiid import parallel
 from stiid.baselines.rnem.scores import grouping_scores
 from stiid.evaluate import tables, write_json
@@ -51,7 +52,7 @@ def main() -> None:
         "data": source.fingerprint,
         "trained": scores(state.params),
         "untrained": scores(fresh),
-        "curves": [_rounded(row, begin=log[0]["time"]) for row in log],
+        "curves": [in_minutes(row, begin=log[0]["time"]) for row in log],
     }
     write_json(options.output, content)
     for name in ("untrained", "trained"):
@@ -78,12 +79,6 @@ def _summary(scores: dict[str, Any]) -> str:
         )
     parts.append("R-NEM's rule " + str({k: round(v, 3) for k, v in scores["rnem_rule"].items()}))
     return "; ".join(parts)
-
-
-def _rounded(row: dict[str, Any], *, begin: float) -> dict[str, Any]:
-    """A row of a log with five digits of each number, and minutes instead of the time of day."""
-    row = {k: v for k, v in row.items() if k != "time"} | {"minute": (row["time"] - begin) / 60}
-    return {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
 
 
 if __name__ == "__main__":

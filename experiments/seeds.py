@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from experiments.commands import command_text, cost, is_complete, run_once
+from experiments.curves import in_minutes, rounded
 from stiid.cores import available_cores
 from stiid.evaluate import write_json
 from stiid.writer import read_log
@@ -70,17 +71,12 @@ def _summary(workdir: Path) -> dict[str, Any]:
         "data": final["data"],
         "clips": final["clips"],
         "step": final["step"],
-        "scores": {length: _rounded(scores) for length, scores in final["lengths"].items()},
+        "scores": {length: rounded(scores) for length, scores in final["lengths"].items()},
         "evaluations": [
-            _rounded(
-                {k: v for k, v in row.items() if k != "time"}
-                | {"minute": (row["time"] - begin) / 60}
-            )
-            for row in log
-            if row["split"].startswith("eval")
+            in_minutes(row, begin=begin) for row in log if row["split"].startswith("eval")
         ],
         "curve": [
-            _rounded({"step": row["step"], **{name: row[name] for name in _CURVES if name in row}})
+            rounded({"step": row["step"], **{name: row[name] for name in _CURVES if name in row}})
             for i, row in enumerate(training)
             if i in kept
         ],
@@ -98,10 +94,6 @@ def _spread(scores: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str
         }
         for length in scores[0]
     }
-
-
-def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    return {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
 
 
 def processor() -> str:
