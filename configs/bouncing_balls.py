@@ -21,6 +21,8 @@ in the first frame (``evaluate.noise``). A batch of 32 at 4 frames "falls in pro
 low as 8 devices allow. The number of steps of each stage is ours.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from configs import quickstart
@@ -41,6 +43,7 @@ _CURRICULUM = ((4, 32, 60_000), (8, 16, 40_000), (16, 8, 40_000), (24, 8, 30_000
 
 # of the small configs
 _FALLING = {"final_learning_rate": 5e-4}
+_AGAIN = {"learning_rate": 1e-3, "final_learning_rate": 3e-4}
 _LAST = {"learning_rate": 5e-4, "final_learning_rate": 5e-5}
 
 
@@ -205,17 +208,39 @@ def _small_config(paper: ConfigDict) -> ConfigDict:
         config.model.num_slots = 5
         if binary:
             config.model.objective.update(beta=30.0, gamma=0.03)
-        clips = config.train.stages.stage_1.to_dict()
-        parsimony = 0.01 * config.model.objective.beta
         config.train.stages = {
-            "stage_0": {**config.train.stages.stage_0.to_dict(), "steps": 1000},
-            "stage_1": {**clips, "steps": 500, "num_frames": 4, "optim": {}},
-            "stage_2": {**clips, "steps": 900, "num_frames": 8, "optim": _FALLING},
-            "stage_3": {**clips, "steps": 900, "num_frames": 16, "optim": _LAST},
+            f"stage_{i}": stage for i, stage in enumerate(_small_stages(config, binary=binary))
         }
-        for name in ("stage_1", "stage_2", "stage_3"):
-            config.train.stages[name].model = {"objective": {"slot_entropy": parsimony}}
         config.train.eval_every = 1000
         config.evaluate.update(lengths=paper.evaluate.lengths, num_slots=5)
         config.predict = paper.predict
     return config
+
+
+def _small_stages(quick: ConfigDict, *, binary: bool) -> list[dict[str, Any]]:
+    """Stills, then clips: twice from shorter to longer, the second time with other weights."""
+    beta = quick.model.objective.beta
+    clips = quick.train.stages.stage_1.to_dict()
+    stills = {**quick.train.stages.stage_0.to_dict(), "steps": 1000}
+
+    def stage(num_frames: int, steps: int, optim: dict[str, float], **objective: float) -> dict:
+        changes = {"model": {"objective": objective}, "optim": optim}
+        return {**clips, "num_frames": num_frames, "steps": steps, **changes}
+
+    first = [
+        stage(4, 500, {}, slot_entropy=0.01 * beta),
+        stage(8, 900, _FALLING, slot_entropy=0.01 * beta),
+        stage(16, 900, _LAST, slot_entropy=0.01 * beta),
+    ]
+    if binary:
+        second = [
+            stage(8, 500, _AGAIN, slot_entropy=0.3, gamma=0.0),
+            stage(16, 450, _LAST, slot_entropy=0.1, gamma=0.0),
+        ]
+    else:
+        second = [
+            stage(16, 400, _LAST, slot_entropy=0.01),
+            stage(8, 500, _AGAIN, slot_entropy=0.1, beta=30.0),
+            stage(16, 400, _LAST, slot_entropy=0.1, beta=30.0),
+        ]
+    return [stills, *first, *second]
