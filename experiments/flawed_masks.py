@@ -1,0 +1,91 @@
+"""What a flaw of the masks costs: scores of the true masks with one thing wrong.
+
+    python -m experiments.flawed_masks --config=configs/bouncing_balls.py:small_binary \
+        --output=experiments/results/flawed_masks.json
+
+F-ARI does not see the ground; ARI is mostly about it. Prints mean ARI and F-ARI of the first
+``--frames`` frames of test clips, and writes them with the fingerprint of the data.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from experiments.result import load_config
+from stiid.data import registry
+from stiid.evaluate import write_json
+from stiid.metrics import clip_scores, contingency
+
+
+def object_in_ground(masks: np.ndarray) -> np.ndarray:
+    """The first object shares the ground's slot."""
+    return np.where(masks == 1, 0, masks)
+
+
+def two_objects(masks: np.ndarray) -> np.ndarray:
+    """The first two objects share a slot."""
+    return np.where(masks == 1, 2, masks)
+
+
+def wider(masks: np.ndarray) -> np.ndarray:
+    """Objects take the ground's pixels beside them, diagonals included."""
+    height, width = masks.shape[-2:]
+    padded = np.pad(masks, [(0, 0)] * (masks.ndim - 2) + [(1, 1), (1, 1)])
+    beside = [padded[..., y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    return np.where(masks > 0, masks, np.max(beside, axis=0))
+
+
+def divided_ground(masks: np.ndarray) -> np.ndarray:
+    """A slot that holds nothing else has the lower half of the ground."""
+    lower = np.arange(masks.shape[-2])[:, None] >= masks.shape[-2] // 2
+    return np.where((masks == 0) & lower, masks.max() + 1, masks)
+
+
+FLAWS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "an object in the ground's slot": object_in_ground,
+    "two objects in a slot": two_objects,
+    "objects a pixel wider": wider,
+    "ground in halves": divided_ground,
+}
+
+
+def scores(masks: np.ndarray, flaw: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
+    """Mean scores of flawed masks.
+
+    Args:
+      masks: true ids [B, T, H, W], 0 the ground.
+      flaw: of ``FLAWS``.
+    """
+    slots = flaw(masks).astype(np.int32)
+    tables = contingency(masks, slots, num_ids=int(masks.max()) + 1, num_slots=int(slots.max()) + 1)
+    frames = masks.shape[1]
+    found = clip_scores(np.asarray(tables), np.zeros(masks.shape[:2]), length=frames)
+    return {name: round(float(found[name].mean()), 4) for name in ("ari", "f_ari")}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--clips", type=int, default=64)
+    parser.add_argument("--frames", type=int, default=10)
+    options = parser.parse_args(argv)
+    data = load_config(options.config).data
+    source = registry.load(
+        data.name, "test", data_dir=str(Path(data.data_dir).expanduser()), **data.options
+    )
+    clips = range(min(options.clips, len(source)))
+    masks = np.stack([source[i]["masks"][: options.frames] for i in clips])
+    rows = {name: scores(masks, flaw) for name, flaw in FLAWS.items()}
+    write_json(
+        options.output,
+        {"data": source.fingerprint, "clips": len(clips), "frames": options.frames, "scores": rows},
+    )
+    for name, found in rows.items():
+        print(f"{name}: ARI {found['ari']:.2f}, F-ARI {found['f_ari']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
