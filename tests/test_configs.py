@@ -1,5 +1,6 @@
 """Every config file parses, fits together at its full size, and trains a step when shrunk."""
 
+import dataclasses
 import importlib.util
 
 import jax
@@ -151,6 +152,20 @@ def test_it_trains_a_step(module, variant, data_dir, tmp_path, use_devices):
     rows = [row for row in tiny.log(workdir) if row["split"] == "train"]
     assert [(row["step"], row["skipped"]) for row in rows] == [(1, 0)]
     assert tiny.scores(workdir)["clips"] == 2
+
+
+@pytest.mark.parametrize("balls", ["small_binary", "small_color"])
+def test_small_iodine_trains_with_our_weights_but_those_of_shares(balls):
+    ours, iodine = (
+        parse(Experiment, FILES[name].get_config(balls).to_dict())
+        for name in ("bouncing_balls", "iodine")
+    )
+    assert list(iodine.train.stages) == list(ours.train.stages)
+    for name, stage in iodine.train.stages.items():
+        assert (stage.num_frames, stage.steps) == (1, ours.train.stages[name].steps)
+        weights = ours.at_stage(name).model.objective
+        expected = dataclasses.replace(weights, gamma=0.0, slot_entropy=0.0)
+        assert iodine.at_stage(name).model.objective == expected
 
 
 def test_unknown_variants_are_refused():
