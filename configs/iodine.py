@@ -110,7 +110,8 @@ def _make_small(config: ConfigDict) -> None:
         if stage.num_frames > 1:
             # about the work of 8 clips, whose frames are refined once but for the first few
             stage.update(num_frames=1, batch_size=max(16, 3 * stage.num_frames))
-            stage.model = {}
+            objective = stage.model.to_dict().get("objective", {})
+            stage.model = {"objective": {k: v for k, v in objective.items() if k == "beta"}}
     config.train.eval_every = 1000
     config.evaluate.model = {"objective": {"psi": 1.0}}
 
