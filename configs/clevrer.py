@@ -76,7 +76,7 @@ def _options() -> ConfigDict:
 
 
 def _small_config() -> ConfigDict:
-    """The recipe of ``configs/quickstart.py``: stills first, then short clips."""
+    """The recipe of ``configs/quickstart.py``: stills first, then longer and longer clips."""
     config = quickstart.get_config()
     with config.unlocked():
         config.data.update(name="clevrer", max_frames=20)
@@ -86,6 +86,19 @@ def _small_config() -> ConfigDict:
         config.model.inference.variance = 0.09  # gray on gray; the paper's σ = 0.3
         config.train.stages.stage_0.steps = 1000
         config.train.stages.stage_1.update(steps=600, num_frames=4)
+        clips = {**config.train.stages.stage_1.to_dict(), "model": {"objective": {"beta": 30.0}}}
+        config.train.stages.stage_2 = {
+            **clips,
+            "steps": 500,
+            "num_frames": 8,
+            "optim": {"final_learning_rate": 3e-4},
+        }
+        config.train.stages.stage_3 = {
+            **clips,
+            "steps": 300,
+            "num_frames": 16,
+            "optim": {"learning_rate": 5e-4, "final_learning_rate": 5e-5},
+        }
         config.evaluate.update(clips=0, batch_size=8, lengths=(10, 20), num_slots=6)
         config.evaluate.restarts = 4
     return config
