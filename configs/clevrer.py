@@ -18,8 +18,8 @@ download, a rendered stand-in in the format of the archives:
     python -m stiid.data render clevrer train=200 validation=50
     python -m stiid.main --config=configs/clevrer.py:small --workdir=runs/clevrer_small
 
-It took 37 minutes on one of two cores that were shared with other work, and reached F-ARI 0.80 at
-10 frames and 0.75 at 20 (seed 0, 30 clips): slots share the background, and hand objects over.
+It took 80 minutes on one of two cores that were shared with other work, and reached F-ARI 0.82 at
+10 frames and 0.76 at 20 (seed 0, 30 clips): slots share the background, and hand objects over.
 
 What the paper leaves open, and what stands here: frames are resized by the mean over the area of a
 pixel; training videos give three sequences of 40 frames back to back; the last 200 of them are held
