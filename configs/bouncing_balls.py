@@ -219,11 +219,11 @@ def _small_config(paper: ConfigDict) -> ConfigDict:
     return config
 
 
-def _small_stages(quick: ConfigDict, *, binary: bool) -> list[dict[str, Any]]:
+def _small_stages(config: ConfigDict, *, binary: bool) -> list[dict[str, Any]]:
     """Stills, then clips: twice from shorter to longer, the second time with other weights."""
-    beta = quick.model.objective.beta
-    clips = quick.train.stages.stage_1.to_dict()
-    stills = {**quick.train.stages.stage_0.to_dict(), "steps": 1000}
+    beta = config.model.objective.beta
+    clips = config.train.stages.stage_1.to_dict()
+    stills = {**config.train.stages.stage_0.to_dict(), "steps": 1000}
 
     def stage(num_frames: int, steps: int, optim: dict[str, float], **objective: float) -> dict:
         changes = {"model": {"objective": objective}, "optim": optim}
