@@ -7,10 +7,16 @@ the quickstart takes; with no stills, for as many updates on clips as take the s
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.result import Result, Row, Training
-from experiments.systems import PER_FRAME, SCORES, decomposition_scores, evaluation
+from experiments.result import Result, Row
+from experiments.systems import (
+    PER_FRAME,
+    QUICKSTART,
+    SCORES,
+    decomposition_scores,
+    evaluation,
+    ours,
+)
 
-_BUDGET = {"train.stages.stage_0.steps": 500, "train.stages.stage_1.steps": 200}
 _STILLS = "train.stages.stage_0.model.objective.psi"
 
 # What is changed, and to what.
@@ -49,9 +55,9 @@ def result(scale: str) -> Result:
         raise ValueError("recipe is a study of the small configs: use --scale=small")
     rows = [
         Row(
-            data="quickstart",
+            data=QUICKSTART,
             model=name,
-            training=Training(config="configs/quickstart.py", changes={**_BUDGET, **changes}),
+            training=ours(scale, QUICKSTART, changes),
             measurements=(evaluation(scale),),
         )
         for name, changes in _FACTORS.items()
