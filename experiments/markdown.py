@@ -10,13 +10,19 @@ _NOTHING = "–"
 
 
 def table(
-    result: Result, scale: str, records: Sequence[Mapping[str, Any]], *, changes: Changes
+    result: Result,
+    scale: str,
+    records: Sequence[Mapping[str, Any]],
+    *,
+    seeds: Sequence[int],
+    changes: Changes,
 ) -> str:
     """The text of ``results/NAME-SCALE.md``.
 
     A cell is mean ± sample standard deviation over seeds; the paper's number stands in brackets.
     """
-    command = ("python -m experiments.run", result.name, f"--scale={scale}")
+    options = (f"--scale={scale}", f"--seeds={len(seeds)}")
+    command = ("python -m experiments.run", result.name, *options)
     brackets = " In brackets: the paper's numbers." if any(r.paper for r in result.rows) else ""
     lines = [
         f"# {result.title} ({scale} scale)",

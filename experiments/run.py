@@ -130,7 +130,7 @@ def make(
         "rows": records,
     }
     write_json(stem.with_suffix(".json"), content)
-    text = table(result, scale, records, changes=changes)
+    text = table(result, scale, records, seeds=seeds, changes=changes)
     with atomic_path(stem.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
     written = [stem.with_suffix(".json"), stem.with_suffix(".md")]

@@ -216,12 +216,29 @@ def restore(
       The experiment, its state, the clips to evaluate on, and the model with its test-time
       inference.
     """
+    experiment, state, system = restore_model(experiment, workdir, checkpoint)
+    return experiment, parallel.replicate(state), _load(experiment), system
+
+
+def restore_model(
+    experiment: Experiment | None, workdir: Path, checkpoint: str
+) -> tuple[Experiment, TrainState, System]:
+    """A checkpoint as a model, without any data.
+
+    Args:
+      experiment: of the config file, or None to take the one stored in the checkpoint.
+      workdir: of the run; anything, for a released model.
+      checkpoint: see ``checkpoint.locate``.
+
+    Returns:
+      The experiment, its state on the host, and the model with its test-time inference.
+    """
     with _chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
-        source = _load(experiment)
-        image_shape = source[0]["video"].shape[1:]
+        view = registry.view(experiment.data.name, **experiment.data.options)
+        image_shape = (view.height, view.width, view.channels)
         system = experiment.at_test().model.build(image_shape)
-        state = parallel.replicate(_restore_state(checkpoints, step, experiment, image_shape))
-    return experiment, state, source, system
+        state = _restore_state(checkpoints, step, experiment, image_shape)
+    return experiment, state, system
 
 
 @contextlib.contextmanager

@@ -231,11 +231,11 @@ def test_markdown():
         {**lacking, "paper": {}},
     ]
     changes = {"train.log_every": 7}
-    assert table(RESULT, "small", records, changes=changes).split("\n") == [
+    assert table(RESULT, "small", records, seeds=(0, 1), changes=changes).split("\n") == [
         "# Tiny (small scale)",
         "",
         "A note. In brackets: the paper's numbers. Made by `python -m experiments.run tiny "
-        "--scale=small --config.train.log_every=7`.",
+        "--scale=small --seeds=2 --config.train.log_every=7`.",
         "",
         "| data | model | score | 2 | 4 |",
         "| --- | --- | --- | --- | --- |",

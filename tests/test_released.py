@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 import tiny
 
@@ -53,6 +54,22 @@ def test_it_tells_balls_apart(tmp_path):
     scores = json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())["lengths"]["10"]
     assert scores["f_ari"] > 0.85
     assert scores["mse"] < 0.02
+
+
+def test_the_readme_uses_one_from_python(tmp_path, monkeypatch):
+    readme = (tiny.ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    video = np.random.default_rng(0).integers(0, 256, (2, 3, 24, 24, 3), np.uint8)
+    np.save("clips.npy", video)
+    names: dict = {}
+    with tiny.quick_compilation():
+        exec(code, names)
+    result = names["result"]
+    assert result.masks.shape == (2, 3 + 5, 4, 24, 24)
+    assert result.means.shape == (2, 3 + 5, 4, 24, 24, 3)
+    assert result.latents.z.shape == (2, 3 + 5, 4, 32)
+    np.testing.assert_allclose(result.masks.sum(2), 1.0, rtol=1e-5)
 
 
 def test_release_says_nothing_of_the_machine(tmp_path):

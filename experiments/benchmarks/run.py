@@ -1,11 +1,11 @@
 """All measurements of speed and memory, one after the other; needs a machine that is idle.
 
     python -m experiments.benchmarks.run --output=runs/benchmarks [--only training_step …] \\
-        [--workdir=runs/quickstart] [--peer CHECKOUT --peer_python PYTHON]
+        [--peer CHECKOUT --peer_python PYTHON]
 
 Each is a command of its own, whose output goes to ``OUTPUT/NAME.txt`` and, where it has figures,
-to ``OUTPUT/NAME.json``; one that fails is reported, and the others go on. ``--workdir`` is a
-trained run, for ``streaming``; ``--peer`` see ``training_step``.
+to ``OUTPUT/NAME.json``; one that fails is reported, and the others go on. ``--peer``: see
+``training_step``.
 """
 
 import argparse
@@ -32,7 +32,6 @@ def main() -> int:
     names = (*WITH_JSON, *TEXT_ONLY)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--only", nargs="+", choices=names, default=names)
-    parser.add_argument("--workdir", type=Path)
     parser.add_argument("--peer", type=Path)
     parser.add_argument("--peer_python", default=sys.executable)
     options = parser.parse_args()
@@ -42,11 +41,6 @@ def main() -> int:
         command = [sys.executable, "-m", f"experiments.benchmarks.{name}"]
         if name in WITH_JSON:
             command.append(f"--output={options.output / name}.json")
-        if name == "streaming":
-            if options.workdir is None:
-                print("streaming: left out, --workdir names no trained run")
-                continue
-            command.append(f"--workdir={options.workdir}")
         if name == "training_step" and options.peer:
             command += [f"--peer={options.peer}", f"--peer_python={options.peer_python}"]
         print(f"{name} …", flush=True)

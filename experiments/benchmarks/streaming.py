@@ -1,6 +1,6 @@
 """Frames per second of a trained model on a long video, and its scores, by refinements a frame.
 
-    python -m experiments.benchmarks.streaming --workdir=runs/quickstart [--output FILE.json]
+    python -m experiments.benchmarks.streaming [--checkpoint=DIR] [--output=FILE]
 
 The first row is the model's own inference: the triangular grid ends at one refinement a frame. The
 others refine every frame equally often. Frames come one by one (batch 1, one host device), as in
@@ -29,13 +29,17 @@ NEXT = 20  # frames that compile all programs
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument(
+        "--checkpoint",
+        default="stiid://quickstart",
+        help="or a workdir",
+    )
     parser.add_argument("--frames", type=int, default=1000, help="length of the video")
     parser.add_argument("--clips", type=int, default=64, help="to score")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     use_devices(1)
-    experiment, state, source, _ = restore(None, options.workdir.resolve(), "latest")
+    experiment, state, source, _ = restore(None, Path.cwd(), options.checkpoint)
     evaluate = dataclasses.replace(experiment.evaluate, clips=options.clips, restarts=1)
     experiment = dataclasses.replace(experiment, evaluate=evaluate)
     params = jax.device_get(state.params)
@@ -75,7 +79,15 @@ def main() -> None:
         rows.append(row)
         print(row, flush=True)
     if options.output:
-        write_json(options.output, {"step": int(state.step), "size": video.shape[1:], "rows": rows})
+        content = {
+            "checkpoint": options.checkpoint,
+            "step": int(state.step),
+            "size": video.shape[1:],
+            "frames": options.frames,
+            "clips": options.clips,
+            "rows": rows,
+        }
+        write_json(options.output, content)
 
 
 if __name__ == "__main__":
