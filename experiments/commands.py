@@ -76,10 +76,16 @@ def _execute(command: Sequence[str]) -> None:
     words = [sys.executable, "-m", *command]
     last = ""
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, errors="replace") as process:
-        for line in process.stderr or ():
-            sys.stderr.write(line)
-            if line.startswith("error: ") or not last.startswith("error: "):
-                last = line.strip() or last
+        try:
+            for line in process.stderr or ():
+                sys.stderr.write(line)
+                if line.startswith("error: ") or not last.startswith("error: "):
+                    last = line.strip() or last
+        except BaseException as error:
+            if not isinstance(error, KeyboardInterrupt):  # which a terminal sends to both
+                process.terminate()
+            sys.stderr.writelines(process.stderr or ())  # a training saves before it leaves
+            raise
     if process.returncode < 0:  # it had no say: out of memory, or somebody ended it
         raise CommandError(f"{command[0]} was ended by signal {-process.returncode}")
     if process.returncode:

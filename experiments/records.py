@@ -12,7 +12,13 @@ DONE, MISSING, FAILED = "done", "missing", "failed"
 
 
 def row_record(
-    result: Result, row: Row, runner: Runner, seeds: Sequence[int], errors: Mapping[int, str]
+    result: Result,
+    row: Row,
+    runner: Runner,
+    seeds: Sequence[int],
+    *,
+    errors: Mapping[int, str],
+    before: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """All that is known of a resolved row.
 
@@ -22,14 +28,16 @@ def row_record(
       runner: that ran it.
       seeds: wanted.
       errors: the last line of what failed, by seed.
+      before: runs that an older record has; those that the runner would repeat, and lacks, stay.
     """
-    runs = []
+    found = {run["seed"]: run for run in before if runner.would_repeat(row, run)}
     for seed in seeds:
         contents = runner.read(row, seed)
         if contents is not None:
             scores = result.read(row, contents)
-            runs.append({**runner.provenance(row, seed), "scores": scores})
-    status = FAILED if errors else DONE if len(runs) == len(seeds) else MISSING
+            found[seed] = {**runner.provenance(row, seed), "scores": scores}
+    runs = [found[seed] for seed in sorted(found)]
+    status = FAILED if errors else DONE if set(seeds) <= set(found) else MISSING
     return {
         "row": row.name,
         "data": row.data,

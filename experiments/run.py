@@ -8,17 +8,21 @@ rows of several results that want the same training share it), measures every ro
 NAME-SCALE.json, NAME-SCALE.md and, where the result is one, the figure. With everything there it
 only writes these again. A row that fails is reported with its last line, the others go on, and the
 command ends with 1. ``--only`` takes names as in the column "row", with * and ?; other rows are
-shown as far as they are there. A changed field is changed in every config that has it.
+shown as far as they are there. What the files have from the same trainings and tests in another
+workdir stays. A changed field is changed in every config that has it.
 """
 
 import argparse
 import fnmatch
 import importlib
+import json
 import platform
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.commands import CommandError
 from experiments.markdown import table
@@ -119,8 +123,19 @@ def make(
             except CommandError as error:
                 errors.setdefault(row.name, {})[seed] = str(error)
     rows = [runner.resolve(row) for row in result.rows]
-    records = [row_record(result, row, runner, seeds, errors.get(row.name, {})) for row in rows]
     stem = output / f"{result.name}-{scale}"
+    before = _runs_before(stem.with_suffix(".json"))
+    records = [
+        row_record(
+            result,
+            row,
+            runner,
+            seeds,
+            errors=errors.get(row.name, {}),
+            before=before.get(row.name, []),
+        )
+        for row in rows
+    ]
     content = {
         "result": result.name,
         "scale": scale,
@@ -144,6 +159,14 @@ def make(
     return int(any(record["status"] == FAILED for record in records))
 
 
+def _runs_before(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """The runs of each row in a file of results that would be replaced."""
+    if not path.exists():
+        return {}
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return {row["row"]: row["runs"] for row in rows}
+
+
 def _chosen(rows: Sequence[Row], only: str) -> list[Row]:
     patterns = only.split(",")
     for pattern in patterns:
@@ -163,4 +186,5 @@ def _check_changes(rows: Sequence[Row], changes: Changes) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as an exception
     sys.exit(main())

@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.commands import CommandError, cost, is_complete, run_once
-from experiments.result import Changes, Row, arguments, has_field, load_config
+from experiments.commands import CommandError, command_text, cost, is_complete, run_once
+from experiments.result import Changes, Measurement, Row, arguments, has_field, load_config
 
 
 class Runner:
@@ -45,20 +45,8 @@ class Runner:
         folder = self._workdir / training.folder(seed)
         command = ["stiid.main", f"--config={training.config}", f"--workdir={folder}"]
         self._once(folder, [*command, f"--config.seed={seed}", *arguments(training.changes)])
-        for one in row.measurements:
-            target = self._workdir / one.folder(training, seed)
-            config, changes = one.config or training.config, {**training.changes, **one.changes}
-            self._once(
-                target,
-                [
-                    *one.program.command,
-                    f"--config={config}",
-                    f"--checkpoint={folder}",
-                    f"--workdir={target}",
-                    f"--config.seed={seed}",
-                    *arguments(changes),
-                ],
-            )
+        for one, target in zip(row.measurements, self.folders(row, seed), strict=True):
+            self._once(target, self._measuring(row, one, seed))
 
     def read(self, row: Row, seed: int) -> list[dict[str, Any]] | None:
         """The contents that a resolved row's measurements wrote, or None if some is missing."""
@@ -67,6 +55,16 @@ class Runner:
             return None
         pairs = zip(folders, row.measurements, strict=True)
         return [json.loads((folder / one.program.writes).read_text()) for folder, one in pairs]
+
+    def would_repeat(self, row: Row, run: Mapping[str, Any]) -> bool:
+        """Whether a run as ``provenance`` tells of it is of the same training and tests."""
+        seed = run["seed"]
+        commands = [
+            self._plain(command_text(target, self._measuring(row, one, seed)))
+            for one, target in zip(row.measurements, self.folders(row, seed), strict=True)
+        ]
+        same = Path(run["checkpoint"]).is_relative_to(row.training.folder(seed))
+        return same and commands == [one["command"] for one in run["measured"]]
 
     def provenance(self, row: Row, seed: int) -> dict[str, Any]:
         """Where the numbers of a complete row come from: what a result needs beside them."""
@@ -100,6 +98,18 @@ class Runner:
     def folders(self, row: Row, seed: int) -> list[Path]:
         """Where the measurements of a resolved row are, or will be."""
         return [self._workdir / one.folder(row.training, seed) for one in row.measurements]
+
+    def _measuring(self, row: Row, one: Measurement, seed: int) -> list[str]:
+        """The command of a measurement."""
+        training = row.training
+        return [
+            *one.program.command,
+            f"--config={one.config or training.config}",
+            f"--checkpoint={self._workdir / training.folder(seed)}",
+            f"--workdir={self._workdir / one.folder(training, seed)}",
+            f"--config.seed={seed}",
+            *arguments({**training.changes, **one.changes}),
+        ]
 
     def _plain(self, command: str) -> str:
         """A command without the place of the workdir on this machine."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,25 @@ class Request(NamedTuple):
         )
         view.window(video.height, video.width)
         return video, view
+
+
+def target(workdir: Path, video: VideoFile) -> Path:
+    """The folder for the decomposition of a video: named like it.
+
+    Raises:
+      ValueError: it holds that of another input.
+    """
+    path = video.path
+    folder = workdir / "decompose" / (path.name if path.is_dir() else path.stem)
+    card = folder / "info.json"
+    if card.exists():
+        other = json.loads(card.read_text(encoding="utf-8"))["input"]
+        if other != str(path):
+            raise ValueError(
+                f"{folder} holds the decomposition of {other}, not of {path}: move it away, or use "
+                "another --workdir"
+            )
+    return folder
 
 
 def decompose_video(

@@ -93,7 +93,8 @@ def open_decomposition(
 
 def _write_palette_png(path: Path, slots: np.ndarray) -> None:
     image = Image.fromarray(slots)
-    image.putpalette(PALETTE.tobytes())
+    # 256 entries: of fewer, Pillow makes a file that has no room for larger numbers of slots.
+    image.putpalette(np.resize(PALETTE, (256, 3)).tobytes())
     image.save(path)
 
 

@@ -1,7 +1,9 @@
 """Files that are whole or not there."""
 
+import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +16,19 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     If the block raises, the temporary directory is removed and an older `path` stays as it was.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    temporary.chmod(0o755)
     try:
         yield temporary
         if path.exists():
-            older = path.with_name(f".{path.name}.{os.getpid()}.old")
+            older = temporary.with_suffix(".old")
             os.replace(path, older)
-            os.replace(temporary, path)
+            try:
+                os.replace(temporary, path)
+            except BaseException:
+                os.replace(older, path)
+                raise
             shutil.rmtree(older)
         else:
             os.replace(temporary, path)
@@ -44,3 +51,23 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Lets nobody else write to a folder, which is made if it is missing.
+
+    The lock is that of an empty file ``.lock`` in it, and ends with the process, however that ends.
+
+    Raises:
+      ValueError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another process writes to {folder}: wait for it, or use another --workdir"
+            ) from None
+        yield

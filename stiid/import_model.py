@@ -13,6 +13,7 @@ from stiid.checkpoint import Checkpoints
 from stiid.config import to_dict
 from stiid.data import registry
 from stiid.experiment import Experiment
+from stiid.files import sole_writer
 from stiid.optim import transformation
 from stiid.spatiotemporal import SpatioTemporalConfig
 from stiid.state import TrainState
@@ -45,9 +46,12 @@ def import_model(experiment: Experiment | None, workdir: Path, file: str | None)
     view = registry.view(experiment.data.name, **experiment.data.options)
     shape = (view.height, view.width, view.channels)
     params = jax.tree.map(jnp.asarray, import_params(state, experiment.model, shape))
-    with Checkpoints(
-        workdir / "checkpoints", best_metric=experiment.train.best_metric
-    ) as checkpoints:
+    with (
+        sole_writer(workdir),
+        Checkpoints(
+            workdir / "checkpoints", best_metric=experiment.train.best_metric
+        ) as checkpoints,
+    ):
         if checkpoints.steps():
             raise ValueError(f"{workdir} has checkpoints already: import into another --workdir")
         checkpoints.save(

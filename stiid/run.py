@@ -22,7 +22,7 @@ from stiid.compatibility import (
 from stiid.config import parse, to_dict
 from stiid.data import registry
 from stiid.data.source import Source
-from stiid.decompose import Request, decompose_video
+from stiid.decompose import Request, decompose_video, target
 from stiid.diagnostics import findings, summary
 from stiid.evaluate import (
     Evaluation,
@@ -34,6 +34,7 @@ from stiid.evaluate import (
     write_json,
 )
 from stiid.experiment import Experiment
+from stiid.files import sole_writer
 from stiid.import_model import import_model
 from stiid.motion import motion_check
 from stiid.predict import predict_clips, prediction_scores, sheets, write_pictures
@@ -114,6 +115,8 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
     check_test(experiment, eval_source[0]["video"].shape[1:], trained)
     chief = jax.process_index() == 0
     with contextlib.ExitStack() as stack:
+        if chief:
+            stack.enter_context(sole_writer(workdir))
         checkpoints = stack.enter_context(
             Checkpoints(workdir / "checkpoints", best_metric=experiment.train.best_metric)
         )
@@ -189,7 +192,7 @@ def decompose(
                 "frame: --mode=decompose needs another checkpoint"
             )
         state = _restore_state(checkpoints, step, experiment, image_shape)
-    folder = workdir / "decompose" / video.path.stem
+    folder = target(workdir, video)
     count = decompose_video(
         folder,
         video,

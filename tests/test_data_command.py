@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 
 import av
 import h5py
@@ -77,6 +78,19 @@ def test_prepare_verify_preview(capsys, data, tmp_path):
         assert sum(1 for _ in video.decode(video=0)) == 6
 
 
+def test_a_worker_that_is_ended_is_one_line(capsys, monkeypatch, data):
+    def ended(*args, **kwargs):
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(registry, "load", ended)
+    code, _, errors = call(capsys, "prepare", "bouncing_balls", f"--data_dir={data}")
+    assert code == 1
+    assert errors == [
+        "error: a process that shares the work was ended, for want of memory perhaps: start the "
+        "command again"
+    ]
+
+
 def test_simulate_verify_in_place(capsys, tmp_path):
     """The entry's own verification is printed after the general one; nothing is prepared."""
     path = tmp_path / "balls3curtain64.h5"
@@ -91,6 +105,10 @@ def test_simulate_verify_in_place(capsys, tmp_path):
     assert code == 0
     assert "centroid_error" in out
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    content = path.read_bytes()
+    code, _, errors = call(capsys, "simulate", "balls3curtain64", path, *counts)
+    assert (code, path.read_bytes()) == (1, content)
+    assert errors == [f"error: {path} is there already: name another file, or move it away"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import gc
 import json
+import os
 import weakref
 
 import numpy as np
@@ -13,10 +14,10 @@ from PIL import Image
 from stiid import run
 from stiid.data.video_file import VideoFile
 from stiid.data.view import View
-from stiid.decompose import Request
+from stiid.decompose import Request, target
 from stiid.decomposition_files import SlotFrame, open_decomposition
 from stiid.evaluate import Evaluator
-from stiid.files import atomic_directory
+from stiid.files import atomic_directory, sole_writer
 from stiid.overlay import overlay
 from stiid.trajectories import slot_places
 from stiid.viz import PALETTE
@@ -225,6 +226,31 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
     assert len(np.load(tmp_path / "masks.npz")["slots"]) == 60
 
 
+def test_palettes_have_room_for_every_slot(tmp_path):
+    """More slots than the palette has colors."""
+    slots = np.arange(40, dtype=np.uint8).reshape(5, 8)
+    masks = np.eye(40)[slots].transpose(2, 0, 1)
+    picture = np.zeros((5, 8, 3))
+    with open_decomposition(tmp_path, fps=5.0, origin=np.zeros(2), scale=np.ones(2)) as append:
+        means = np.zeros((40, 5, 8, 3))
+        append(SlotFrame(0, picture.astype(np.uint8), picture, masks, means))
+    with Image.open(tmp_path / "masks" / "000000.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), slots)
+
+
+def test_another_input_of_the_same_name_is_refused(tmp_path):
+    for folder in ("a", "b"):
+        tiny.write_video(tmp_path / folder / "own.mp4", frames=3)
+    first, second = (VideoFile(tmp_path / folder / "own.mp4") for folder in ("a", "b"))
+    folder = target(tmp_path, first)
+    assert folder == tmp_path / "decompose" / "own"
+    folder.mkdir(parents=True)
+    (folder / "info.json").write_text(json.dumps({"input": str(first.path)}))
+    assert target(tmp_path, first) == folder
+    with pytest.raises(ValueError, match=r"holds the decomposition of .*/a/own\.mp4, not of"):
+        target(tmp_path, second)
+
+
 class _Watch:
     """Lives as long as the array that holds it."""
 
@@ -274,6 +300,33 @@ def test_directories_are_replaced_whole_or_not_at_all(tmp_path):
     write("second")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["second"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("")
+    replace = os.replace
+
+    def refuse(source, target):
+        if str(source).endswith(".tmp"):
+            raise OSError("no")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="no"), atomic_directory(tmp_path / "out"):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+
+
+def test_a_folder_has_one_writer(tmp_path):
+    with (
+        sole_writer(tmp_path / "run"),
+        pytest.raises(ValueError, match="another process writes to"),
+        sole_writer(tmp_path / "run"),
+    ):
+        raise AssertionError
+    with sole_writer(tmp_path / "run"):
+        pass
 
 
 def test_the_view_of_the_training_data_is_the_default():

@@ -3,7 +3,10 @@
 import fnmatch
 import importlib
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 import tiny
@@ -62,6 +65,10 @@ def load(name, scale):
     return importlib.import_module(f"experiments.{name}").result(scale)
 
 
+def refuse(command):
+    raise CommandError(f"nothing is to be run, but {command} is")
+
+
 def run_result(folder, data_dir, only="*"):
     changes = {"data.data_dir": str(data_dir)}
     code = make(
@@ -113,14 +120,51 @@ def test_from_training_to_markdown(tmp_path, data_dir, monkeypatch):
     assert f"{mean['mean']:.4f} (0.5000) |" in text
     assert "* **failed**: `tiny/broken`, seed 0: error: " in text
 
-    def refuse(command):
-        raise AssertionError(f"nothing is to be run, but {command} is")
-
     monkeypatch.setattr(commands, "_execute", refuse)
     code, again = run_result(tmp_path, data_dir, only="tiny/our")
     assert code == 0
     assert again["Our"] == rows["Our"]
     assert again["Broken"]["status"] == "missing"
+
+
+def test_what_a_file_has_of_another_workdir_stays(tmp_path, monkeypatch):
+    """Those of another training, or of another test, are not of this result any more."""
+    monkeypatch.chdir(tiny.ROOT)
+    monkeypatch.setattr(commands, "_execute", refuse)
+    (row,) = RESULT.rows[:1]
+    made = runner.Runner(tmp_path / "runs", {})
+    (target,) = made.folders(row, 0)
+    (one,) = row.measurements
+    command = commands.command_text(target, made._measuring(row, one, 0))
+    run = {
+        "seed": 0,
+        "slots": 3,
+        "refinements": 1,
+        "schedule": "triangular",
+        "step": 1,
+        "minutes": 0.5,
+        "commit": "abc",
+        "checkpoint": str(row.training.folder(0) / "checkpoints" / "1"),
+        "measured": [{"command": command.replace(f"{tmp_path}/runs/", ""), "minutes": 0.1}],
+        "scores": {"4": {"mse": 0.25}},
+    }
+    other_training = {**run, "checkpoint": run["checkpoint"].replace("tiny-", "tiny-0")}
+    other_test = {**run, "measured": [{"command": f"{command} --more"}]}
+    path = tmp_path / "results" / "tiny-small.json"
+    path.parent.mkdir()
+    for before, kept in ((run, [run]), (other_training, []), (other_test, [])):
+        path.write_text(json.dumps({"rows": [{"row": "tiny/our", "runs": [before]}]}))
+        make(
+            RESULT,
+            "small",
+            seeds=(0,),
+            only="tiny/broken",
+            workdir=tmp_path / "runs",
+            output=path.parent,
+            changes={},
+        )
+        rows = {r["model"]: r for r in json.loads(path.read_text())["rows"]}
+        assert rows["Our"]["runs"] == kept
 
 
 def test_a_training_that_failed_is_tried_once(tmp_path, monkeypatch):
@@ -163,6 +207,42 @@ def test_a_command_without_a_last_word(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(CommandError, match="ended was ended by signal 9"):
         run_once(tmp_path / "run", ["ended"])
+
+
+SLOW = """
+import pathlib, signal, sys, time
+def save(*_):
+    time.sleep(0.5)
+    pathlib.Path("saved").touch()
+    print("saved", file=sys.stderr, flush=True)
+    sys.exit(143)
+signal.signal(signal.SIGTERM, save)
+print("ready", file=sys.stderr, flush=True)
+time.sleep(60)
+"""
+RUNNER = """
+import pathlib, signal, sys
+from experiments.commands import run_once
+signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+run_once(pathlib.Path("run"), ["slow"])
+"""
+
+
+def test_a_runner_that_is_stopped_waits_for_its_command(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "runner.py").write_text(RUNNER)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{tiny.ROOT}"}
+    command = [sys.executable, "runner.py"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr.readline() == "ready\n"
+        process.terminate()
+        assert process.stderr.read() == "saved\n"
+    assert process.returncode == 143
+    assert (tmp_path / "saved").exists()
+    assert (tmp_path / "run" / "interrupted.json").exists()
 
 
 def test_trainings_are_shared_by_what_decides_them():

@@ -200,8 +200,10 @@ def test_results_of_any_form(tmp_path):
     }
     (tmp_path / "one.json").write_text(json.dumps(content))
     (tmp_path / "two.json").write_text("[1, 2")
+    (tmp_path / "three.json").write_text('{"curve": [{"step": null, "nll": "x"}]}')
+    (tmp_path / ".two.1.tmp.json").write_text("{}")  # of one that is being written
     page = Parsed(write_report(tmp_path, clips=0).read_text(encoding="utf-8"))
-    assert [e["text"] for e in page.found["h2"]] == ["one", "two"]
+    assert [e["text"] for e in page.found["h2"]] == ["one", "three", "two"]
     assert page.found["dd"][0]["text"] == "python -m <x>"
     cells = [e["text"] for e in page.found["td"]]
     means, one = ["", "0.01 ± 0.002"], ["", "1.5000", "1.5000"]
@@ -214,7 +216,11 @@ def test_results_of_any_form(tmp_path):
         == "NLL: 0 from 3.0000 at 1 to 2.0000 at 2; 1 from 3.0000 at 1 to 1.0000 at 2"
     )
     assert json.loads(page.found["pre"][0]["text"]) == content["odd"]
-    assert page.having("p", **{"class": "missing"})[0]["text"].startswith("two.json cannot be read")
+    missing = [e["text"] for e in page.having("p", **{"class": "missing"})]
+    assert [text.partition(":")[0] for text in missing] == [
+        "three.json cannot be shown",
+        "two.json cannot be shown",
+    ]
 
 
 def test_our_own_results_are_shown(tmp_path):
@@ -314,6 +320,17 @@ def test_paths_are_read_back(complete):
     assert len(paths) == 3
     red, green, blue = colorize(np.array(1)).tolist()
     assert f'stroke="#{red:02x}{green:02x}{blue:02x}"' in paths[1]
+
+
+def test_long_paths_are_thinned(tmp_path):
+    rows = [f"{t},{k},{t},{k},0,0,2500,9\n" for t in range(2500) for k in range(2)]
+    header = "frame,slot,x,y,left,top,right,bottom\n"
+    (tmp_path / "trajectories.csv").write_text(header + "".join(rows))
+    paths, box = read_paths(tmp_path / "trajectories.csv")
+    assert box == (0, 0, 2500, 9)
+    drawn = [e["d"] for e in Parsed(join(*paths)).found["path"]]
+    assert [d.count("L") for d in drawn] == [833, 833]  # every third
+    assert drawn[1].startswith("M0 1h0L3 1L6 1L")
 
 
 @pytest.mark.parametrize("labelled", [True, False])

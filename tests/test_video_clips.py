@@ -121,6 +121,21 @@ def test_true_masks_are_cut_alike_and_renamed(tmp_path):
         assert clip["n_objects"] == 2
 
 
+def test_masks_of_another_size_are_refused(tmp_path):
+    for name in ("a", "b"):
+        tiny.write_video(tmp_path / "videos" / f"{name}.mp4", frames=8, width=64, height=48)
+        write_masks(tmp_path / "masks" / name, 8)
+    with pytest.raises(ValueError, match="masks have 32x24 pixels, the video 64x48"):
+        own(tmp_path, masks=str(tmp_path / "masks"))
+
+
+def test_a_picture_beside_videos_is_no_video(tmp_path):
+    for name in ("a", "b"):
+        tiny.write_video(tmp_path / "videos" / f"{name}.mp4", frames=8)
+    Image.new("RGB", (32, 24)).save(tmp_path / "videos" / "cover.jpg")
+    assert {clip["file"] for clip in own(tmp_path)} < {"a.mp4", "b.mp4"}
+
+
 def test_short_videos_are_left_out_and_named(tmp_path, caplog):
     for name, frames in (("a", 8), ("b", 3), ("c", 8), ("d", 8)):
         tiny.write_video(tmp_path / "videos" / f"{name}.mp4", frames=frames)

@@ -1,7 +1,9 @@
 """Oracles: the frames that were written: of lossless files exactly, else but for coding."""
 
 import shutil
+import struct
 
+import av
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import tiny
 from PIL import Image
 
-from stiid.animation import write_gif
+from stiid.animation import write_gif, write_mp4
 from stiid.data.video_file import VideoFile
 from stiid.data.view import View
 
@@ -122,6 +124,95 @@ def test_damaged_bytes_end_in_one_error(files, tmp_path_factory, suffix, place, 
     frames, reason = frames_or_reason(path)
     assert frames or "damaged." in reason
     shutil.rmtree(path.parent)
+
+
+# Containers and codecs whose times do not say which frame is which, or whose key frames lean on
+# frames before them.
+CODED = {
+    "mpeg.mpg": ("mpeg2video", {"bf": "2", "g": "12"}),
+    "xvid.avi": ("mpeg4", {"bf": "2", "g": "12"}),
+    "h264.avi": ("libx264", {"bf": "2", "g": "12"}),
+    "open.mp4": ("libx264", {"x264-params": "open-gop=1:keyint=12:bframes=3:scenecut=0"}),
+    "closed.mkv": ("libx264", {"g": "12"}),
+}
+
+
+@pytest.mark.parametrize("name", CODED)
+def test_every_start_gives_the_frames_from_there_on(tmp_path, name):
+    """The gray of a frame says which it is."""
+    codec, options = CODED[name]
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.options, stream.bit_rate = options, 8_000_000
+        for t in range(40):
+            picture = np.full((48, 64, 3), 6 * t, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    video = VideoFile(tmp_path / name)
+    assert video.num_frames == 40
+    whole = np.stack(list(video.frames()))
+    np.testing.assert_allclose(whole.mean((1, 2, 3)) / 6, range(40), atol=0.49)
+    for start in range(40):
+        np.testing.assert_array_equal(next(video.frames(start)), whole[start], err_msg=f"{start}")
+    np.testing.assert_array_equal(list(video.frames(23)), whole[23:])
+
+
+def test_a_video_with_dropped_frames_is_whole(tmp_path):
+    """AVI counts them in its header."""
+    with av.open(str(tmp_path / "a.avi"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuvj420p"
+        for t in (0, 1, 2, 5, 6):
+            frame = av.VideoFrame.from_ndarray(np.full((24, 32, 3), t, np.uint8), format="rgb24")
+            frame.pts = t
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert len(list(VideoFile(tmp_path / "a.avi").frames())) == 5
+
+
+def test_videos_and_pictures_are_turned_as_they_are_to_be_shown(tmp_path):
+    """A white left half, a quarter turn clockwise: the upper half, as in players and browsers."""
+    picture = np.zeros((24, 32, 3), np.uint8)
+    picture[:, :16] = 255
+    expected = np.rot90(picture, -1)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # EXIF 2.3: "rotate 90 CW to display"
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(picture).save(tmp_path / "pictures" / "0.jpg", exif=exif, quality=95)
+    write_mp4(tmp_path / "a.mp4", picture[None].repeat(5, 0), fps=5)
+    content = bytearray((tmp_path / "a.mp4").read_bytes())
+    matrix = content.find(b"tkhd") + 4 + 40  # ISO 14496-12, 8.3.2, version 0
+    one = 1 << 16
+    # (x, y) → (24 − y, x)
+    content[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 24 * one, 0, 1 << 30)
+    (tmp_path / "a.mp4").write_bytes(content)
+    for name in ("pictures", "a.mp4"):
+        video = VideoFile(tmp_path / name)
+        assert (video.height, video.width) == (32, 24)
+        frame = next(video.frames())
+        assert frame.shape == (32, 24, 3)
+        assert np.abs(frame.astype(int) - expected).mean() < 12, name
+
+
+def test_pictures_of_other_depths(tmp_path):
+    """16 bits of gray as 8; what is transparent is black; hidden files are no frames."""
+    ramp = np.linspace(0, 65535, 32).astype(np.uint16).reshape(4, 8)
+    Image.fromarray(ramp).save(tmp_path / "0.png")
+    clear = np.full((4, 8, 4), 255, np.uint8)
+    clear[:, 4:, 3] = 0
+    Image.fromarray(clear).save(tmp_path / "1.png")
+    (tmp_path / "._2.png").write_bytes(b"of another system")
+    first, second = VideoFile(tmp_path).frames()
+    np.testing.assert_allclose(first[..., 0], ramp / 257, atol=0.5)
+    np.testing.assert_array_equal(first[..., 0], first[..., 2])
+    np.testing.assert_array_equal(second[..., 1], clear[..., 3])
+
+
+def test_a_picture_that_would_take_all_memory_is_refused(tmp_path):
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "0.png")
+    with pytest.raises(ValueError, match=r"0\.png is no picture that can be read"):
+        VideoFile(tmp_path)
 
 
 # --- the view -------------------------------------------------------------------------------------

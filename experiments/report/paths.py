@@ -2,6 +2,7 @@
 
 import csv
 import math
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from stiid.trajectories import slot_places
 from stiid.viz import PALETTE
 
 Points = Sequence[tuple[float, float]]  # NaN where there is nothing
+
+_POINTS = 1000  # of a path that is read
 
 
 def clip_paths(clips: Clips, result: Decomposition, i: int, *, num_observed: int) -> list[Html]:
@@ -40,20 +43,26 @@ def read_paths(table: Path) -> tuple[list[Html], tuple[float, float, float, floa
 
     Every pixel belongs to a slot, so that the boxes of the slots cover all that the model saw.
     """
+    points: dict[int, array[float]] = {}
+    left = top = math.inf
+    right = bottom = -math.inf
     with table.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
+        for row in csv.DictReader(file):
+            place = (_number(row["x"]), _number(row["y"]))
+            points.setdefault(int(row["slot"]), array("d")).extend(place)
+            if row["left"]:
+                left, top = min(left, float(row["left"])), min(top, float(row["top"]))
+                right, bottom = max(right, float(row["right"])), max(bottom, float(row["bottom"]))
+    if not points:
         raise ValueError(f"{table.name} has no rows")
-    points: dict[int, list[tuple[float, float]]] = {}
-    for row in rows:
-        points.setdefault(int(row["slot"]), []).append((_number(row["x"]), _number(row["y"])))
-    edges = {
-        name: [float(row[name]) for row in rows if row[name]]
-        for name in ("left", "top", "right", "bottom")
-    }
-    left, top = min(edges["left"]), min(edges["top"])
-    box = (left, top, max(edges["right"]) - left, max(edges["bottom"]) - top)
-    return [slot_path(points[slot], slot) for slot in sorted(points)], box
+    paths = [slot_path(_thinned(points[slot]), slot) for slot in sorted(points)]
+    return paths, (left, top, right - left, bottom - top)
+
+
+def _thinned(flat: array[float]) -> Points:
+    """At most about ``_POINTS`` of x, y, x, y, ..., evenly spread."""
+    places = np.frombuffer(flat).reshape(-1, 2)
+    return [(float(x), float(y)) for x, y in places[:: math.ceil(len(places) / _POINTS)]]
 
 
 def slot_path(points: Points, slot: int) -> Html:

@@ -17,23 +17,29 @@ _LEVELS = 6  # of headings
 
 def is_results(folder: Path) -> bool:
     """Whether there are files of results."""
-    return any(folder.glob("*.json"))
+    return bool(_files(folder))
 
 
 def sections(folder: Path) -> list[Section]:
     """A section per file, with the picture of the same name if there is one."""
     media = Media()
-    return [Section(path.stem, _file(path, media)) for path in sorted(folder.glob("*.json"))]
+    return [Section(path.stem, _file(path, media)) for path in _files(folder)]
+
+
+def _files(folder: Path) -> list[Path]:
+    """Those of results, without hidden ones, which are not written yet."""
+    return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
 
 
 def _file(path: Path, media: Media) -> Html:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        return missing(f"{path.name} cannot be read: {error}")
     picture = path.with_suffix(".png")
     drawn = [media.picture(picture, f"Picture of {path.stem}")] if picture.exists() else []
-    return join(*drawn, described(content if isinstance(content, Mapping) else {"": content}, ()))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        text = described(content if isinstance(content, Mapping) else {"": content}, ())
+    except (ValueError, TypeError, ArithmeticError) as error:  # files of any origin and form
+        text = missing(f"{path.name} cannot be shown: {error}")
+    return join(*drawn, text)
 
 
 def described(value: Mapping[str, Any], above: tuple[str, ...]) -> Html:

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed.run(parsed)
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except BrokenProcessPool:
+        print(
+            "error: a process that shares the work was ended, for want of memory perhaps: "
+            "start the command again",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("error: stopped by SIGINT: nothing incomplete was kept", file=sys.stderr)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stiid.data.video_file import pictures
+from stiid.data.picture import PICTURE_ERRORS, pictures
 
 _ID_MODES = ("1", "L", "P", "I", "I;16")  # one number per pixel: gray values or palette places
 
@@ -51,6 +51,6 @@ class MaskFolder:
                             "values are ids"
                         )
                     ids = np.asarray(image)
-            except (OSError, SyntaxError, ValueError) as error:
+            except PICTURE_ERRORS as error:
                 raise ValueError(f"{path} is no mask that can be read: {error}") from error
             yield ids.astype(np.uint8 if ids.dtype == np.bool_ else ids.dtype)

@@ -7,9 +7,10 @@ import numpy as np
 
 from stiid.data.clip_plan import ClipPlan, Segment, split_by_time
 from stiid.data.options import check_types
+from stiid.data.picture import pictures
 from stiid.data.source import Source, TfdsSource, prepare
 from stiid.data.video_clips import VideoClips, VideoClipsConfig
-from stiid.data.video_file import VIDEO_SUFFIXES, VideoFile, pictures
+from stiid.data.video_file import VIDEO_SUFFIXES, VideoFile
 from stiid.data.view import View
 
 
@@ -19,7 +20,7 @@ class OwnVideoSpec:
 
     Attributes:
         path: A video (mp4, avi, gif, ...), a folder of pictures (one video), or a folder of videos
-            and of folders of pictures.
+            and of folders of pictures (pictures beside videos are no frames).
         masks: A folder with a folder of PNG masks for every video, of the video's name without its
             suffix, see `mask_folder.MaskFolder`; or "".
         crop: (left, top, width, height) of a window in pixels of the files; () is all of it.
@@ -137,15 +138,12 @@ def find_videos(path: Path) -> list[Path]:
         FileNotFoundError: If there is nothing at `path`.
         ValueError: If it is a folder without videos, or two videos have one name.
     """
-    if not path.is_dir() or pictures(path):
+    inside = [] if not path.is_dir() else [f for f in path.iterdir() if f.name[0] != "."]
+    files = [file for file in inside if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
+    if not path.is_dir() or (pictures(path) and not files):
         VideoFile(path)
         return [path]
-    found = sorted(
-        file
-        for file in path.iterdir()
-        if not file.name.startswith(".")
-        and (pictures(file) if file.is_dir() else file.suffix.lower() in VIDEO_SUFFIXES)
-    )
+    found = sorted([*files, *(folder for folder in inside if folder.is_dir() and pictures(folder))])
     if not found:
         raise ValueError(
             f"{path} holds no videos: expected files {VIDEO_SUFFIXES} or folders of pictures"

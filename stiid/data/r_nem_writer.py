@@ -39,8 +39,10 @@ def write_r_nem(path: Path, spec: BallsSpec, *, curtain: bool) -> None:
         curtain: Hide a square, at a random place in each clip, in which nothing is seen.
 
     Raises:
-        OSError: If the file cannot be written.
+        OSError: If the file is there already, or cannot be written.
     """
+    if path.exists():
+        raise FileExistsError(f"{path} is there already: name another file, or move it away")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         for name, value in dataclasses.asdict(spec).items():
             file.attrs[name] = value

@@ -7,6 +7,7 @@ decoded once, in order, and written for random access.
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from stiid.data.mask_folder import MaskFolder
 from stiid.data.source import UNKNOWN_OBJECTS, tensor
 from stiid.data.tracklets import Tracklets
 from stiid.data.video_file import VideoFile
+from stiid.data.view import View
 
 # tfds keeps the examples of one shard in memory until the shard is complete.
 _SHARD_BYTES = 128 * 2**20
@@ -51,8 +53,11 @@ class VideoClips(tfds.core.ShardBasedBuilder):
         tracks: float32 [n, T, 2], only with tracklets: see `tracklets.Tracklets.in_clip`.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: Mapping[str, str] = {"1.0.0": "First version."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: Mapping[str, str] = {
+        "1.1.0": "Right frames of AVI and MPEG files, turned as they are to be shown.",
+        "1.0.0": "First version.",
+    }
     url_infos: Mapping[str, Any] = {}  # nothing is downloaded, see BouncingBalls
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -136,7 +141,10 @@ def _clips(
     pictures = map(view.frame, video.frames(*wanted))
     masks = None
     if segment.masks:
-        masks = map(view.ids, MaskFolder(segment.masks, video.num_frames).frames(*wanted))
+        masks = map(
+            functools.partial(_ids, view, video, segment.masks),
+            MaskFolder(segment.masks, video.num_frames).frames(*wanted),
+        )
     for start in starts:
         frames = np.stack([next(pictures) for _ in range(plan.frames)])
         ids, count = np.zeros(frames.shape[:3], np.uint8), UNKNOWN_OBJECTS
@@ -154,6 +162,15 @@ def _clips(
             size = (video.height, video.width)
             clip["tracks"] = tracklets.in_clip(start, plan.frames, view=view, size=size)
         yield clip
+
+
+def _ids(view: View, video: VideoFile, folder: Path, ids: np.ndarray) -> np.ndarray:
+    if ids.shape != (video.height, video.width):
+        raise ValueError(
+            f"{folder}: masks have {ids.shape[1]}x{ids.shape[0]} pixels, the video "
+            f"{video.width}x{video.height}: make them the same size"
+        )
+    return view.ids(ids)
 
 
 def consecutive_ids(ids: np.ndarray) -> tuple[np.ndarray, int]:

@@ -1,18 +1,21 @@
 """Frames of a video: a file that FFmpeg decodes, or a folder of pictures."""
 
+import itertools
 import os
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
+
+from stiid.data.picture import PICTURE_SUFFIXES, pictures, read_picture
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".gif", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 _DEFAULT_FPS = 25.0
+# Containers whose times tell exactly which frame is which. Of others (AVI, MPEG, GIF) frames are
+# counted from the first one on.
+_TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
 
 class VideoFile:
@@ -29,7 +32,7 @@ class VideoFile:
         path: As given.
         num_frames: How many frames there are.
         fps: Frames per second; 25 if the file does not say.
-        height, width: In pixels.
+        height, width: In pixels, turned as the file says that it is to be shown.
 
     Raises:
         FileNotFoundError: If there is nothing at `path`.
@@ -45,7 +48,7 @@ class VideoFile:
         self._times: dict[int, int] | None = None  # presentation time → number of the frame
         if self._pictures:
             self.num_frames = len(self._pictures)
-            self.height, self.width = _read_picture(self._pictures[0]).shape[:2]
+            self.height, self.width = read_picture(self._pictures[0]).shape[:2]
         elif self.path.is_dir():
             raise ValueError(f"{self.path} holds no pictures {PICTURE_SUFFIXES}: name another path")
         else:
@@ -75,7 +78,7 @@ class VideoFile:
             yield frame
 
     def _read(self, wanted: range) -> Iterator[np.ndarray]:
-        return (_read_picture(self._pictures[number]) for number in wanted)
+        return (read_picture(self._pictures[number]) for number in wanted)
 
     def _index(self) -> None:
         """Finds the number and times of the frames by reading packets, without decoding them."""
@@ -88,61 +91,46 @@ class VideoFile:
                     raise ValueError(
                         f"{self.path} has no decodable video: replace it or move it away"
                     )
-                self.height, self.width = stream.height, stream.width
                 self.fps = float(stream.average_rate or Fraction(_DEFAULT_FPS))
-                packets = [
-                    (packet.pts, packet.is_discard)
-                    for packet in container.demux(stream)
-                    if packet.size
-                ]
-                declared = stream.frames
+                packets = [packet for packet in container.demux(stream) if packet.size]
+                declared, kind = stream.frames, container.format.name
         except (av.error.FFmpegError, OSError) as error:
             raise ValueError(
                 f"{self.path} is no video that can be read ({_reason(error)}): "
                 "replace it or move it away"
             ) from error
-        if len(packets) < declared:
+        held = _places(packets) if kind == "avi" else len(packets)
+        if held < declared:
             raise ValueError(
-                f"{self.path} is truncated: it declares {declared} frames and holds "
-                f"{len(packets)}: replace it or move it away"
+                f"{self.path} is truncated: it declares {declared} frames and holds {held}: "
+                "replace it or move it away"
             )
-        shown = [time for time, discarded in packets if not discarded]
+        shown = [packet.pts for packet in packets if not packet.is_discard]
         self.num_frames = len(shown)
         if not shown:
             raise ValueError(f"{self.path} has no frames: replace it or move it away")
         times = sorted(time for time in shown if time is not None)
-        if len(set(times)) == len(shown):
+        if kind in _TIMED and len(set(times)) == len(shown):
             self._times = {time: number for number, time in enumerate(times)}
+        self.height, self.width = next(self._decode(range(1))).shape[:2]
 
     def _decode(self, wanted: range) -> Iterator[np.ndarray]:
-        number, remaining = -1, iter(wanted)
+        remaining = iter(wanted)
         target = next(remaining, None)
         if target is None:
             return
         try:
-            with av.open(str(self.path), metadata_errors="replace") as container:
-                stream = container.streams.video[0]
-                stream.thread_type = "AUTO"
-                if self._times and wanted.start:
-                    # To the key frame at or before the first wanted frame.
-                    container.seek(sorted(self._times)[wanted.start], stream=stream)
-                for frame in container.decode(stream):
-                    if self._times is None or frame.pts is None:
-                        number += 1
-                    elif frame.pts in self._times:
-                        number = self._times[frame.pts]
-                    else:
-                        continue
-                    if frame.is_corrupt:
-                        raise ValueError(
-                            f"{self.path}: frame {number} is damaged: replace the file or move it "
-                            "away"
-                        )
-                    if number == target:
-                        yield frame.to_ndarray(format="rgb24")
-                        target = next(remaining, None)
-                        if target is None:
-                            return
+            for number, frame in self._numbered_from(wanted.start):
+                if frame.is_corrupt and number >= wanted.start:
+                    raise ValueError(
+                        f"{self.path}: frame {number} is damaged: replace the file or move it away"
+                    )
+                if number == target:
+                    picture = frame.to_ndarray(format="rgb24")
+                    yield np.ascontiguousarray(np.rot90(picture, frame.rotation // 90))
+                    target = next(remaining, None)
+                    if target is None:
+                        return
         except av.error.FFmpegError as error:
             raise ValueError(
                 f"{self.path}: cannot decode frame {target} ({_reason(error)}): "
@@ -153,21 +141,37 @@ class VideoFile:
             "replace the file or move it away"
         )
 
+    def _numbered_from(self, start: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Frames with their numbers, from ``start`` or an earlier one on."""
+        if self._times and start:
+            frames = self._numbered(sorted(self._times)[start])
+            first = next(frames, None)
+            if first is not None and first[0] <= start:
+                return itertools.chain([first], frames)
+            # What a key frame needs from before it was left out: open groups of pictures.
+        return self._numbered(None)
 
-def pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder, in the order of the numbers in their names."""
-    return sorted(
-        (path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES),
-        key=lambda path: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", path.stem)],
-    )
+    def _numbered(self, time: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Frames with their numbers, from the key frame at or before a time on, or from the first.
+
+        Those that are not to be shown are left out.
+        """
+        with av.open(str(self.path), metadata_errors="replace") as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            if time is not None:
+                container.seek(time, stream=stream)
+            for count, frame in enumerate(container.decode(stream)):
+                if self._times is None:
+                    yield count, frame
+                elif frame.pts in self._times:
+                    yield self._times[frame.pts], frame
 
 
-def _read_picture(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
-        raise ValueError(f"{path} is no picture that can be read ({_reason(error)})") from error
+def _places(packets: list[av.Packet]) -> int:
+    """Frames of an AVI with those that were dropped: they have a place in time and no packet."""
+    times = [packet.dts for packet in packets if packet.dts is not None]
+    return max(times) - min(times) + 1 if times else 0
 
 
 def _reason(error: Exception) -> str:
