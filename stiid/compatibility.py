@@ -36,6 +36,10 @@ _PATIENCE = (
 FREE = (".inference.remat", ".inference.unroll", ".inference.simulation_start", ".micro_batches")
 
 
+# Where files are; what is in them is for the fingerprint of the data to tell.
+_PLACES = tuple(f"data.options.{name}" for name in ("path", "masks", "tracklets"))
+
+
 def training_fields(experiment: Experiment) -> tuple[str, ...]:
     """What a resumed run may not change: all that decides the next step, but for the stages."""
     return _TRAINING + (_PATIENCE if experiment.train.stagnation.patience else ())
@@ -109,6 +113,6 @@ def _difference(name: str, ours: Any, theirs: Any) -> str | None:
             if found:
                 return found
         return None
-    if name.endswith(FREE):
+    if name.endswith(FREE) or name in _PLACES:
         return None
     return None if ours == theirs else f"{name} is {theirs!r} there and {ours!r} here"

@@ -50,14 +50,17 @@ def arguments(hints: Mapping[str, Any], section: Any, where: str) -> dict[str, A
 def override(base: Any, changes: Mapping[str, Any], where: str) -> Any:
     """A copy of a dataclass with some fields replaced, checked like ``parse``.
 
-    A mapping that stands for a nested dataclass changes only the fields that it names.
+    A mapping that stands for a section, a nested dataclass or a mapping, changes only the fields
+    that it names.
     """
     fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}
-    nested = {
-        name: override(fields[name], change, f"{where}.{name}")
-        for name, change in changes.items()
-        if dataclasses.is_dataclass(fields.get(name)) and isinstance(change, Mapping)
-    }
+    nested: dict[str, Any] = {}
+    for name, change in changes.items():
+        section = fields.get(name)
+        if dataclasses.is_dataclass(section) and isinstance(change, Mapping):
+            nested[name] = override(section, change, f"{where}.{name}")
+        elif isinstance(section, Mapping) and isinstance(change, Mapping):
+            nested[name] = {**section, **change}
     return parse(type(base), {**fields, **changes, **nested}, where)
 
 

@@ -59,7 +59,7 @@ class Evaluator:
         totals = {length: ScoreTotals.empty() for length in lengths}
         use = ScoreTotals.empty()
         preview = None
-        batches = evaluation_clips(self._settings, self._source, num_frames=max(lengths))
+        batches = evaluation_clips(self._settings, self._source, num_frames=lengths[-1])
         for clips, valid in batches:
             result = self._rollout(params, clips.video, clips.rows)
             if preview is None:  # copies: a part would keep the whole batch
@@ -69,7 +69,7 @@ class Evaluator:
                 scores = clip_scores(table, error, length=length)
                 total = ScoreTotals.from_clips(scores, valid)
                 totals[length] = totals[length].merge(total)
-            clip_use = slot_use(clips, result, length=min(lengths))
+            clip_use = slot_use(clips, result, length=lengths[0])
             use = use.merge(ScoreTotals.from_clips(clip_use, valid))
         assert preview is not None  # a source has at least one clip
         merged = {length: _over_processes(total) for length, total in totals.items()}

@@ -93,7 +93,8 @@ class Evaluate:
       split: of the data.
       clips: how many, from the first on; 0 means all.
       batch_size: clips at a time, over all devices.
-      lengths: numbers of frames to score at, in one pass over the longest.
+      lengths: numbers of frames to score at, in one pass over the longest. The scores of the
+        first, the shortest, tell which checkpoint is the best.
       num_slots: K at test.
       model: fields of the model that differ at test, such as {"inference": {"refinements": 6}}.
       noise: "first": z is sampled in frame 0 only, where slots must break their symmetry, and is
@@ -118,8 +119,11 @@ class Evaluate:
         """Refuse an unknown kind of noise, and impossible numbers."""
         if self.noise not in EVAL_NOISE:
             raise ValueError(f"evaluate.noise: expected one of {EVAL_NOISE}, got {self.noise!r}")
-        if not self.lengths or min(self.lengths) < 1:
-            raise ValueError(f"evaluate.lengths: expected positive lengths, got {self.lengths}")
+        ordered = sorted(set(self.lengths))
+        if not self.lengths or ordered[0] < 1 or list(self.lengths) != ordered:
+            raise ValueError(
+                f"evaluate.lengths: expected positive lengths that grow, got {self.lengths}"
+            )
         if self.clips < 0:
             raise ValueError(f"evaluate.clips must not be negative, got {self.clips}: 0 means all")
         for name in ("batch_size", "num_slots", "restarts"):

@@ -10,6 +10,7 @@ from stiid.shapes import Array
 
 MIXTURES = ("pixel", "channel")
 POSTERIOR_MASKS = ("normalized", "softmax")
+_LEAST = 1e-30
 
 
 def slot_masks(logits: Array) -> Array:
@@ -38,8 +39,9 @@ def mixture_log_likelihood(exponents: Array, masks: Array, *, mixture: str) -> A
         exponents = exponents.sum(-1, keepdims=True)
     top = lax.stop_gradient(exponents.max(axis=1, keepdims=True))
     mixed = (masks * jnp.exp(exponents - top)).sum(axis=1, keepdims=True)
-    # A pixel that no slot with a positive mask explains must not become −∞.
-    log_mixed = jnp.log(jnp.maximum(mixed, jnp.finfo(mixed.dtype).tiny)) + top
+    # A pixel that no slot with a positive mask explains must not become −∞, and its gradient, up to
+    # β over the least value, not infinite.
+    log_mixed = jnp.log(jnp.where(mixed > _LEAST, mixed, _LEAST)) + top
     return log_mixed.sum(axis=(1, -1))
 
 

@@ -18,25 +18,13 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 
-def check_ids(ids: Any, *, size: int) -> None:
-    """Raises ValueError unless `ids` are integers in [0, size). Reads the values: host only."""
-    ids = np.asarray(ids)
-    if not np.issubdtype(ids.dtype, np.integer):
-        raise ValueError(f"ids must be integers, got dtype {ids.dtype}")
-    if ids.size and not (ids.min() >= 0 and ids.max() < size):
-        raise ValueError(
-            f"ids must lie in [0, {size}), got the range [{ids.min()}, {ids.max()}]; "
-            "raise the size or relabel the ids"
-        )
-
-
 def contingency(
     true_ids: jax.Array | np.ndarray, slots: jax.Array, *, num_ids: int, num_slots: int
 ) -> jax.Array:
     """Counts, per frame, the pixels of every (true id, slot) pair.
 
-    The counts are integer additions and therefore exact. A traced function cannot raise on values:
-    check them with `check_ids` where the data enter. Pixels out of range are not counted.
+    The counts are integer additions and therefore exact. Pixels out of range are not counted: a
+    traced function cannot raise on values.
 
     Args:
       true_ids: [B, T, H, W] integers in [0, num_ids), 0 = background.

@@ -24,10 +24,11 @@ class Inference:
       grid: see ``grid.schedule``.
       time_axis: "lstm2d": the paper's; "none": every frame starts anew (IODINE); "chain": one
         LSTM whose state and posterior go on from frame to frame (SEQ-IODINE).
-      posterior_start: λ at t > 0: "posterior" of the last frame, or the conditional "prior".
-        The paper does not say.
+      posterior_start: λ at t > 0: "posterior" of the last frame, or the conditional "prior"
+        (without one N(0, I): nothing of the last frame). The paper does not say.
       conditional_prior: prior from the temporal hidden state (Eq. 5) or N(0, I) (the ablation).
       first_prior: prior at t = 0: "learned", ξ_θ(0), or "standard" normal. The paper does not say.
+        Without a conditional prior it is N(0, I) in any case.
       generation: the decoder sees the temporal hidden state (Eq. 6) or z alone (the ablation).
       mixture: see ``likelihood.mixture_log_likelihood``.
       variance: σ² of the likelihood. The paper's "variance … σ = 0.3" reads as 0.09; the
@@ -52,8 +53,8 @@ class Inference:
       last_decode: decode once more after the last refinement of a frame, which gives its result
         (R̂ + 1 evaluations); False: the decode in front of the last refinement gives it (R̂
         evaluations; SEQ-IODINE, where frame t is then scored as decoded from frames < t).
-      simulation_start: λ of a simulated frame, "posterior" of the last frame or "prior". The paper
-        does not say.
+      simulation_start: λ of a simulated frame, "posterior" of the last frame or "prior" (which
+        without a conditional prior simulates nothing that was seen). The paper does not say.
       unroll: refinements in a turn of a frame's loop; 0: all, no loop. With fewer, the paper's
         sizes compile in a fraction of the time; activations that are kept (without ``remat``) are
         copied once more.
@@ -108,6 +109,14 @@ class Inference:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"inference.{name} must be positive, got {value}")
+        bounds = self.log_var_range
+        if bounds is not None and not bounds[0] < bounds[1]:
+            raise ValueError(f"inference.log_var_range: expected (low, high), got {bounds}")
+        if self.time_axis == "none" and self.grid != "full":
+            raise ValueError(
+                "inference: a model without memory treats frames alike: time_axis='none' needs "
+                f"grid='full', got grid={self.grid!r}"
+            )
         if self.time_axis != "lstm2d" and (self.conditional_prior or self.generation):
             raise ValueError(
                 "inference: conditional_prior and generation need the temporal hidden state of "

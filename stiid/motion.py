@@ -45,7 +45,10 @@ def count_pairs(tracks: np.ndarray, slots: np.ndarray) -> PairCounts:
     seen = ~np.isnan(tracks).any(-1)
     if not seen.any():
         return PairCounts()
-    columns, rows = np.moveaxis(np.where(seen[..., None], tracks, 0).astype(int), -1, 0)
+    # A point on the very edge may have been rounded up to it.
+    last = np.array([slots.shape[2] - 1, slots.shape[1] - 1])
+    places = np.minimum(np.where(seen[..., None], tracks, 0).astype(int), last)
+    columns, rows = np.moveaxis(places, -1, 0)
     held = slots[np.arange(slots.shape[0]), rows, columns]  # [n, T]
     shares = np.bincount(held[seen]) / seen.sum()
     by_chance = float((shares**2).sum())

@@ -26,8 +26,9 @@ class Objective:
         (ours). Paper: 0.1 on binary data.
       slot_entropy: weight of the entropy of the slots' shares of the image, times the number of
         pixels (ours: parsimony, one slot takes what no other needs). Paper: 0.
-      step_weights: weight of evaluation j of J = R̂ + 1 in a frame: "linear", j/J, favors late
-        refinements (IODINE); "uniform", 1; "last", the last decode only.
+      step_weights: weight of evaluation j of the J in a frame, R̂ + 1 or, without
+        ``last_decode``, R̂: "linear", j/J, favors late refinements (IODINE); "uniform", 1; "last",
+        the last one only.
     """
 
     beta: float

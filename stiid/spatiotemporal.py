@@ -198,7 +198,8 @@ class SpatioTemporal:
 
         start = first_frame(self.model, params, batch=1, num_slots=num_slots)
         for t, frame in enumerate(frames):
-            own = jax.random.fold_in(key, t) if t else key
+            # Apart from frame 0 and from its further draws, ``fold_in(key, 1)``.
+            own = jax.random.fold_in(jax.random.fold_in(key, 2), t) if t else key
             if t == 0 or not self._remembers:
                 epsilon = first_noise(params, frame, own)
                 if noise == "first":

@@ -133,7 +133,16 @@ class Trainer:
         template = jax.eval_shape(lambda: init_state(self.experiment, self._initial))
         state = parallel.replicate(self.checkpoints.state(step, template))
         _LOG.info("Resuming from step %d", step)
-        return state, Position(**self.checkpoints.progress(step))
+        progress = self.checkpoints.progress(step)
+        before, now = progress.pop("data", None), self.train_source.fingerprint
+        if before not in (None, now):
+            _LOG.warning(
+                "the data are not those of before: %s, now %s. Training goes on with them, but not "
+                "as it would have gone on",
+                before,
+                now,
+            )
+        return state, Position(**progress)
 
     def _run_stage(
         self, state: TrainState, position: Position, bar: Progress
@@ -247,7 +256,7 @@ class Trainer:
         self.checkpoints.save(
             state,
             data=data,
-            progress=vars(position),
+            progress={**vars(position), "data": self.train_source.fingerprint},
             config=to_dict(self.experiment),
             metrics=metrics,
         )

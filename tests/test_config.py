@@ -185,15 +185,17 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
         tmp_path,
         train__stages__stage_1__model=stage,
         train__stages__stage_1__optim={"learning_rate": 0.5},
-        evaluate__model={"inference": {"refinements": 3}},
+        evaluate__model={"inference": {"refinements": 3}, "refiner": {"forget_scale": 0.25}},
     )
     first, second = (experiment.at_stage(name) for name in ("stage_0", "stage_1"))
     assert first.model == experiment.model
     assert (second.model.inference.refinements, second.model.objective.psi) == (2, 7.0)
     assert second.model.objective.beta == experiment.model.objective.beta
     assert second.optim.learning_rate == 0.5
-    assert experiment.at_test().model.inference.refinements == 3
-    assert experiment.at_test().model.objective == experiment.model.objective
+    tested = experiment.at_test().model
+    assert tested.inference.refinements == 3
+    assert tested.refiner == {**experiment.model.refiner, "forget_scale": 0.25}
+    assert tested.objective == experiment.model.objective
 
 
 @pytest.mark.parametrize(
@@ -210,6 +212,8 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
         ({"evaluate__model": {"objectiv": {}}}, r"evaluate\.model: unknown field\(s\) objectiv"),
         ({"evaluate__restarts": 0}, r"evaluate\.restarts must be at least 1, got 0"),
         ({"evaluate__lengths": ()}, r"evaluate\.lengths: expected positive lengths"),
+        ({"evaluate__lengths": (4, 2)}, r"evaluate\.lengths: expected positive lengths that grow"),
+        ({"evaluate__lengths": (2, 2)}, r"evaluate\.lengths: expected positive lengths that grow"),
         ({"evaluate__noise": "some"}, r"evaluate\.noise: expected one of"),
         ({"train__log_every": 0}, r"train\.log_every must be at least 1"),
         ({"train__max_skips": -1}, r"train\.max_skips must not be negative"),
@@ -245,6 +249,14 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
         ({"model__refiner__hidden": 0}, r"config\.model: refiner\.hidden must be at least 1"),
         ({"model__prior": {}}, r"config\.model: prior: missing field\(s\) features"),
         ({"model__inference__grid": "round"}, r"inference\.grid: expected one of"),
+        (
+            {"model__inference__log_var_range": (3.0, -10.0)},
+            r"inference\.log_var_range: expected \(low, high\), got \(3\.0, -10\.0\)",
+        ),
+        (
+            {"model__inference__time_axis": "none"},
+            r"time_axis='none' needs grid='full', got grid='triangular'",
+        ),
         ({"model__family": "slots"}, r"config\.model\.family: expected one of \('stiid', "),
     ],
 )

@@ -186,8 +186,9 @@ def test_small_iodine_trains_with_our_weights_but_those_of_shares(balls):
         for name in ("bouncing_balls", "iodine")
     )
     assert list(iodine.train.stages) == list(ours.train.stages)
-    for name, stage in iodine.train.stages.items():
-        assert (stage.num_frames, stage.steps) == (1, ours.train.stages[name].steps)
+    for number, (name, stage) in enumerate(iodine.train.stages.items()):
+        steps = ours.train.stages[name].steps
+        assert (stage.num_frames, stage.steps) == (1, steps if number < 4 else steps // 2)
         weights = ours.at_stage(name).model.objective
         expected = dataclasses.replace(weights, gamma=0.0, slot_entropy=0.0)
         assert iodine.at_stage(name).model.objective == expected

@@ -15,8 +15,8 @@ from stiid.inference import first_frame, infer_frame, infer_video
 
 WEIGHTS = ElboWeights(beta=5.0, psi=0.7)
 EXACT = {"rtol": 1e-8, "atol": 1e-8}
-IODINE = {"time_axis": "none", "conditional_prior": False, "generation": False}
-SEQ_IODINE = IODINE | {"time_axis": "chain", "grid": "full", "last_decode": False}
+IODINE = {"time_axis": "none", "grid": "full", "conditional_prior": False, "generation": False}
+SEQ_IODINE = IODINE | {"time_axis": "chain", "last_decode": False}
 SWITCHES = {
     "channel mixture": {"mixture": "channel"},
     "softmax posterior mask": {"posterior_mask": "softmax"},
@@ -32,7 +32,7 @@ SWITCHES = {
     "gradient clamp": {"gradient_clamp": 0.05},
     "delta clamp": {"delta_clamp": 0.1},
     "scored before the last refinement": {"last_decode": False},
-    "IODINE": IODINE | {"grid": "full"},
+    "IODINE": IODINE,
     "SEQ-IODINE": SEQ_IODINE | {"gradient_clamp": 0.5, "delta_clamp": 0.3},
 }
 
@@ -244,7 +244,7 @@ def test_wrong_noise_and_image_size_are_refused(paper):
 
 
 def test_frames_are_independent_without_a_time_axis(make_model, random_params, eager_float64):
-    model = make_model(kernel_size=1, grid="full", **IODINE)
+    model = make_model(kernel_size=1, **IODINE)
     params, (video, noise) = random_params(model), random_inputs()
     frames = infer_video(model, params, video, noise, WEIGHTS).frames
     order = [2, 0, 1]
@@ -263,8 +263,7 @@ def without_state(result):
 def test_a_chain_is_one_long_run_of_refinements(make_model, random_params, eager_float64):
     """Two frames with the same picture: the second goes on where the first stopped."""
     model, longer = (
-        make_model(kernel_size=1, grid="full", refinements=r, **IODINE | {"time_axis": "chain"})
-        for r in (1, 2)
+        make_model(kernel_size=1, refinements=r, **IODINE | {"time_axis": "chain"}) for r in (1, 2)
     )
     params, (video, noise) = random_params(model), random_inputs(frames=1)
     chained = np.stack([noise[0, [0, 1]], noise[0, [1, 2]]])
@@ -279,7 +278,7 @@ def test_a_chain_is_one_long_run_of_refinements(make_model, random_params, eager
 def test_seq_iodine_is_iodine_whose_picture_moves_on(make_model, random_params, eager_float64):
     """One refinement a frame of a still video: frame t is scored by evaluation t of one run."""
     sequential = make_model(kernel_size=1, refinements=1, **SEQ_IODINE)
-    once = make_model(kernel_size=1, refinements=2, grid="full", **IODINE)
+    once = make_model(kernel_size=1, refinements=2, **IODINE)
     params, (video, noise) = random_params(once), random_inputs(frames=1)
     rows = np.stack([noise[0], np.full_like(noise[0], np.nan)], axis=1)  # [3, 2, B, K, D]
     result = infer_video(sequential, params, np.repeat(video, 3, 1), rows, WEIGHTS)

@@ -79,13 +79,16 @@ def test_gradients_are_the_closed_forms(mixture):
 
 
 @pytest.mark.parametrize("mixture", ["pixel", "channel"])
-def test_nothing_overflows_when_masks_underflow(mixture):
+@pytest.mark.parametrize("beta", [1.0, 100.0])
+def test_nothing_overflows_when_masks_underflow(mixture, beta):
     x = jnp.zeros((1, 1, 2, 3))
     means = jnp.stack([jnp.zeros((1, 1, 2, 3)), jnp.ones((1, 1, 2, 3))], axis=1)
     # Pixel 0: the slot that explains it has mask 0 and the other, far off, 1. Pixel 1: all are 0.
     masks = jnp.asarray([[0.0, 0.0], [1.0, 0.0]]).reshape(1, 2, 1, 2, 1)
     value, gradients = jax.value_and_grad(
-        lambda means, masks: log_likelihood(x, means, masks, mixture=mixture, variance=0.001).sum(),
+        lambda means, masks: (
+            beta * log_likelihood(x, means, masks, mixture=mixture, variance=0.001).sum()
+        ),
         argnums=(0, 1),
     )(means, masks)
     assert np.isfinite(value)

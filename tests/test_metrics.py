@@ -13,7 +13,6 @@ from sklearn.metrics import adjusted_rand_score
 from stiid.metrics import (
     ScoreTotals,
     adjusted_rand_index,
-    check_ids,
     clip_scores,
     contingency,
     matched_iou,
@@ -73,17 +72,6 @@ def test_contingency_rejects_bad_arrays():
         contingency(ids[0], ids[0], num_ids=2, num_slots=2)
     with pytest.raises(ValueError, match="slots must be integers"):
         contingency(ids, ids.astype(np.float32), num_ids=2, num_slots=2)
-
-
-def test_check_ids():
-    check_ids(np.array([0, 4]), size=5)
-    check_ids(np.zeros((0,), np.int32), size=1)
-    with pytest.raises(ValueError, match=r"\[0, 5\), got the range \[2, 5\]"):
-        check_ids(np.array([2, 5]), size=5)
-    with pytest.raises(ValueError, match=r"range \[-1, 2\]"):
-        check_ids(np.array([2, -1]), size=5)
-    with pytest.raises(ValueError, match="integers"):
-        check_ids(np.array([0.0]), size=5)
 
 
 # --- adjusted Rand index --------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from stiid.inference import first_frame
 from stiid.model import init_params
 from stiid.nn.initial import uniform_weights
 
-IODINE = {"time_axis": "none", "conditional_prior": False, "generation": False}
+IODINE = {"time_axis": "none", "grid": "full", "conditional_prior": False, "generation": False}
 
 
 def test_parameters_follow_the_switches(make_model):

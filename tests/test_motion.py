@@ -37,6 +37,14 @@ def test_agreement_is_counted_frame_by_frame():
     assert counts.different_apart == pytest.approx(2 * 4 / 6)
 
 
+def test_a_point_that_was_rounded_to_the_edge_counts():
+    """In float32, 31.9999999 is 32."""
+    tracks = TRACKS.astype(np.float32)
+    tracks[0, 0, 0] = np.float32(31.9999999)
+    assert tracks[0, 0, 0] == SIZE
+    count_pairs(tracks, UPPER_LOWER)
+
+
 def test_rows_and_columns_are_not_exchanged():
     left_right = UPPER_LOWER.transpose(0, 2, 1)
     counts = count_pairs(TRACKS, left_right)  # columns 4..9 and 26..16: the slots are right, too

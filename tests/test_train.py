@@ -314,6 +314,19 @@ def test_what_changes_no_trained_number_may_change(trained, data_dir, tmp_path):
         assert scores == pytest.approx(tiny.scores(trained)["lengths"][length], abs=1e-5)
 
 
+def test_other_data_are_told(trained, data_dir, tmp_path, told):
+    """Where they lie says nothing, what they are does."""
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    tiny.train(tiny.experiment(data_dir), run)
+    assert "the data are not those of before" not in told.text
+    path = run / "checkpoints" / "6" / "progress" / "metadata"
+    progress = json.loads(path.read_text())
+    path.write_text(json.dumps(progress | {"data": "own_video/of_before"}))
+    tiny.train(tiny.experiment(data_dir), run)
+    assert "the data are not those of before: own_video/of_before, now bouncing" in told.text
+
+
 def test_stages_to_come_may_change(data_dir, tmp_path, signal_at):
     """A run that is stopped in its first stage goes on as another config has it from there."""
     other = {**tiny.CONFIG["train"]["stages"]["stage_1"], "num_frames": 2, "steps": 2}
