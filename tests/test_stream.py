@@ -39,6 +39,11 @@ def stream(case, frames=None, **options):
 KEY = jax.random.key(5)
 
 
+def later_key(t):
+    """Of frame t > 0; ``fold_in(KEY, 1)`` is that of the further draws for frame 0."""
+    return jax.random.fold_in(jax.random.fold_in(KEY, 2), t)
+
+
 def assert_same(ours, theirs):
     assert ours.positions is None
     assert theirs.positions is None
@@ -58,11 +63,6 @@ def assert_same(ours, theirs):
         ({"refinements": 1, "posterior_start": "prior"}, 1),
     ],
 )
-def later_key(t):
-    """Of frame t > 0; ``fold_in(KEY, 1)`` is that of the further draws for frame 0."""
-    return jax.random.fold_in(jax.random.fold_in(KEY, 2), t)
-
-
 def test_it_equals_the_decomposition_of_the_whole_video(tmp_path, inference, restarts):
     case = make(tmp_path, **inference)
     system, params, video = case
