@@ -59,9 +59,9 @@ def read_paths(table: Path) -> tuple[list[Html], tuple[float, float, float, floa
     return paths, (left, top, right - left, bottom - top)
 
 
-def _thinned(flat: array[float]) -> Points:
+def _thinned(flat: Sequence[float]) -> Points:
     """At most about ``_POINTS`` of x, y, x, y, ..., evenly spread."""
-    places = np.frombuffer(flat).reshape(-1, 2)
+    places = np.asarray(flat).reshape(-1, 2)
     return [(float(x), float(y)) for x, y in places[:: math.ceil(len(places) / _POINTS)]]
 
 
