@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from stiid.compatibility import FREE
+from stiid.compatibility import FREE, TRAINING
 
 SCALES = ("paper", "small")
-# Of a config, what decides what is learned.
-_TRAINING = ("data", "model", "optim", "train")
-_STAGES = ("stages", "stagnation")
+# Of a config, what decides what is learned; every seed has a folder of its own.
+_TRAINING = (*(name for name in TRAINING if name != "seed"), "train.stages")
 MODEL = "model"  # the part of a measurement that is about the model itself
 
 Scores = Mapping[str, Mapping[str, float | None]]  # column → score → number
@@ -155,22 +154,33 @@ def has_field(config: ConfigDict | None, name: str) -> bool:
     return True
 
 
-def _name(config: str, changes: Changes, sections: tuple[str, ...]) -> str:
-    """Sections (none: all) of a config and changes of it as a readable, unmistakable name."""
+def _name(config: str, changes: Changes, fields: tuple[str, ...]) -> str:
+    """Fields (none: all) of a config and changes of it as a readable, unmistakable name."""
     stem = f"{Path(config.partition(':')[0]).stem}-{config.partition(':')[2]}".rstrip("-")
-    text = json.dumps([_content(config, sections), {k: str(changes[k]) for k in sorted(changes)}])
+    text = json.dumps([_content(config, fields), {k: str(changes[k]) for k in sorted(changes)}])
     return f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 @functools.cache
-def _content(config: str, sections: tuple[str, ...]) -> str:
+def _content(config: str, fields: tuple[str, ...]) -> str:
     """What a config says now, but for the place of data on this machine."""
     content = load_config(config).to_dict()
     content["data"].pop("data_dir")
-    if sections:
-        content["train"] = {key: content["train"][key] for key in _STAGES}
-        content = _without_free({key: content[key] for key in sections})
+    if fields:
+        content = _without_free(_picked(content, fields))
     return json.dumps(content, sort_keys=True)
+
+
+def _picked(content: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    """A config with these fields, such as "train.stages", alone."""
+    picked: dict[str, Any] = {}
+    for name in fields:
+        *sections, leaf = name.split(".")
+        there, here = content, picked
+        for section in sections:
+            there, here = there[section], here.setdefault(section, {})
+        here[leaf] = there[leaf]
+    return picked
 
 
 def _without_free(content: Any) -> Any:

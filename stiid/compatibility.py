@@ -13,7 +13,8 @@ from stiid.config import to_dict
 from stiid.curriculum import in_order
 from stiid.experiment import Experiment
 
-_TRAINING = (
+# What decides what is learned, but for the stages, of which those to come may change.
+TRAINING = (
     "seed",
     "data.name",
     "data.max_frames",
@@ -42,7 +43,7 @@ _PLACES = tuple(f"data.options.{name}" for name in ("path", "masks", "tracklets"
 
 def training_fields(experiment: Experiment) -> tuple[str, ...]:
     """What a resumed run may not change: all that decides the next step, but for the stages."""
-    return _TRAINING + (_PATIENCE if experiment.train.stagnation.patience else ())
+    return TRAINING + (_PATIENCE if experiment.train.stagnation.patience else ())
 
 
 def check_begun(begun: int, experiment: Experiment, stored: dict[str, Any], *, where: Path) -> None:
