@@ -57,17 +57,20 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 def sole_writer(folder: Path) -> Iterator[None]:
     """Lets nobody else write to a folder, which is made if it is missing.
 
-    The lock is that of an empty file ``.lock`` in it, and ends with the process, however that ends.
+    The lock is on the folder itself, and ends with the process, however that ends.
 
     Raises:
       ValueError: another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
                 f"another process writes to {folder}: wait for it, or use another --workdir"
             ) from None
         yield
+    finally:
+        os.close(descriptor)
