@@ -165,8 +165,9 @@ def test_it_trains_a_step(module, variant, data_dir, tmp_path, use_devices, trai
     use_devices(1)
     config = shrink(get_config(module, variant), data_dir, tmp_path)
     experiment = parse(Experiment, config.to_dict())
-    channels = registry.view(experiment.data.name, **experiment.data.options).channels
-    what = json.dumps([channels, *(config[part].to_dict() for part in ("model", "optim", "train"))])
+    view = registry.view(experiment.data.name, **experiment.data.options)
+    parts = (config[name].to_dict() for name in ("model", "optim", "train"))
+    what = json.dumps([view.height, view.width, view.channels, *parts])
     workdir = tmp_path / "run"
     if what in trained_before:
         tiny.execute("eval", experiment, workdir, checkpoint=str(trained_before[what]))
