@@ -12,6 +12,7 @@ from experiments.systems import (
     PER_FRAME,
     QUICKSTART,
     SCORES,
+    ablated_lengths,
     decomposition_scores,
     evaluation,
     ours,
@@ -67,7 +68,7 @@ def result(scale: str) -> Result:
         title="What makes the small models learn",
         note="The quickstart with one thing changed, 500 updates on stills and 200 on clips of 5 "
         f"frames; one draw of noise at test. Not in the paper. {PER_FRAME}",
-        columns=("10", "20"),
+        columns=ablated_lengths(scale),
         scores=SCORES,
         rows=tuple(rows),
         read=decomposition_scores,

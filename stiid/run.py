@@ -184,15 +184,13 @@ def decompose(
     with _chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
         data = experiment.data
         video, view = request.open(registry.view(data.name, **data.options))
-        image_shape = (view.height, view.width, view.channels)
-        system = experiment.at_test().model.build(image_shape)
-        if not isinstance(system, Streams):
-            raise ValueError(
-                f"models of the family {experiment.model.family!r} do not decompose frame after "
-                "frame: --mode=decompose needs another checkpoint"
-            )
-        state = _restore_state(checkpoints, step, experiment, image_shape)
-    folder = target(workdir, video)
+        folder = target(workdir, video)
+        state, system = _restored(checkpoints, step, experiment)
+    if not isinstance(system, Streams):
+        raise ValueError(
+            f"models of the family {experiment.model.family!r} do not decompose frame after "
+            "frame: --mode=decompose needs another checkpoint"
+        )
     count = decompose_video(
         folder,
         video,
@@ -237,10 +235,7 @@ def restore_model(
       The experiment, its state on the host, and the model with its test-time inference.
     """
     with _chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
-        view = registry.view(experiment.data.name, **experiment.data.options)
-        image_shape = (view.height, view.width, view.channels)
-        system = experiment.at_test().model.build(image_shape)
-        state = _restore_state(checkpoints, step, experiment, image_shape)
+        state, system = _restored(checkpoints, step, experiment)
     return experiment, state, system
 
 
@@ -260,15 +255,18 @@ def _chosen(
         yield experiment, checkpoints, step
 
 
-def _restore_state(
-    checkpoints: Checkpoints, step: int, experiment: Experiment, image_shape: tuple[int, int, int]
-) -> TrainState:
-    """The state of a checkpoint, on the host: that of the model as it is trained, not as tested."""
+def _restored(
+    checkpoints: Checkpoints, step: int, experiment: Experiment
+) -> tuple[TrainState, System]:
+    """The state of a checkpoint on the host, that of the model as it is trained; and as tested."""
+    view = registry.view(experiment.data.name, **experiment.data.options)
+    image_shape = (view.height, view.width, view.channels)
+    system = experiment.at_test().model.build(image_shape)
     template = trained_shapes(experiment, image_shape)
     check_test(experiment, image_shape, template.params)
     state = checkpoints.state(step, template)
     _LOG.info("Restored step %d of %s", step, checkpoints.directory)
-    return state
+    return state, system
 
 
 MODES: dict[str, Callable[[Experiment | None, Path, str], None]] = {

@@ -29,11 +29,7 @@ NEXT = 20  # frames that compile all programs
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--checkpoint",
-        default="stiid://quickstart",
-        help="or a workdir",
-    )
+    parser.add_argument("--checkpoint", default="stiid://quickstart", help="or a workdir")
     parser.add_argument("--frames", type=int, default=1000, help="length of the video")
     parser.add_argument("--clips", type=int, default=64, help="to score")
     parser.add_argument("--output", type=Path)

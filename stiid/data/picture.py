@@ -42,5 +42,9 @@ def read_picture(path: Path) -> np.ndarray:
                 image = Image.alpha_composite(black, image.convert("RGBA"))
             return np.asarray(image.convert("RGB"))
     except PICTURE_ERRORS as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ValueError(f"{path} is no picture that can be read ({reason})") from error
+        raise ValueError(f"{path} is no picture that can be read ({first_line(error)})") from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip() or repr(error)).splitlines()[0]

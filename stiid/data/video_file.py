@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from stiid.data.picture import PICTURE_SUFFIXES, pictures, read_picture
+from stiid.data.picture import PICTURE_SUFFIXES, first_line, pictures, read_picture
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".gif", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 _DEFAULT_FPS = 25.0
@@ -96,7 +96,7 @@ class VideoFile:
                 declared, kind = stream.frames, container.format.name
         except (av.error.FFmpegError, OSError) as error:
             raise ValueError(
-                f"{self.path} is no video that can be read ({_reason(error)}): "
+                f"{self.path} is no video that can be read ({first_line(error)}): "
                 "replace it or move it away"
             ) from error
         held = _places(packets) if kind == "avi" else len(packets)
@@ -133,7 +133,7 @@ class VideoFile:
                         return
         except av.error.FFmpegError as error:
             raise ValueError(
-                f"{self.path}: cannot decode frame {target} ({_reason(error)}): "
+                f"{self.path}: cannot decode frame {target} ({first_line(error)}): "
                 "replace the file or move it away"
             ) from error
         raise ValueError(
@@ -172,7 +172,3 @@ def _places(packets: list[av.Packet]) -> int:
     """Frames of an AVI with those that were dropped: they have a place in time and no packet."""
     times = [packet.dts for packet in packets if packet.dts is not None]
     return max(times) - min(times) + 1 if times else 0
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]
