@@ -46,6 +46,7 @@ _CURRICULUM = ((4, 32, 60_000), (8, 16, 40_000), (16, 8, 40_000), (24, 8, 30_000
 _FALLING = {"final_learning_rate": 5e-4}
 _AGAIN = {"learning_rate": 1e-3, "final_learning_rate": 3e-4}
 _LAST = {"learning_rate": 5e-4, "final_learning_rate": 5e-5}
+_PREDICTING = {"learning_rate": 1e-3, "final_learning_rate": 5e-5}
 
 
 def get_config(variant: str = "binary") -> ConfigDict:
@@ -144,6 +145,7 @@ def _train_config(*, color: bool) -> ConfigDict:
                     "gamma": 0.0 if color else 0.1,
                     "slot_entropy": 0.0,
                     "step_weights": "linear",
+                    "num_simulated": 0,
                 },
             },
             "optim": {
@@ -220,7 +222,10 @@ def _small_config(paper: ConfigDict) -> ConfigDict:
 
 
 def _small_stages(config: ConfigDict, *, binary: bool) -> list[dict[str, Any]]:
-    """Stills, then clips: twice from shorter to longer, the second time with other weights."""
+    """Stills, then clips: twice from shorter to longer, the second time with other weights.
+
+    At last clips whose end is simulated: the KL divergence alone teaches the prior too little.
+    """
     beta = config.model.objective.beta
     clips = config.train.stages.stage_1.to_dict()
     stills = {**config.train.stages.stage_0.to_dict(), "steps": 1000}
@@ -238,11 +243,13 @@ def _small_stages(config: ConfigDict, *, binary: bool) -> list[dict[str, Any]]:
         second = [
             stage(8, 500, _AGAIN, slot_entropy=0.3, gamma=0.0),
             stage(16, 450, _LAST, slot_entropy=0.1, gamma=0.0),
+            stage(16, 600, _PREDICTING, slot_entropy=0.1, gamma=0.0, num_simulated=6),
         ]
     else:
         second = [
             stage(16, 400, _LAST, slot_entropy=0.01),
             stage(8, 500, _AGAIN, slot_entropy=0.1, beta=30.0),
             stage(16, 400, _LAST, slot_entropy=0.1, beta=30.0),
+            stage(16, 600, _PREDICTING, slot_entropy=0.1, beta=30.0, num_simulated=6),
         ]
     return [stills, *first, *second]

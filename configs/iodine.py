@@ -106,17 +106,21 @@ def _make_pytorch(config: ConfigDict) -> None:
 def _make_small(config: ConfigDict) -> None:
     """All frames as stills, shares left free; at every draw of noise, each frame has its own.
 
+    It cannot simulate frames, and goes without the stage that does.
+
     It has the minutes of ours, in which it makes half of the updates of the second round of stages.
     """
     config.model.inference.refinements = 4
     config.model.objective.gamma = 0.0
-    for number, stage in enumerate(config.train.stages.values()):
-        if stage.num_frames > 1:
+    for number, (name, stage) in enumerate(config.train.stages.items()):
+        objective = stage.model.to_dict().get("objective", {})
+        if objective.get("num_simulated"):
+            del config.train.stages[name]
+        elif stage.num_frames > 1:
             # about the work of 8 clips, whose frames are refined once but for the first few
             stage.update(num_frames=1, batch_size=max(16, 3 * stage.num_frames))
             if number > _FIRST_ROUND:
                 stage.steps //= 2
-            objective = stage.model.to_dict().get("objective", {})
             stage.model = {"objective": {k: v for k, v in objective.items() if k == "beta"}}
     config.train.eval_every = 1000
     config.evaluate.model = {"objective": {"psi": 1.0}}

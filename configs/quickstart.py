@@ -95,6 +95,7 @@ def get_config() -> ConfigDict:
                     "gamma": 0.0,
                     "slot_entropy": 0.0,
                     "step_weights": "linear",
+                    "num_simulated": 0,
                 },
             },
             "optim": {

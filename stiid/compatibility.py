@@ -33,8 +33,8 @@ _PATIENCE = (
     "evaluate.seed",
 )
 # What changes no trained number but by rounding (or, like another number of devices, the shares of
-# the batch that batch norm sees): memory and time, and frames that training never simulates.
-FREE = (".inference.remat", ".inference.unroll", ".inference.simulation_start", ".micro_batches")
+# the batch that batch norm sees): memory and time.
+FREE = (".inference.remat", ".inference.unroll", ".micro_batches")
 
 
 # Where files are; what is in them is for the fingerprint of the data to tell.

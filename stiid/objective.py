@@ -1,6 +1,7 @@
 """The training objective (Eq. 3 and 7, Appendix C), as a loss to minimize."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -36,12 +37,17 @@ class Objective:
     gamma: float
     slot_entropy: float
     step_weights: str
+    num_simulated: int
 
     def __post_init__(self) -> None:
-        """Refuse unknown weights."""
+        """Refuse unknown weights, and fewer frames than none."""
         if self.step_weights not in STEP_WEIGHTS:
             raise ValueError(
                 f"objective.step_weights: expected one of {STEP_WEIGHTS}, got {self.step_weights!r}"
+            )
+        if self.num_simulated < 0:
+            raise ValueError(
+                f"objective.num_simulated must not be negative, got {self.num_simulated}"
             )
 
     @property
@@ -51,7 +57,7 @@ class Objective:
 
 
 class Loss(NamedTuple):
-    """The loss of each video and the terms that users watch."""
+    """The loss of each video and the terms, of inferred frames, that users watch."""
 
     total: Array  # [B] minus Eq. 7
     nll: Array  # [B] −log p(x|z) of the last decodes, without constant, mean over frames; nats
@@ -71,20 +77,23 @@ def step_weights(kind: str, count: int) -> Array:
 
 
 def loss(objective: Objective, result: VideoResult, video: Array) -> Loss:
-    """Minus Eq. 7, summed over frames and weighted evaluations, for each video.
+    """Minus Eq. 7, summed over inferred frames and weighted evaluations, for each video.
 
     Args:
       objective: the weights.
-      result: of ``inference.infer_video`` on the same video, without simulated frames.
-      video: [B, T, H, W, C].
+      result: of ``inference.infer_video``.
+      video: [B, T, H, W, C], of which the last ``num_simulated`` were simulated and
+        cost nothing here.
     """
-    pixels = video.shape[2] * video.shape[3]
-    total = jnp.stack([_run_loss(objective, terms) for terms in result.terms]).sum(0)
-    last = [
-        jnp.concatenate([t[:, -1] for t in leaves]) for leaves in zip(*result.terms, strict=True)
-    ]
+    inferred = video.shape[1] - objective.num_simulated
+    ends = accumulate(len(terms.nll) for terms in result.terms)
+    runs = [terms for terms, end in zip(result.terms, ends, strict=True) if end <= inferred]
+    total = jnp.stack([_run_loss(objective, terms) for terms in runs]).sum(0)
+    last = [jnp.concatenate([t[:, -1] for t in leaves]) for leaves in zip(*runs, strict=True)]
     nll, kl, mask_entropy, slot_entropy = last
-    error = (result.frames.reconstruction - jnp.swapaxes(video, 0, 1)) ** 2
+    pixels = video.shape[2] * video.shape[3]
+    frames = jnp.swapaxes(video[:, :inferred], 0, 1)
+    error = (result.frames.reconstruction[:inferred] - frames) ** 2
     return Loss(
         total=total,
         nll=nll.mean(0),

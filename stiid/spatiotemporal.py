@@ -67,6 +67,11 @@ class SpatioTemporalConfig:
             raise ValueError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}")
         for name in _LEAVES:
             self._leaf_fields(name)
+        if self.objective.num_simulated and self.inference.time_axis == "none":
+            raise ValueError(
+                "objective.num_simulated must be 0 without memory (inference.time_axis='none'), "
+                f"got {self.objective.num_simulated}"
+            )
 
     def build(self, image_shape: tuple[int, int, int]) -> "SpatioTemporal":
         """See ``system.Family``."""
@@ -114,10 +119,27 @@ class SpatioTemporal:
 
     def loss(self, params: Params, video: Array, keys: Array) -> Loss:
         """See ``system.System``; ``nll`` is −log p(x|z), its constant included."""
-        frames = unit_range(video)
+        frames, simulated = unit_range(video), self.objective.num_simulated
+        inferred = video.shape[1] - simulated
+        if inferred < 1:
+            raise ValueError(
+                f"objective.num_simulated = {simulated} leaves none of {video.shape[1]} frames to "
+                "infer: use longer clips"
+            )
         noise = self._noise(keys, num_frames=video.shape[1], num_slots=self.num_slots)
-        result = infer_video(self.model, params, frames, noise, self.objective.elbo)
+        result = infer_video(
+            self.model,
+            params,
+            frames[:, :inferred],
+            noise.at[inferred:].set(0.0),
+            self.objective.elbo,
+            num_simulated=simulated,
+        )
         terms = loss(self.objective, result, frames)
+        if simulated:
+            means, masks = result.frames.means[inferred:], result.frames.masks[inferred:]
+            nll = self._nll(means, masks, jnp.swapaxes(frames[:, inferred:], 0, 1))
+            terms = terms._replace(total=terms.total + self.objective.beta * nll.sum(0))
         # The loss does without the constant; a reported log-likelihood does not.
         height, width, channels = video.shape[2:]
         pixel = likelihood.log_normalizer(variance=self.model.inference.variance, channels=channels)
@@ -267,6 +289,19 @@ class SpatioTemporal:
         # To argmin a NaN is the least of all.
         best = jnp.where(jnp.isnan(energies), jnp.inf, energies).argmin(0)  # [T, B]
         return jnp.take_along_axis(draws, best[None, :, None, :, None, None], axis=0)[0]
+
+    def _nll(self, means: Array, masks: Array, frames: Array) -> Array:
+        """−log p(x_t|z_t) of decoded frames, without its constant, nats: [T, B]."""
+        settings = self.model.inference
+
+        def of_frame(means: Array, masks: Array, frame: Array) -> Array:
+            exponents = likelihood.slot_exponents(frame, means, variance=settings.variance)
+            log_likelihood = likelihood.mixture_log_likelihood(
+                exponents, masks[..., None], mixture=settings.mixture
+            )
+            return -log_likelihood.sum(axis=(1, 2))
+
+        return jax.vmap(of_frame)(means, masks, frames)
 
     def _noise(self, keys: Array, *, num_frames: int, num_slots: int) -> Array:
         """ε [T, R + 1, B, K, D], each video's from its own key."""

@@ -4,14 +4,21 @@ import dataclasses
 import functools
 import gc
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import jaxlib
 import numpy as np
 import pytest
 import tiny
 
+# Programs that run once are compiled in half the time without them. XLA ends at an unknown flag.
+if jaxlib.__version__.startswith("0.10."):
+    os.environ["XLA_FLAGS"] = (
+        f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+    )
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")

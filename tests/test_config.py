@@ -257,6 +257,16 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
             {"model__inference__time_axis": "none"},
             r"time_axis='none' needs grid='full', got grid='triangular'",
         ),
+        (
+            {
+                "model__inference__time_axis": "none",
+                "model__inference__grid": "full",
+                "model__inference__conditional_prior": False,
+                "model__inference__generation": False,
+                "model__objective__num_simulated": 1,
+            },
+            r"config\.model: objective\.num_simulated must be 0 without memory",
+        ),
         ({"model__family": "slots"}, r"config\.model\.family: expected one of \('stiid', "),
     ],
 )

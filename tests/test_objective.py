@@ -10,7 +10,9 @@ from stiid.cell import FrameResult, Terms
 from stiid.inference import VideoResult
 from stiid.objective import Objective, loss, step_weights
 
-OBJECTIVE = Objective(beta=10.0, psi=0.5, gamma=0.0, slot_entropy=0.0, step_weights="linear")
+OBJECTIVE = Objective(
+    beta=10.0, psi=0.5, gamma=0.0, slot_entropy=0.0, step_weights="linear", num_simulated=0
+)
 RUNS = ((1, 3), (2, 2))  # frames and evaluations J of each run of equal R̂
 BATCH, SLOTS = 2, 3
 
@@ -95,6 +97,26 @@ def test_terms_are_means_over_the_last_decodes(case):
     error = (result.frames.reconstruction - np.swapaxes(video, 0, 1)) ** 2
     np.testing.assert_allclose(terms.mse, [error[:, b].mean() for b in range(BATCH)])
     assert all(leaf.shape == (BATCH,) for leaf in jax.tree.leaves(terms))
+
+
+def test_simulated_frames_cost_nothing_here(case):
+    """The last run of the case is of simulated frames: only the first one counts."""
+    result, video = case
+    expected = loss(
+        OBJECTIVE,
+        result._replace(
+            terms=result.terms[:1],
+            frames=result.frames._replace(reconstruction=result.frames.reconstruction[:1]),
+        ),
+        video[:, :1],
+    )
+    actual = loss(dataclasses.replace(OBJECTIVE, num_simulated=2), result, video)
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+def test_a_negative_number_of_simulated_frames_is_refused():
+    with pytest.raises(ValueError, match="num_simulated must not be negative, got -1"):
+        dataclasses.replace(OBJECTIVE, num_simulated=-1)
 
 
 def test_unknown_step_weights_are_refused():

@@ -1,5 +1,7 @@
 """Simulation (section 3.2.3): the oracle's grid, and relations to observed frames."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import oracles
@@ -8,7 +10,9 @@ import pytest
 from stiid.cell import FrameStart
 from stiid.elbo import ElboWeights
 from stiid.inference import infer_frame, infer_video
+from stiid.objective import Objective, loss
 from stiid.shapes import Gaussian, LSTMState
+from stiid.spatiotemporal import SpatioTemporal
 
 WEIGHTS = ElboWeights(beta=5.0, psi=0.7)
 EXACT = {"rtol": 1e-8, "atol": 1e-8}
@@ -109,3 +113,59 @@ def test_each_simulated_frame_follows_from_the_temporal_state(paper, start):
     moved = start._replace(time=jax.tree.map(lambda x: x + 0.5, start.time))
     changed = infer_frame(*paper, moved, None, noise, WEIGHTS)[1][1].means
     assert np.abs(changed - means).max() > 1e-3
+
+
+OBJECTIVE = Objective(
+    beta=5.0, psi=0.7, gamma=0.0, slot_entropy=0.0, step_weights="linear", num_simulated=2
+)
+
+
+def clips():
+    video = np.random.default_rng(3).integers(0, 256, (2, 4, 8, 8, 3), np.uint8)
+    return video, jax.random.split(jax.random.key(0), 2)
+
+
+@pytest.mark.parametrize("mixture", ["pixel", "channel"])
+def test_simulated_frames_of_a_training_clip_cost_their_likelihood(
+    make_model, random_params, mixture
+):
+    """β times Eq. 1 in NumPy, on top of the loss of the frames in front of them."""
+    model = make_model(kernel_size=1, mixture=mixture)
+    params, (video, keys) = random_params(model), clips()
+    system = SpatioTemporal(model, OBJECTIVE, num_slots=3)
+    noise = system._noise(keys, num_frames=4, num_slots=3).at[2:].set(0.0)
+    frames = video / 255.0
+    result = infer_video(model, params, frames[:, :2], noise, WEIGHTS, num_simulated=2)
+    means, masks = np.asarray(result.frames.means[2:]), np.asarray(result.frames.masks[2:])
+    truth = np.swapaxes(frames, 0, 1)[2:, :, None]
+    exponents = -((truth - means) ** 2) / (2 * model.inference.variance)  # [T, B, K, H, W, C]
+    if mixture == "pixel":
+        exponents = exponents.sum(-1, keepdims=True)
+    nll = -np.log((masks[..., None] * np.exp(exponents)).sum(2)).sum(axis=(0, 2, 3, 4))
+    expected = loss(OBJECTIVE, result, frames).total + 5.0 * nll
+    np.testing.assert_allclose(system.loss(params, video, keys).total, expected, rtol=1e-6)
+
+
+def test_simulated_frames_teach_the_prior(make_model, random_params, quick_compilation):
+    """Without a KL divergence nothing else does."""
+    model = make_model(kernel_size=1)
+    params, (video, keys) = random_params(model), clips()
+
+    def slope(num_simulated):
+        objective = dataclasses.replace(OBJECTIVE, psi=0.0, num_simulated=num_simulated)
+        system = SpatioTemporal(model, objective, num_slots=3)
+        with jax.disable_jit(False):
+            function = jax.jit(jax.grad(lambda p: system.loss(p, video, keys).total.sum()))
+            prior = function(params)["prior"]
+        return max(np.abs(leaf).max() for leaf in jax.tree.leaves(prior))
+
+    assert slope(0) == 0.0
+    assert slope(2) > 1e-3
+
+
+def test_clips_too_short_to_simulate_their_end_are_refused(paper):
+    model, params = paper
+    video, keys = clips()
+    system = SpatioTemporal(model, OBJECTIVE, num_slots=3)
+    with pytest.raises(ValueError, match="num_simulated = 2 leaves none of 2 frames to infer"):
+        system.loss(params, video[:, :2], keys)

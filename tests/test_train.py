@@ -304,10 +304,10 @@ def test_what_ends_a_stage_stays(data_dir, patience, allowed):
 
 
 def test_what_changes_no_trained_number_may_change(trained, data_dir, tmp_path):
-    """More memory or less, and what is simulated: training resumes, evaluation starts."""
+    """More memory or less, and loops: training resumes, evaluation starts."""
     run = tmp_path / "run"
     shutil.copytree(trained, run)
-    changes = {"model__inference__remat": True, "model__inference__simulation_start": "posterior"}
+    changes = {"model__inference__remat": True, "model__inference__unroll": 1}
     experiment = tiny.experiment(data_dir, **changes)
     tiny.train(experiment, run)
     for length, scores in tiny.scores(run)["lengths"].items():

@@ -104,6 +104,7 @@ CONFIG: dict[str, Any] = {
             "gamma": 0.0,
             "slot_entropy": 0.0,
             "step_weights": "linear",
+            "num_simulated": 0,
         },
     },
     "optim": {

@@ -41,6 +41,7 @@ PROCEDURE = {
     "objective.gamma": 0.0,
     "objective.slot_entropy": 0.0,
     "objective.step_weights": "linear",
+    "objective.num_simulated": 0,
 }
 _FEATURES = "feature_extractor."
 
