@@ -21,7 +21,7 @@ from stiid import parallel
 from stiid.baselines.rnem.scores import grouping_scores
 from stiid.evaluate import tables, write_json
 from stiid.predict import predict_clips, prediction_scores
-from stiid.run import restore
+from stiid.restore import restore
 from stiid.shapes import Params
 from stiid.writer import read_log
 

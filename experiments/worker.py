@@ -15,7 +15,7 @@ from stiid.config import parse, to_dict
 from stiid.data.source import Source
 from stiid.evaluate import write_json
 from stiid.experiment import Experiment
-from stiid.run import restore
+from stiid.restore import restore
 from stiid.shapes import Params
 from stiid.system import System
 

@@ -3,23 +3,21 @@
 import contextlib
 import importlib.metadata
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from stiid import parallel
 from stiid.animation import write_png
 from stiid.checkpoint import Checkpoints, locate, stored_batch_sizes
 from stiid.compatibility import (
-    MODEL,
     check_begun,
     check_processes,
     check_same,
     training_fields,
 )
-from stiid.config import parse, to_dict
+from stiid.config import to_dict
 from stiid.data import registry
 from stiid.data.source import Source
 from stiid.decompose import Request, decompose_video, target
@@ -39,8 +37,8 @@ from stiid.import_model import import_model
 from stiid.motion import motion_check
 from stiid.predict import predict_clips, prediction_scores, sheets, write_pictures
 from stiid.preflight import check_stages, check_test, trained_shapes
-from stiid.state import TrainState
-from stiid.system import Streams, System
+from stiid.restore import chosen, load_clips, restore, restored
+from stiid.system import Streams
 from stiid.train import NonFiniteError, Trainer
 from stiid.writer import MetricWriter
 
@@ -107,7 +105,7 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
         raise ValueError("--config is missing: training needs one")
     if checkpoint != "latest":
         raise ValueError("--checkpoint goes with the other modes: training resumes itself")
-    train_source, eval_source = _load(experiment, "train"), _load(experiment)
+    train_source, eval_source = load_clips(experiment, "train"), load_clips(experiment)
     check_lengths(experiment.evaluate, eval_source)
     check_best_metric(experiment.train.best_metric, eval_source)
     trained = trained_shapes(experiment, train_source[0]["video"].shape[1:]).params
@@ -181,11 +179,11 @@ def decompose(
             f"--mode=decompose works frame after frame in one process, got {jax.process_count()}: "
             "start it by itself (--num_processes=1)"
         )
-    with _chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
+    with chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
         data = experiment.data
         video, view = request.open(registry.view(data.name, **data.options))
         folder = target(workdir, video)
-        state, system = _restored(checkpoints, step, experiment)
+        state, system = restored(checkpoints, step, experiment)
     if not isinstance(system, Streams):
         raise ValueError(
             f"models of the family {experiment.model.family!r} do not decompose frame after "
@@ -203,87 +201,11 @@ def decompose(
     print(f"wrote masks, pictures and trajectories of {count} frames to {folder}")
 
 
-def restore(
-    experiment: Experiment | None, workdir: Path, checkpoint: str
-) -> tuple[Experiment, TrainState, Source, System]:
-    """A checkpoint and what is needed to apply it.
-
-    Args:
-      experiment: of the config file, or None to take the one stored in the checkpoint.
-      workdir: of the run.
-      checkpoint: see ``checkpoint.locate``.
-
-    Returns:
-      The experiment, its state, the clips to evaluate on, and the model with its test-time
-      inference.
-    """
-    experiment, state, system = restore_model(experiment, workdir, checkpoint)
-    return experiment, parallel.replicate(state), _load(experiment), system
-
-
-def restore_model(
-    experiment: Experiment | None, workdir: Path, checkpoint: str
-) -> tuple[Experiment, TrainState, System]:
-    """A checkpoint as a model, without any data.
-
-    Args:
-      experiment: of the config file, or None to take the one stored in the checkpoint.
-      workdir: of the run; anything, for a released model.
-      checkpoint: see ``checkpoint.locate``.
-
-    Returns:
-      The experiment, its state on the host, and the model with its test-time inference.
-    """
-    with _chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
-        state, system = _restored(checkpoints, step, experiment)
-    return experiment, state, system
-
-
-@contextlib.contextmanager
-def _chosen(
-    experiment: Experiment | None, workdir: Path, checkpoint: str
-) -> Iterator[tuple[Experiment, Checkpoints, int]]:
-    """The experiment to apply, and the checkpoint to apply it with."""
-    directory, wanted = locate(workdir, checkpoint)
-    with Checkpoints(directory) as checkpoints:
-        step = checkpoints.choose(wanted)
-        stored = checkpoints.config(step)
-        if experiment is None:
-            experiment = parse(Experiment, stored)
-        else:
-            check_same(MODEL, experiment, stored, where=directory)
-        yield experiment, checkpoints, step
-
-
-def _restored(
-    checkpoints: Checkpoints, step: int, experiment: Experiment
-) -> tuple[TrainState, System]:
-    """The state of a checkpoint on the host, that of the model as it is trained; and as tested."""
-    view = registry.view(experiment.data.name, **experiment.data.options)
-    image_shape = (view.height, view.width, view.channels)
-    system = experiment.at_test().model.build(image_shape)
-    template = trained_shapes(experiment, image_shape)
-    check_test(experiment, image_shape, template.params)
-    state = checkpoints.state(step, template)
-    _LOG.info("Restored step %d of %s", step, checkpoints.directory)
-    return state, system
-
-
 MODES: dict[str, Callable[[Experiment | None, Path, str], None]] = {
     "train": train,
     "eval": evaluate,
     "predict": predict,
 }
-
-
-def _load(experiment: Experiment, split: str | None = None) -> Source:
-    data = experiment.data
-    return registry.load(
-        data.name,
-        split or experiment.evaluate.split,
-        data_dir=str(Path(data.data_dir).expanduser()),
-        **data.options,
-    )
 
 
 def _run_card(experiment: Experiment, source: Source) -> dict[str, Any]:

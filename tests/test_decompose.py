@@ -19,6 +19,7 @@ from stiid.decomposition_files import SlotFrame, open_decomposition
 from stiid.evaluate import Evaluator
 from stiid.files import atomic_directory, sole_writer
 from stiid.overlay import overlay
+from stiid.restore import restore
 from stiid.trajectories import slot_places
 from stiid.viz import PALETTE
 
@@ -138,7 +139,7 @@ def test_masks_are_those_of_a_source_of_the_same_frames(written, trained, data_d
         train__best_metric="mse",
     )
     with tiny.quick_compilation():
-        experiment, state, source, system = run.restore(experiment, trained, "latest")
+        experiment, state, source, system = restore(experiment, trained, "latest")
         evaluation = Evaluator(experiment.evaluate, system, source)(state.params)
     clips, result = evaluation.preview
     assert clips.masks is None

@@ -9,9 +9,10 @@ import pytest
 import scipy.io
 import tiny
 
-from stiid import parallel, run
+from stiid import parallel
 from stiid.config import parse, to_dict
 from stiid.evaluate import Evaluator, table_text, tables, write_json
+from stiid.restore import restore
 from stiid.rollout import Clips
 from stiid.system import Decomposition
 
@@ -21,7 +22,7 @@ SCORES = {"ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "mse", "slot_switc
 def evaluate(trained, experiment):
     """Scores of a trained run under another experiment."""
     with tiny.quick_compilation():
-        experiment, state, source, system = run.restore(experiment, trained, "latest")
+        experiment, state, source, system = restore(experiment, trained, "latest")
         return Evaluator(experiment.evaluate, system, source)(parallel.replicate(state.params))
 
 
@@ -69,7 +70,7 @@ def test_the_best_checkpoint_is_the_one_with_the_best_score(trained, tmp_path):
     best = max(rows, key=lambda row: row["f_ari"])
     tiny.execute("eval", None, tmp_path, str(trained))
     latest = tiny.scores(tmp_path)["step"]
-    state = run.restore(None, trained, "best")[1]
+    state = restore(None, trained, "best")[1]
     assert (int(state.step), latest) == (best["step"], 6)
 
 

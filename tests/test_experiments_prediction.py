@@ -8,8 +8,8 @@ from experiments.plots import Curve, save_curves
 from experiments.prediction import PARTS, measure
 from experiments.result import MODEL
 from experiments.trivial_prediction import move_on, repeat_last
-from stiid import run
 from stiid.predict import predict_clips, prediction_scores
+from stiid.restore import restore
 
 
 def clip(*rows_of_frames):
@@ -61,7 +61,7 @@ def test_scores_are_those_of_the_command_line(trained, data_dir):
     """Of 8 clips: all simulated frames, the copies' error, and the velocities."""
     experiment = tiny.experiment(data_dir, evaluate__clips=8, predict__clips=8)
     with tiny.quick_compilation():
-        experiment, state, source, system = run.restore(experiment, trained, "latest")
+        experiment, state, source, system = restore(experiment, trained, "latest")
         ours = measure(experiment, system, source, state.params, trained)
         clips, result = predict_clips(
             experiment.predict, experiment.evaluate, system, source, state.params

@@ -10,7 +10,7 @@ import tiny
 
 from experiments.disentanglement import linear_r2, matched_slots, samples
 from experiments.latent_walk import OFFSETS, choose_walks, measure, walk
-from stiid import run
+from stiid.restore import restore
 from stiid.system import Latents
 
 
@@ -117,7 +117,7 @@ def test_each_object_gets_its_slot():
 def test_the_file_of_a_measurement(trained, data_dir, tmp_path):
     experiment = tiny.experiment(data_dir)
     with tiny.quick_compilation():
-        experiment, state, source, system = run.restore(experiment, trained, "latest")
+        experiment, state, source, system = restore(experiment, trained, "latest")
         content = measure(experiment, system, source, state.params, tmp_path)
     walks = content["walks"]
     assert 0 < len(walks) <= 9

@@ -32,6 +32,7 @@ LAYERS = (
     {"diagnostics"},
     {"evaluate", "predict", "decompose", "motion"},
     {"update", "train", "preflight", "import_model"},
+    {"restore"},
     {"run", "main"},
 )
 

@@ -25,6 +25,7 @@ from experiments.report.paths import clip_paths, read_paths
 from experiments.report.tables import score_table
 from stiid import run
 from stiid.decompose import Request
+from stiid.restore import restore
 from stiid.rollout import Clips
 from stiid.system import Decomposition
 from stiid.viz import colorize
@@ -146,7 +147,7 @@ def test_the_slider_has_every_frame(parsed, complete):
 
 
 def test_films_show_the_clips(parsed, complete):
-    source = run.restore(None, complete, "latest")[2]
+    source = restore(None, complete, "latest")[2]
     pictures = [picture(e) for e in parsed.found["img"] if e["alt"].startswith("the clip as")]
     assert len(pictures) == 4  # input and paths
     for i in range(2):

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from stiid import run
 from stiid.config import parse
 from stiid.experiment import Experiment
+from stiid.restore import restore
 from stiid.state import TrainState
 from stiid.writer import read_log
 
@@ -227,7 +228,7 @@ def environment() -> dict[str, str]:
 
 def state(workdir: Path, checkpoint: str = "latest") -> TrainState:
     """The state of a checkpoint, as NumPy arrays."""
-    restored = run.restore(None, workdir, checkpoint)[1]
+    restored = restore(None, workdir, checkpoint)[1]
     plain = restored.replace(key=jax.random.key_data(restored.key))
     return jax.tree.map(np.asarray, plain)
 

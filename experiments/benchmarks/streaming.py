@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from experiments.benchmarks.updates import use_devices
 from stiid.evaluate import Evaluator, write_json
-from stiid.run import restore
+from stiid.restore import restore
 from stiid.system import row_keys
 
 NEXT = 20  # frames that compile all programs

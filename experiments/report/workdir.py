@@ -18,7 +18,8 @@ from experiments.report.media import Media
 from experiments.report.page import Section, facts, missing, note
 from experiments.report.tables import display_name, score_table
 from stiid.predict import predict_clips
-from stiid.run import USER_ERRORS, restore
+from stiid.restore import restore
+from stiid.run import USER_ERRORS
 from stiid.writer import read_log
 
 TRACES = ("metrics.jsonl", "run.json", "checkpoints", "eval", "predict", "decompose")
