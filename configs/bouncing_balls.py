@@ -244,6 +244,7 @@ def _small_stages(config: ConfigDict, *, binary: bool) -> list[dict[str, Any]]:
             stage(8, 500, _AGAIN, slot_entropy=0.3, gamma=0.0),
             stage(16, 450, _LAST, slot_entropy=0.1, gamma=0.0),
             stage(16, 600, _PREDICTING, slot_entropy=0.1, gamma=0.0, num_simulated=6),
+            stage(16, 200, _LAST, slot_entropy=0.3, gamma=0.0, num_simulated=6),
         ]
     else:
         second = [
@@ -251,5 +252,6 @@ def _small_stages(config: ConfigDict, *, binary: bool) -> list[dict[str, Any]]:
             stage(8, 500, _AGAIN, slot_entropy=0.1, beta=30.0),
             stage(16, 400, _LAST, slot_entropy=0.1, beta=30.0),
             stage(16, 600, _PREDICTING, slot_entropy=0.1, beta=30.0, num_simulated=6),
+            stage(16, 200, _LAST, slot_entropy=0.1, beta=30.0, num_simulated=6),
         ]
     return [stills, *first, *second]

@@ -79,16 +79,19 @@ def step_weights(kind: str, count: int) -> Array:
 def loss(objective: Objective, result: VideoResult, video: Array) -> Loss:
     """Minus Eq. 7, summed over inferred frames and weighted evaluations, for each video.
 
+    Of simulated frames only the entropies are known here: their nll is against themselves.
+
     Args:
       objective: the weights.
       result: of ``inference.infer_video``.
-      video: [B, T, H, W, C], of which the last ``num_simulated`` were simulated and
-        cost nothing here.
+      video: [B, T, H, W, C], of which the last ``num_simulated`` were simulated.
     """
     inferred = video.shape[1] - objective.num_simulated
     ends = accumulate(len(terms.nll) for terms in result.terms)
     runs = [terms for terms, end in zip(result.terms, ends, strict=True) if end <= inferred]
-    total = jnp.stack([_run_loss(objective, terms) for terms in runs]).sum(0)
+    costs = [_run_loss(objective, terms) for terms in runs]
+    costs += [_entropy_cost(objective, t)[:, -1].sum(0) for t in result.terms[len(runs) :]]
+    total = jnp.stack(costs).sum(0)
     last = [jnp.concatenate([t[:, -1] for t in leaves]) for leaves in zip(*runs, strict=True)]
     nll, kl, mask_entropy, slot_entropy = last
     pixels = video.shape[2] * video.shape[3]
@@ -107,9 +110,16 @@ def loss(objective: Objective, result: VideoResult, video: Array) -> Loss:
 def _run_loss(objective: Objective, terms: Terms) -> Array:
     """Loss [B] of the frames of one run; terms are [frames, J, B, …]."""
     cost = objective.beta * terms.nll + objective.psi * terms.kl.sum(-1)
+    cost = cost + _entropy_cost(objective, terms)
+    weights = step_weights(objective.step_weights, terms.nll.shape[1])
+    return (weights.reshape(1, -1, 1) * cost).sum(axis=(0, 1))
+
+
+def _entropy_cost(objective: Objective, terms: Terms) -> Array:
+    """What the masks' entropies cost: [frames, J, B]."""
+    cost = jnp.zeros_like(terms.nll)
     if objective.gamma:
         cost = cost + objective.gamma * terms.mask_entropy
     if objective.slot_entropy:
         cost = cost + objective.slot_entropy * terms.slot_entropy
-    weights = step_weights(objective.step_weights, terms.nll.shape[1])
-    return (weights.reshape(1, -1, 1) * cost).sum(axis=(0, 1))
+    return cost

@@ -99,19 +99,24 @@ def test_terms_are_means_over_the_last_decodes(case):
     assert all(leaf.shape == (BATCH,) for leaf in jax.tree.leaves(terms))
 
 
-def test_simulated_frames_cost_nothing_here(case):
-    """The last run of the case is of simulated frames: only the first one counts."""
+@pytest.mark.parametrize("weights", [{}, {"gamma": 2.0}, {"slot_entropy": 3.0}])
+def test_simulated_frames_cost_the_entropies_of_their_last_decode(case, weights):
+    """The last run of the case is of two simulated frames: of it no other term counts."""
     result, video = case
-    expected = loss(
-        OBJECTIVE,
-        result._replace(
-            terms=result.terms[:1],
-            frames=result.frames._replace(reconstruction=result.frames.reconstruction[:1]),
-        ),
-        video[:, :1],
+    inferred = result._replace(
+        terms=result.terms[:1],
+        frames=result.frames._replace(reconstruction=result.frames.reconstruction[:1]),
     )
-    actual = loss(dataclasses.replace(OBJECTIVE, num_simulated=2), result, video)
-    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+    objective = dataclasses.replace(OBJECTIVE, **weights)
+    expected = loss(objective, inferred, video[:, :1])
+    actual = loss(dataclasses.replace(objective, num_simulated=2), result, video)
+    later = result.terms[1]
+    entropies = objective.gamma * later.mask_entropy + objective.slot_entropy * later.slot_entropy
+    total = expected.total + entropies[0, -1] + entropies[1, -1]
+    np.testing.assert_allclose(actual.total, total, rtol=1e-12)
+    same = [leaf for name, leaf in expected._asdict().items() if name != "total"]
+    for a, b in zip(list(actual)[1:], same, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_negative_number_of_simulated_frames_is_refused():
