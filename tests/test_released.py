@@ -10,7 +10,6 @@ import pytest
 import tiny
 
 from experiments import release
-from stiid import run
 from stiid.checkpoint import RELEASES, Checkpoints, locate
 from stiid.config import parse
 from stiid.data import registry
@@ -50,13 +49,13 @@ def test_it_tells_balls_apart(tmp_path):
             experiment.evaluate, clips=8, batch_size=8, lengths=(10,), restarts=1
         ),
     )
-    run.run("eval", experiment, workdir=str(tmp_path / "run"), checkpoint="stiid://quickstart")
+    tiny.execute("eval", experiment, tmp_path / "run", checkpoint="stiid://quickstart")
     scores = json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())["lengths"]["10"]
     assert scores["f_ari"] > 0.85
     assert scores["mse"] < 0.02
 
 
-def test_the_readme_uses_one_from_python(tmp_path, monkeypatch):
+def test_the_readme_uses_one_from_python(tmp_path, monkeypatch, quick_compilation):
     readme = (tiny.ROOT / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(tmp_path)

@@ -148,7 +148,7 @@ def test_simulated_frames_of_a_training_clip_cost_their_likelihood(
 
 def test_simulated_frames_teach_the_prior(make_model, random_params, quick_compilation):
     """Without a KL divergence nothing else does."""
-    model = make_model(kernel_size=1)
+    model = make_model(kernel_size=1, refinements=1)
     params, (video, keys) = random_params(model), clips()
 
     def slope(num_simulated):
