@@ -106,7 +106,7 @@ def _make_pytorch(config: ConfigDict) -> None:
 def _make_small(config: ConfigDict) -> None:
     """All frames as stills, shares left free; at every draw of noise, each frame has its own.
 
-    It cannot simulate frames, and goes without the stage that does.
+    It cannot simulate frames, and goes without the stages that do.
 
     It has the minutes of ours, in which it makes half of the updates of the second round of stages.
     """
