@@ -76,10 +76,7 @@ def evaluate(
     means, masks = decoded.means + nudge[0], likelihood.slot_masks(decoded.logits) + nudge[1]
     if frame is None:
         frame = likelihood.reconstruct(masks, means)
-    exponents = likelihood.slot_exponents(frame, means, variance=model.inference.variance)
-    log_likelihood = likelihood.mixture_log_likelihood(
-        exponents, masks, mixture=model.inference.mixture
-    )
+    exponents, log_likelihood = explain(model.inference, frame, means, masks)
     return Evaluation(
         decoded=decoded,
         masks=masks,
@@ -88,6 +85,16 @@ def evaluate(
         nll=-log_likelihood.sum(axis=(1, 2)),
         kl=latents.kl_divergence(posterior, context.prior),
     )
+
+
+def explain(settings: Inference, frame: Array, means: Array, masks: Array) -> tuple[Array, Array]:
+    """How slots [B, K, H, W, …] explain a frame [B, H, W, C]: exponents and log-likelihood.
+
+    See ``Evaluation`` for both.
+    """
+    exponents = likelihood.slot_exponents(frame, means, variance=settings.variance)
+    mixed = likelihood.mixture_log_likelihood(exponents, masks, mixture=settings.mixture)
+    return exponents, mixed
 
 
 def evaluate_with_gradients(

@@ -10,7 +10,7 @@ from stiid.baselines.rnem.system import RnemConfig
 from stiid.config import override
 from stiid.curriculum import Stage, Stagnation, in_order
 from stiid.optim import Optim
-from stiid.spatiotemporal import SpatioTemporalConfig
+from stiid.spatiotemporal_config import SpatioTemporalConfig
 
 NON_FINITE = ("stop", "skip")
 BEST_METRICS = ("ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "mse")

@@ -15,7 +15,7 @@ from stiid.data import registry
 from stiid.experiment import Experiment
 from stiid.files import sole_writer
 from stiid.optim import transformation
-from stiid.spatiotemporal import SpatioTemporalConfig
+from stiid.spatiotemporal_config import SpatioTemporalConfig
 from stiid.state import TrainState
 from stiid.train import Position
 

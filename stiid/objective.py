@@ -30,6 +30,9 @@ class Objective:
       step_weights: weight of evaluation j of the J in a frame, R̂ + 1 or, without
         ``last_decode``, R̂: "linear", j/J, favors late refinements (IODINE); "uniform", 1; "last",
         the last one only.
+      num_simulated: frames at the end of a training clip that are simulated by posterior means,
+        from what inference of those before knows; each costs β times its nll against the truth,
+        and the entropies of its last decode (ours). Paper: 0.
     """
 
     beta: float

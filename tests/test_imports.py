@@ -27,7 +27,8 @@ LAYERS = (
     {"animation", "writer", "interrupt", "state", "system", "latents", "likelihood", "data"}
     | {"decomposition_files"},
     {"nn"},
-    {"model", "elbo", "cell", "inference", "objective", "spatiotemporal", "baselines"},
+    {"model", "elbo", "cell", "inference", "objective", "spatiotemporal", "baselines"}
+    | {"spatiotemporal_config"},
     {"experiment", "compatibility", "checkpoint", "rollout", "validation"},
     {"diagnostics"},
     {"evaluate", "predict", "decompose", "motion"},

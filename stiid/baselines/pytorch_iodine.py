@@ -19,7 +19,7 @@ import numpy as np
 from stiid.config import to_dict
 from stiid.nn.positions import positions
 from stiid.shapes import Params
-from stiid.spatiotemporal import SpatioTemporalConfig
+from stiid.spatiotemporal_config import SpatioTemporalConfig
 
 # What the implementation does whatever its constructor is told, as fields of our config.
 PROCEDURE = {
