@@ -9,7 +9,8 @@ NAME-SCALE.json, NAME-SCALE.md and, where the result is one, the figure. With ev
 only writes these again. A row that fails is reported with its last line, the others go on, and the
 command ends with 1. ``--only`` takes names as in the column "row", with * and ?; other rows are
 shown as far as they are there. What the files have from the same trainings and tests in another
-workdir stays. A changed field is changed in every config that has it.
+workdir stays; of others it is left out, and the command says so. A changed field is changed in
+every config that has it.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import platform
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,8 @@ def make(
         )
         for row in rows
     ]
+    for name, seed in _left_out(before, records):
+        print(f"{name}, seed {seed}: left out, it is of another config or test", file=sys.stderr)
     content = {
         "result": result.name,
         "scale": scale,
@@ -165,6 +168,15 @@ def _runs_before(path: Path) -> dict[str, list[dict[str, Any]]]:
         return {}
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     return {row["row"]: row["runs"] for row in rows}
+
+
+def _left_out(
+    before: Mapping[str, Sequence[Mapping[str, Any]]], records: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, int]]:
+    """Row and seed of the runs in an older file that are not in the new records."""
+    kept = {(record["row"], run["seed"]) for record in records for run in record["runs"]}
+    runs = [(name, run["seed"]) for name, runs in before.items() for run in runs]
+    return [run for run in runs if run not in kept]
 
 
 def _chosen(rows: Sequence[Row], only: str) -> list[Row]:

@@ -127,8 +127,8 @@ def test_from_training_to_markdown(tmp_path, data_dir, monkeypatch):
     assert again["Broken"]["status"] == "missing"
 
 
-def test_what_a_file_has_of_another_workdir_stays(tmp_path, monkeypatch):
-    """Those of another training, or of another test, are not of this result any more."""
+def test_what_a_file_has_of_another_workdir_stays(tmp_path, monkeypatch, capsys):
+    """Those of another training, or of another test, are left out, and it is said."""
     monkeypatch.chdir(tiny.ROOT)
     monkeypatch.setattr(commands, "_execute", refuse)
     (row,) = RESULT.rows[:1]
@@ -165,6 +165,8 @@ def test_what_a_file_has_of_another_workdir_stays(tmp_path, monkeypatch):
         )
         rows = {r["model"]: r for r in json.loads(path.read_text())["rows"]}
         assert rows["Our"]["runs"] == kept
+        said = "tiny/our, seed 0: left out, it is of another config or test"
+        assert (said in capsys.readouterr().err) == (kept == [])
 
 
 def test_a_training_that_failed_is_tried_once(tmp_path, monkeypatch):
@@ -328,6 +330,22 @@ def test_markdown():
         "| tiny/our | 0 | 5 | – | – | 7 | 1.5 | abc | x/seed_0/checkpoints/7 |",
         "",
     ]
+
+
+RECORDED = sorted((tiny.ROOT / "experiments" / "results").glob("*-small.json"))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_recorded_runs_are_of_the_present_configs(path, tmp_path, monkeypatch):
+    """Else the next run of the command would leave them out of the file."""
+    monkeypatch.chdir(tiny.ROOT)
+    content = json.loads(path.read_text())
+    fresh = runner.Runner(tmp_path, content["changes"])
+    rows = {row.name: fresh.resolve(row) for row in load(content["result"], "small").rows}
+    runs = [(rows[record["row"]], run) for record in content["rows"] for run in record["runs"]]
+    assert runs
+    for row, run in runs:
+        assert fresh.would_repeat(row, run), f"{row.name}, seed {run['seed']}"
 
 
 @pytest.mark.parametrize(("name", "scale"), RESULTS)
