@@ -1,4 +1,4 @@
-"""Bouncing Balls at the paper's scale: tables 1, 2 and 3, binary and in color.
+"""Bouncing Balls at the paper's scale, binary and in color: the paper's tables and figures.
 
 Hardware: 8 GPUs of 11 GB or more (the paper: 8 GTX 1080 Ti, about a day). Not measured by us.
 Expected: the paper reports, at 40 frames, ARI .73, F-ARI 1.00, MSE .0004 (color: .0002).
@@ -18,7 +18,8 @@ frames of test clips, .98 and .93 at 40.
 What the paper leaves open, and what stands here: the variance is 0.3 ("the variance … is set to
 σ = 0.3", as in the implementation that it builds on), the mixture is per pixel (Eq. 1), the prior
 at t = 0 is ξ_θ(0), λ at t > 0 starts from the last posterior, z is the posterior mean at test but
-in the first frame (``evaluate.noise``). A batch of 32 at 4 frames "falls in proportion": 8 is as
+in the first frame (``evaluate.noise``), simulation starts from the last posterior, γ > 0 makes
+masks sharper, as Eq. 7 is printed, at every evaluation with the weight of its ELBO. A batch of 32 at 4 frames "falls in proportion": 8 is as
 low as 8 devices allow. The number of steps of each stage is ours.
 """
 

@@ -16,8 +16,9 @@ refinement, from frames < t (``last_decode=True`` scores the one after it). ``se
 For two CPU cores: ``quick`` and ``seq_quick`` have data, networks and switches of
 ``quickstart.py``; ``small_binary`` and ``small_color`` those of the variants of
 ``bouncing_balls.py`` with that name, and ``seq_small_binary``, ``seq_small_binary_10`` and
-``seq_small_color`` test them as sequences. Their eight draws of noise at test cost IODINE eight
-times the time, since every frame has its own: ``--config.evaluate.restarts=8``.
+``seq_small_color`` test them as sequences. IODINE has one draw of noise at test: eight would take
+eight times the time, since every frame has its own (``--config.evaluate.restarts=8``). Sequences
+have eight.
 
 Hardware: 8 GPUs; not measured by us. Expected (the paper, 40 frames, per frame): binary F-ARI .9986
 and MSE .0018, color .9752 and .0014; SEQ-IODINE .4063 and .0968, .6734 and .0270. ``quick``: 19
@@ -108,7 +109,8 @@ def _make_small(config: ConfigDict) -> None:
 
     It cannot simulate frames, and goes without the stages that do.
 
-    It has the minutes of ours, in which it makes half of the updates of the second round of stages.
+    It has the minutes of ours without those stages, in which it makes half of the updates of the
+    second round.
     """
     config.model.inference.refinements = 4
     config.model.objective.gamma = 0.0

@@ -1,6 +1,6 @@
 """Three colored balls at 24×24, on two CPU cores: see balls told apart within minutes.
 
-Hardware: 2 CPU cores, no GPU. Time: 14 minutes, 28 on one busy core.
+Hardware: 2 CPU cores, no GPU. Time: 14 minutes.
 Expected, at 10 frames: F-ARI per clip 0.98 (experiments/results/quickstart.json, several seeds).
 
     python -m stiid.main --config=configs/quickstart.py --workdir=runs/quickstart

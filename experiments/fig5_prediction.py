@@ -1,6 +1,6 @@
 """Figures 5 and 8: (F-)ARI and MSE of 3, 5, 7 and 10 simulated frames after 20 inferred ones.
 
-The paper shows curves, not numbers. Beside the models: the last frame again, and slots that keep
+The paper shows curves, not numbers. Beside the models: the last frame repeated, and slots that keep
 their last velocity, both from what our model found in the observed frames.
 """
 

@@ -1,4 +1,4 @@
-"""Predictions that know nothing of dynamics: the last frame again, and slots that keep moving.
+"""Predictions that know nothing of dynamics: the last frame repeated, and slots that keep moving.
 
 Shapes: S observed frames, n predicted ones, K slots, H×W pixels, C channels.
 """
