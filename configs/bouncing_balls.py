@@ -19,8 +19,9 @@ What the paper leaves open, and what stands here: the variance is 0.3 ("the vari
 σ = 0.3", as in the implementation that it builds on), the mixture is per pixel (Eq. 1), the prior
 at t = 0 is ξ_θ(0), λ at t > 0 starts from the last posterior, z is the posterior mean at test but
 in the first frame (``evaluate.noise``), simulation starts from the last posterior, γ > 0 makes
-masks sharper, as Eq. 7 is printed, at every evaluation with the weight of its ELBO. A batch of 32 at 4 frames "falls in proportion": 8 is as
-low as 8 devices allow. The number of steps of each stage is ours.
+masks sharper, as Eq. 7 is printed, at every evaluation with the weight of its ELBO. A batch of 32
+at 4 frames "falls in proportion": 8 is as low as 8 devices allow. The number of steps of each stage
+is ours.
 """
 
 from typing import Any

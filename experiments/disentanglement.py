@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 PROPERTIES = ("position", "color", "size")
+DESCRIBED = {"positions", "colors", "radii"}  # what a clip must say of its balls
 
 
 def linear_r2(z: np.ndarray, truth: np.ndarray, held_out: np.ndarray) -> float | None:

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.disentanglement import PROPERTIES, linear_r2, samples
+from experiments.disentanglement import DESCRIBED, PROPERTIES, linear_r2, samples
+from experiments.result import WALK
 from experiments.worker import run_worker
 from stiid.data.source import Source
 from stiid.experiment import Experiment
@@ -48,7 +49,7 @@ def measure(
         codes.append(np.asarray(result.latents.z)[valid])
         for row in np.flatnonzero(valid):
             clip = source[int(clips.rows[row])]
-            if "positions" in clip:
+            if clip.keys() >= DESCRIBED:
                 found.append(samples(clip, np.asarray(result.latents.z[row]), slots[row]))
     assert chosen is not None
     latents, last, picture = chosen
@@ -141,4 +142,4 @@ def _scores(found: list[dict[str, np.ndarray]]) -> dict[str, float | None]:
 
 
 if __name__ == "__main__":
-    run_worker(measure, writes="latent_walk.json")
+    run_worker(measure, writes=WALK.writes)

@@ -7,19 +7,19 @@ Runs over all clips of the evaluation, and writes ``DIR/prediction.json``: for t
 what it found in the observed frames, for two predictions without any model of the dynamics.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.result import MODEL
+from experiments.result import MODEL, SIMULATE
 from experiments.trivial_prediction import Predicted, move_on, repeat_last
 from experiments.worker import run_worker
 from stiid.data.source import Source
 from stiid.evaluate import tables
 from stiid.experiment import Experiment
-from stiid.metrics import clip_scores
+from stiid.predict import mean_scores, total_frames
 from stiid.rollout import Clips, Rollout, evaluation_clips
 from stiid.shapes import Params
 from stiid.system import Decomposition, System
@@ -27,20 +27,15 @@ from stiid.tracking import MATCHINGS, box_centers, velocity_scores
 
 PARTS = (MODEL, "last frame", "linear motion")
 
-_MAX_IDS = 16  # true ids that positions are kept of; an id that is not there is left out
-
 
 def measure(
     experiment: Experiment, system: System, source: Source, params: Params, workdir: Path
 ) -> dict[str, Any]:
     """The content of ``prediction.json``; horizon n means the first n simulated frames."""
     seen, count = experiment.predict.num_observed, experiment.predict.num_simulated
-    total = seen + count
-    if total > len(source[0]["video"]):
-        raise ValueError(
-            f"predict: {seen} observed and {count} simulated frames do not fit clips of "
-            f"{len(source[0]['video'])} frames"
-        )
+    total = total_frames(experiment.predict, source)
+    if seen < 3:
+        raise ValueError(f"predict.num_observed must be at least 3 for velocities, got {seen}")
     if source[0]["n_objects"] < 0:
         raise ValueError("the scores of predictions need clips with true masks")
     rollout = Rollout(experiment.evaluate, system, num_simulated=count)
@@ -56,8 +51,8 @@ def measure(
                 positions = _centers(predicted.masks.argmax(2), predicted.masks.shape[2])
             found[part].append((table[valid], error[valid], np.asarray(positions)[valid]))
         assert clips.masks is not None
-        truths.append(_centers(clips.masks, _MAX_IDS)[valid][:, :, 1:])
-    truth = np.concatenate(truths)
+        truths.append(_centers(clips.masks, int(clips.masks.max()) + 1)[valid][:, :, 1:])
+    truth = _joined(truths, np.nan)
     return {
         "observed": seen,
         "simulated": count,
@@ -101,20 +96,30 @@ def _centers(ids: np.ndarray, count: int) -> np.ndarray:
 
 def _scores(parts: list[tuple[np.ndarray, ...]], truth: np.ndarray, seen: int) -> dict[str, Any]:
     """Scores of all clips of one prediction."""
-    table, error, positions = (np.concatenate(batches) for batches in zip(*parts, strict=True))
-    simulated = error.shape[1] - seen
+    tables, errors, positions = zip(*parts, strict=True)
+    table, error = _joined(tables, 0), np.concatenate(errors)
     return {
-        "observed": _means(table[:, :seen], error[:, :seen], seen),
+        "observed": mean_scores(table, error, slice(seen)),
         "horizons": {
-            str(n): _means(table[:, seen:], error[:, seen:], n) for n in range(1, simulated + 1)
+            str(end - seen): mean_scores(table, error, slice(seen, end))
+            for end in range(seen + 1, error.shape[1] + 1)
         },
-        "velocity": dict(_velocities(positions, truth, seen)),
+        "velocity": dict(_velocities(np.concatenate(positions), truth, seen)),
     }
 
 
-def _means(table: np.ndarray, error: np.ndarray, length: int) -> dict[str, float]:
-    scores = clip_scores(table, error, length=length)
-    return {name: float(values.mean()) for name, values in scores.items()}
+def _joined(batches: Sequence[np.ndarray], fill: float) -> np.ndarray:
+    """Batches [B, T, N, …] as one, filled up to the largest N: batches differ in their objects."""
+    most = max(batch.shape[2] for batch in batches)
+    filled = [
+        np.pad(
+            batch,
+            [(0, most - size if axis == 2 else 0) for axis, size in enumerate(batch.shape)],
+            constant_values=fill,
+        )
+        for batch in batches
+    ]
+    return np.concatenate(filled)
 
 
 def _velocities(
@@ -126,4 +131,4 @@ def _velocities(
 
 
 if __name__ == "__main__":
-    run_worker(measure, writes="prediction.json")
+    run_worker(measure, writes=SIMULATE.writes)

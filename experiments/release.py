@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stiid.checkpoint import RELEASED, RELEASES, Checkpoints
+from stiid.data.options import PLACES
 from stiid.files import atomic_directory
-
-_PLACES = {"path", "masks", "tracklets"}  # options of data that may name files
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         content = json.loads(config.read_text(encoding="utf-8"))
         content["data"]["data_dir"] = "~/.cache/stiid"
         options_ = content["data"]["options"]
-        for name in _PLACES & options_.keys():
+        for name in options_.keys() & PLACES:
             options_[name] = Path(options_[name]).name
         config.write_text(json.dumps(content), encoding="utf-8")
     print(f"{RELEASED}{options.name}: step {step} of {options.workdir}")

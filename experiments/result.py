@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from stiid.compatibility import FREE, TRAINING
+from stiid.compatibility import FREE, PATIENCE, TRAINING
 
 SCALES = ("paper", "small")
 # Of a config, what decides what is learned; every seed has a folder of its own.
@@ -50,9 +50,14 @@ class Training:
 
     def folder(self, seed: int) -> Path:
         """Its place in the workdir: named by all that decides what is learned."""
-        free = ("evaluate.", "predict.", "data.data_dir")
-        deciding = {k: v for k, v in self.changes.items() if not k.startswith(free)}
-        return Path(_name(self.config, deciding, _TRAINING)) / f"seed_{seed}"
+        fields = _deciding(self.config)
+        sections = tuple(f"{name}." for name in fields)
+        changes = {
+            name: value
+            for name, value in self.changes.items()
+            if (name in fields or name.startswith(sections)) and not name.endswith(FREE)
+        }
+        return Path(_name(self.config, changes, fields)) / f"seed_{seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +164,13 @@ def _name(config: str, changes: Changes, fields: tuple[str, ...]) -> str:
     stem = f"{Path(config.partition(':')[0]).stem}-{config.partition(':')[2]}".rstrip("-")
     text = json.dumps([_content(config, fields), {k: str(changes[k]) for k in sorted(changes)}])
     return f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+@functools.cache
+def _deciding(config: str) -> tuple[str, ...]:
+    """The fields of a config that decide what is learned."""
+    watched = load_config(config).train.stagnation.patience > 0
+    return _TRAINING + (PATIENCE if watched else ())
 
 
 @functools.cache

@@ -33,6 +33,8 @@ def run_worker(measure: Measure, *, writes: str) -> None:
     workdir = flags.DEFINE_string("workdir", None, "Folder of what is written.", required=True)
     checkpoint = flags.DEFINE_string("checkpoint", None, "Workdir of the training.", required=True)
 
+    flags.mark_flag_as_required("config")
+
     def main(argv: Sequence[str]) -> None:
         absl_logging.set_verbosity(absl_logging.ERROR)
         try:

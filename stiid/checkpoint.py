@@ -18,6 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
+from stiid.errors import first_line
 from stiid.state import TrainState
 
 RELEASED = "stiid://"
@@ -48,16 +49,20 @@ class Checkpoints:
             policies.LatestN(2),
             policies.BestN(get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False),
         ]
-        self._manager = ocp.CheckpointManager(
-            directory,
-            options=ocp.CheckpointManagerOptions(
-                create=write,
-                read_only=not write,
-                cleanup_tmp_directories=write,
-                best_fn=score if write else None,  # without it Orbax does not store the metrics
-                preservation_policy=policies.AnyPreservationPolicy(keep),
-            ),
+        options = ocp.CheckpointManagerOptions(
+            create=write,
+            read_only=not write,
+            cleanup_tmp_directories=write,
+            best_fn=score if write else None,  # without it Orbax does not store the metrics
+            preservation_policy=policies.AnyPreservationPolicy(keep),
         )
+        try:
+            self._manager = ocp.CheckpointManager(directory, options=options)
+        except ValueError as error:  # it reads the metrics of all
+            raise ValueError(
+                f"cannot read the scores of the checkpoints in {directory} ({first_line(error)}): "
+                "move the folder of that which is damaged away"
+            ) from error
 
     def save(
         self,
@@ -107,10 +112,13 @@ class Checkpoints:
 
     def best_step(self) -> int:
         """The step with the best evaluation, or the latest if none was evaluated."""
-        metric = self.config(self.steps()[-1])["train"]["best_metric"]
-        scored = {step: self._manager.metrics(step) for step in self.steps()}
+        steps = self.steps()
+        config = self.config(steps[-1])
+        with self._reading(steps[-1], "config"):
+            metric = config["train"]["best_metric"]
+        scored = {step: self._manager.metrics(step) for step in steps}
         values = {step: _goodness(metrics, metric) for step, metrics in scored.items() if metrics}
-        return max(values, key=lambda step: values[step]) if values else self.steps()[-1]
+        return max(values, key=lambda step: values[step]) if values else steps[-1]
 
     def config(self, step: int) -> dict[str, Any]:
         """The config of a checkpoint."""
@@ -169,18 +177,24 @@ class Checkpoints:
             yield
         except Exception as error:  # whatever storage and threads raise
             raise OSError(
-                f"cannot save a checkpoint in {self.directory} ({_first_line(error)}). Earlier "
+                f"cannot save a checkpoint in {self.directory} ({first_line(error)}). Earlier "
                 "ones are intact: make room, or see to it that the folder can be written"
             ) from error
 
     def _item(self, step: int, **arguments: Any) -> Any:
-        try:
+        with self._reading(step, ", ".join(arguments)):
             return self._manager.restore(step, args=ocp.args.Composite(**arguments))
-        except Exception as error:  # damaged files raise whatever their reader happens to raise
+
+    @contextlib.contextmanager
+    def _reading(self, step: int, what: str) -> Iterator[None]:
+        """Damaged files raise whatever their reader happens to raise: a ValueError of one line."""
+        try:
+            yield
+        except Exception as error:
             raise ValueError(
-                f"checkpoint {step} in {self._manager.directory}: cannot read its "
-                f"{', '.join(arguments)} ({_first_line(error)}). If its files are damaged, move "
-                "that folder away: the checkpoint before it is used then"
+                f"checkpoint {step} in {self._manager.directory}: cannot read its {what} "
+                f"({first_line(error)}). If its files are damaged, move that folder away: the "
+                "checkpoint before it is used then"
             ) from error
 
 
@@ -201,7 +215,8 @@ def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
         raise FileNotFoundError(f"--checkpoint={checkpoint}: no such folder")
     if (path / "checkpoints").is_dir():
         return path / "checkpoints", "latest"
-    return (path.parent, path.name) if path.name.isdigit() else (path, "latest")
+    is_one = path.name.isdigit() and (path / "config").is_dir()
+    return (path.parent, path.name) if is_one else (path, "latest")
 
 
 def _released(checkpoint: str) -> Path:
@@ -227,10 +242,6 @@ def stored_batch_sizes(directory: Path) -> list[int]:
             config = json.loads(path.read_text(encoding="utf-8"))
             sizes.append(int(config["evaluate"]["batch_size"]))
     return sizes
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def _goodness(metrics: Mapping[str, float], name: str) -> float:

@@ -11,6 +11,7 @@ import jax
 
 from stiid.config import to_dict
 from stiid.curriculum import in_order
+from stiid.data.options import PLACES
 from stiid.experiment import Experiment
 
 # What decides what is learned, but for the stages, of which those to come may change.
@@ -25,7 +26,7 @@ TRAINING = (
 )
 MODEL = ("model",)
 # Where the loss on held-out clips ends stages, what decides it counts as training.
-_PATIENCE = (
+PATIENCE = (
     "train.eval_every",
     "evaluate.split",
     "evaluate.clips",
@@ -37,13 +38,15 @@ _PATIENCE = (
 FREE = (".inference.remat", ".inference.unroll", ".micro_batches")
 
 
-# Where files are; what is in them is for the fingerprint of the data to tell.
-_PLACES = tuple(f"data.options.{name}" for name in ("path", "masks", "tracklets"))
+# What is in files is for the fingerprint of the data to tell.
+_PLACES = tuple(f"data.options.{name}" for name in PLACES)
+_ANEW = "Use that config, or another --workdir"
+_MISSING = object()
 
 
 def training_fields(experiment: Experiment) -> tuple[str, ...]:
     """What a resumed run may not change: all that decides the next step, but for the stages."""
-    return TRAINING + (_PATIENCE if experiment.train.stagnation.patience else ())
+    return TRAINING + (PATIENCE if experiment.train.stagnation.patience else ())
 
 
 def check_begun(begun: int, experiment: Experiment, stored: dict[str, Any], *, where: Path) -> None:
@@ -61,11 +64,11 @@ def check_begun(begun: int, experiment: Experiment, stored: dict[str, Any], *, w
         if ours != theirs:
             raise ValueError(
                 f"{where} has trained the stage {theirs}, and the config has "
-                f"{ours or 'no further one'} in its place. Use that config, or another --workdir"
+                f"{ours or 'no further one'} in its place. {_ANEW}"
             )
         difference = _difference(f"train.stages.{ours}", stages[ours], before[theirs])
         if difference:
-            raise ValueError(_of_another_config(where, difference))
+            raise ValueError(_of_another_config(where, difference, _ANEW))
 
 
 def check_processes(saved: int, *, where: Path) -> None:
@@ -79,14 +82,27 @@ def check_processes(saved: int, *, where: Path) -> None:
 
 
 def check_same(
-    names: Sequence[str], experiment: Experiment, stored: dict[str, Any], *, where: Path
+    names: Sequence[str],
+    experiment: Experiment,
+    stored: dict[str, Any],
+    *,
+    where: Path,
+    advice: str = _ANEW,
 ) -> None:
-    """Refuse a checkpoint of another experiment."""
+    """Refuse a checkpoint of another experiment.
+
+    Args:
+      names: of the fields to compare.
+      experiment: that would use it.
+      stored: config of the checkpoint.
+      where: the checkpoint is.
+      advice: what to do if they differ.
+    """
     ours = _as_stored(experiment)
     for name in names:
         difference = _difference(name, _field(ours, name), _field(stored, name))
         if difference:
-            raise ValueError(_of_another_config(where, difference))
+            raise ValueError(_of_another_config(where, difference, advice))
 
 
 def _as_stored(experiment: Experiment) -> dict[str, Any]:
@@ -95,11 +111,8 @@ def _as_stored(experiment: Experiment) -> dict[str, Any]:
     return content
 
 
-def _of_another_config(where: Path, difference: str) -> str:
-    return (
-        f"{where} holds a checkpoint of another config: {difference}. Use that config, or another "
-        "--workdir"
-    )
+def _of_another_config(where: Path, difference: str, advice: str) -> str:
+    return f"{where} holds a checkpoint of another config: {difference}. {advice}"
 
 
 def _field(config: dict[str, Any], name: str) -> Any:
@@ -107,13 +120,17 @@ def _field(config: dict[str, Any], name: str) -> Any:
 
 
 def _difference(name: str, ours: Any, theirs: Any) -> str | None:
-    """The first field in which two configs differ, in words."""
+    """The first field in which two configs differ, in words; the family comes before all else."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        for key in sorted(ours.keys() | theirs.keys()):
-            found = _difference(f"{name}.{key}", ours.get(key), theirs.get(key))
+        for key in sorted(ours.keys() | theirs.keys(), key=lambda key: (key != "family", key)):
+            pair = ours.get(key, _MISSING), theirs.get(key, _MISSING)
+            found = _difference(f"{name}.{key}", *pair)
             if found:
                 return found
         return None
     if name.endswith(FREE) or name in _PLACES:
         return None
-    return None if ours == theirs else f"{name} is {theirs!r} there and {ours!r} here"
+    if ours == theirs:
+        return None
+    there, here = ("missing" if value is _MISSING else repr(value) for value in (theirs, ours))
+    return f"{name} is {there} there and {here} here"

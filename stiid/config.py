@@ -1,9 +1,10 @@
 """Typed configs: nested mappings become frozen dataclasses, and back.
 
 Every section of a config becomes the keyword arguments of one class. Nothing is optional and
-nothing has a default, so that a config file is the whole truth: a missing or unknown field is an
-error that names it. Configs are plain nested mappings here (``main`` turns a ``ConfigDict`` into
-one), so that the same parser reads the copy that is stored in a checkpoint.
+nothing has a default but for the options of data, so that a config file is the whole truth: a
+missing or unknown field is an error that names it. Configs are plain nested mappings here (``main``
+turns a ``ConfigDict`` into one), so that the same parser reads the copy that is stored in a
+checkpoint.
 
 A field may be a union of classes with a ``Literal`` field: ``family: Literal["stiid"]`` says which
 class a section means.

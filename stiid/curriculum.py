@@ -64,7 +64,10 @@ class Stagnation:
     patience: int
 
     def __post_init__(self) -> None:
-        """Refuse a negative window or patience."""
+        """Refuse a negative window or patience, and what is no number."""
+        for name in ("min_improvement", "collapse_kl"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be finite, got {getattr(self, name)}")
         for name in ("window", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from stiid.data.video_file import VideoFile
 from stiid.data.view import View
 from stiid.decomposition_files import SlotFrame, open_decomposition
+from stiid.errors import first_line
 from stiid.evaluate import write_json
 from stiid.experiment import Evaluate
 from stiid.files import atomic_directory
@@ -56,7 +57,12 @@ def target(workdir: Path, video: VideoFile) -> Path:
     folder = workdir / "decompose" / (path.name if path.is_dir() else path.stem)
     card = folder / "info.json"
     if card.exists():
-        other = json.loads(card.read_text(encoding="utf-8"))["input"]
+        try:
+            other = json.loads(card.read_text(encoding="utf-8"))["input"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{card} is damaged ({first_line(error)}): move {folder} away"
+            ) from error
         if other != str(path):
             raise ValueError(
                 f"{folder} holds the decomposition of {other}, not of {path}: move it away, or use "

@@ -40,7 +40,7 @@ class Evaluator:
     """Scores parameters on the clips of a source; compiles once.
 
     Inference is causal, frame after frame, so that one pass over the longest clips gives the
-    scores at all lengths.
+    scores at all lengths (DDPAE's is not: ``Experiment`` allows it but one).
 
     Args:
       settings: what to measure.
@@ -62,8 +62,8 @@ class Evaluator:
         batches = evaluation_clips(self._settings, self._source, num_frames=lengths[-1])
         for clips, valid in batches:
             result = self._rollout(params, clips.video, clips.rows)
-            if preview is None:  # copies: a part would keep the whole batch
-                preview = jax.tree.map(lambda x: np.array(x[:PREVIEWS]), (clips, result))
+            if preview is None:
+                preview = _rows((clips, result), np.flatnonzero(valid)[:PREVIEWS])
             table, error = tables(clips, result)
             for length in lengths:
                 scores = clip_scores(table, error, length=length)
@@ -148,6 +148,11 @@ def _without_non_finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_non_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _rows(tree: Any, rows: np.ndarray) -> Any:
+    """Rows of batches; copies, since a part would keep the whole batch."""
+    return jax.tree.map(lambda x: np.array(x[rows]), tree)
 
 
 def _over_processes(total: ScoreTotals) -> ScoreTotals:

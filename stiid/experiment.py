@@ -182,7 +182,11 @@ class Experiment:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         for name in self.train.stages:
             self._at(name)
-        self._test_model()
+        if isinstance(self._test_model(), DdpaeConfig) and len(self.evaluate.lengths) > 1:
+            raise ValueError(
+                "evaluate.lengths: DDPAE, whose pictures depend on all frames that it is given, "
+                f"has one length, got {self.evaluate.lengths}"
+            )
 
     def at_stage(self, name: str) -> "Experiment":
         """The experiment with a stage's overrides applied, and no other stage."""

@@ -113,8 +113,9 @@ def infer_video(
       num_simulated: frames to simulate after the last one (section 3.2.3).
     """
     settings = model.inference
-    batch, num_frames, *image = video.shape
-    chex.assert_shape(video, (None, None, model.decoder.height, model.decoder.width, image[-1]))
+    batch, num_frames = video.shape[:2]
+    image = (model.decoder.height, model.decoder.width, model.decoder.channels)
+    chex.assert_shape(video, (None, None, *image))
     num_slots = noise.shape[3]
     total = num_frames + num_simulated
     chex.assert_shape(

@@ -1,5 +1,6 @@
 """The model: its networks, every switch of its inference, its parameters."""
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -107,8 +108,11 @@ class Inference:
             raise ValueError(f"inference.unroll must not be negative, got {self.unroll}: 0 is all")
         for name in ("variance", "gradient_scale", "gradient_clamp", "delta_clamp"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:
                 raise ValueError(f"inference.{name} must be positive, got {value}")
+        for name in ("gradient_skip", "init_scale", "init_log_var"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"inference.{name} must be finite, got {getattr(self, name)}")
         bounds = self.log_var_range
         if bounds is not None and not bounds[0] < bounds[1]:
             raise ValueError(f"inference.log_var_range: expected (low, high), got {bounds}")

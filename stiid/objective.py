@@ -1,5 +1,6 @@
 """The training objective (Eq. 3 and 7, Appendix C), as a loss to minimize."""
 
+import math
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
@@ -43,11 +44,18 @@ class Objective:
     num_simulated: int
 
     def __post_init__(self) -> None:
-        """Refuse unknown weights, and fewer frames than none."""
+        """Refuse what is no weight, and fewer frames than none."""
         if self.step_weights not in STEP_WEIGHTS:
             raise ValueError(
                 f"objective.step_weights: expected one of {STEP_WEIGHTS}, got {self.step_weights!r}"
             )
+        for name in ("beta", "psi", "slot_entropy"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"objective.{name} must be finite and not negative, got {getattr(self, name)}"
+                )
+        if not math.isfinite(self.gamma):
+            raise ValueError(f"objective.gamma must be finite, got {self.gamma}")
         if self.num_simulated < 0:
             raise ValueError(
                 f"objective.num_simulated must not be negative, got {self.num_simulated}"

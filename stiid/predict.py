@@ -35,13 +35,7 @@ def predict_clips(
       source: clips with masks.
       params: of the model.
     """
-    frames = len(source[0]["video"])
-    observed, total = settings.num_observed, settings.num_observed + settings.num_simulated
-    if total > frames:
-        raise ValueError(
-            f"predict: {observed} observed and {settings.num_simulated} simulated frames do not "
-            f"fit clips of {frames} frames: change predict.num_observed or num_simulated"
-        )
+    total = total_frames(settings, source)
     devices = jax.local_device_count()
     batch = next(
         eval_batches(
@@ -53,8 +47,24 @@ def predict_clips(
     )
     clips = Clips.from_batch(batch)
     rollout = Rollout(evaluate, system, num_simulated=settings.num_simulated)
-    result = rollout(params, clips.video[:, :observed], clips.rows)
+    result = rollout(params, clips.video[:, : settings.num_observed], clips.rows)
     return jax.tree.map(lambda x: x[batch["valid"]], (clips, result))
+
+
+def total_frames(settings: Predict, source: Source) -> int:
+    """Observed and simulated frames together.
+
+    Raises:
+      ValueError: the clips are not as long.
+    """
+    total, frames = settings.num_observed + settings.num_simulated, len(source[0]["video"])
+    if total > frames:
+        raise ValueError(
+            f"predict: {settings.num_observed} observed and {settings.num_simulated} simulated "
+            f"frames do not fit clips of {frames} frames: change predict.num_observed or "
+            "num_simulated"
+        )
+    return total
 
 
 def sheets(clips: Clips, result: Decomposition, *, num_observed: int) -> Iterator[np.ndarray]:
@@ -112,13 +122,13 @@ def prediction_scores(
     pixels = truth[0, 0].size
     content: dict[str, Any] = {
         "clips": len(error),
-        "observed": _mean_scores(table, error, slice(num_observed)),
+        "observed": mean_scores(table, error, slice(num_observed)),
     }
     if frames > num_observed:
-        content["simulated"] = _mean_scores(table, error, slice(num_observed, None))
+        content["simulated"] = mean_scores(table, error, slice(num_observed, None))
         content["simulated_frames"] = [
             {
-                **_mean_scores(table, error, slice(t, t + 1)),
+                **mean_scores(table, error, slice(t, t + 1)),
                 "mse_sum": float(error[:, t].mean()) * pixels,
                 "bce": float(entropy[:, t].mean()),
                 "bce_sum": float(entropy[:, t].mean()) * pixels,
@@ -152,8 +162,14 @@ def _velocity(true: np.ndarray, result: Decomposition, num_observed: int) -> Map
     }
 
 
-def _mean_scores(table: np.ndarray | None, error: np.ndarray, part: slice) -> dict[str, float]:
-    """Means over the clips of the scores of some frames."""
+def mean_scores(table: np.ndarray | None, error: np.ndarray, part: slice) -> dict[str, float]:
+    """Means over the clips of the scores of some frames.
+
+    Args:
+      table: of ``evaluate.tables``, like ``error``.
+      error: [B, T].
+      part: of the frames.
+    """
     error = error[:, part]
     table = None if table is None else table[:, part]
     scores = clip_scores(table, error, length=error.shape[1])

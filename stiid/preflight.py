@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from stiid import parallel
 from stiid.data.source import Source
+from stiid.errors import first_line
 from stiid.experiment import Experiment
 from stiid.rollout import decomposer
 from stiid.shapes import Params
@@ -29,18 +30,25 @@ def trained_shapes(experiment: Experiment, image_shape: ImageShape) -> TrainStat
     return _trace("config.model", lambda: init_state(experiment, system))
 
 
-def check_stages(experiment: Experiment, source: Source, trained: Params) -> None:
+def check_stages(experiment: Experiment, source: Source, held_out: Source, trained: Params) -> None:
     """Trace the loss of every stage, and open its data.
 
     Args:
       experiment: of the config file.
       source: clips to train on.
+      held_out: clips to evaluate on, on which ``train.stagnation.patience`` watches the loss.
       trained: shapes of the parameters, see ``trained_shapes``.
     """
     image_shape = source[0]["video"].shape[1:]
     for index, name in enumerate(experiment.train.order):
         stage, where = experiment.train.stages[name], f"train.stages.{name}"
         parallel.check_batch_size(stage.batch_size, name=f"{where}.batch_size")
+        frames = len(held_out[0]["video"])
+        if experiment.train.stagnation.patience and stage.num_frames > frames:
+            raise ValueError(
+                f"{where}.num_frames = {stage.num_frames} does not fit held-out clips of {frames} "
+                "frames, on which train.stagnation.patience watches the loss"
+            )
         stage_data(experiment, index, name, source)
         system = experiment.at_stage(name).model.build(image_shape)
         if stage.model:
@@ -83,9 +91,8 @@ def _trace(where: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return jax.eval_shape(function, *arguments)
     except Exception as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        raise ValueError(f"{where}: {kind}{reason}") from error
+        raise ValueError(f"{where}: {kind}{first_line(error)}") from error
 
 
 def _clips(num_frames: int, image_shape: ImageShape) -> tuple[jax.ShapeDtypeStruct, Any]:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 from stiid import parallel
 from stiid.checkpoint import Checkpoints, locate
@@ -74,9 +75,15 @@ def chosen(
         step = checkpoints.choose(wanted)
         stored = checkpoints.config(step)
         if experiment is None:
-            experiment = parse(Experiment, stored)
+            experiment = _stored_experiment(stored, f"checkpoint {step} in {directory}")
         else:
-            check_same(MODEL, experiment, stored, where=directory)
+            check_same(
+                MODEL,
+                experiment,
+                stored,
+                where=directory,
+                advice="Leave out --config to take the stored one, or name another --checkpoint",
+            )
         yield experiment, checkpoints, step
 
 
@@ -98,6 +105,15 @@ def restored(
     state = checkpoints.state(step, template)
     _LOG.info("Restored step %d of %s", step, checkpoints.directory)
     return state, system
+
+
+def _stored_experiment(stored: dict[str, Any], name: str) -> Experiment:
+    try:
+        return cast(Experiment, parse(Experiment, stored, where=f"config of {name}"))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. Another version wrote it: pass the config of this version as --config"
+        ) from None
 
 
 def load_clips(experiment: Experiment, split: str | None = None) -> Source:

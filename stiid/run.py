@@ -32,7 +32,7 @@ from stiid.evaluate import (
     write_json,
 )
 from stiid.experiment import Experiment
-from stiid.files import sole_writer
+from stiid.files import atomic_directory, sole_writer
 from stiid.import_model import import_model
 from stiid.motion import motion_check
 from stiid.predict import predict_clips, prediction_scores, sheets, write_pictures
@@ -73,12 +73,17 @@ def run(
     path = Path(workdir).expanduser().resolve()
     if path.exists() and not path.is_dir():
         raise ValueError(f"--workdir={workdir} is a file: name a folder")
+    request = video or Request(None)
     if mode == "decompose":
-        decompose(experiment, path, checkpoint, video or Request(None))
+        decompose(experiment, path, checkpoint, request)
+    elif request != Request(request.path if mode == "import" else None):
+        raise ValueError(
+            "--input goes with --mode=decompose or import, --crop and --stride with decompose"
+        )
     elif mode == "import":
-        import_model(experiment, path, video.path if video else None)
-    elif video and video != Request(None):
-        raise ValueError("--input, --crop and --stride go with --mode=decompose")
+        if checkpoint != "latest":
+            raise ValueError("--checkpoint does not go with --mode=import, which makes one")
+        import_model(experiment, path, request.path)
     else:
         MODES[mode](experiment, path, checkpoint)
 
@@ -109,7 +114,7 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
     check_lengths(experiment.evaluate, eval_source)
     check_best_metric(experiment.train.best_metric, eval_source)
     trained = trained_shapes(experiment, train_source[0]["video"].shape[1:]).params
-    check_stages(experiment, train_source, trained)
+    check_stages(experiment, train_source, eval_source, trained)
     check_test(experiment, eval_source[0]["video"].shape[1:], trained)
     chief = jax.process_index() == 0
     with contextlib.ExitStack() as stack:
@@ -156,17 +161,18 @@ def evaluate(experiment: Experiment | None, workdir: Path, checkpoint: str) -> N
 
 
 def predict(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
-    """Restore, infer n frames, simulate m; animations and scores go to ``predict/``."""
+    """Restore, infer n frames, simulate m; animations and scores become the folder ``predict/``."""
     experiment, state, source, system = restore(experiment, workdir, checkpoint)
     settings = experiment.predict
     clips, result = predict_clips(settings, experiment.evaluate, system, source, state.params)
     scores = prediction_scores(clips, result, num_observed=settings.num_observed)
     if jax.process_index() == 0:
         folder = workdir / "predict"
-        paths = write_pictures(folder, clips, result, num_observed=settings.num_observed)
         origin = {"step": int(state.step), "data": source.fingerprint}
         content = {**scores, **origin, "config": to_dict(experiment)}
-        write_json(folder / "metrics.json", content)
+        with atomic_directory(folder) as temporary:
+            paths = write_pictures(temporary, clips, result, num_observed=settings.num_observed)
+            write_json(temporary / "metrics.json", content)
         print(f"wrote {len(paths)} pictures and animations and metrics.json to {folder}")
 
 

@@ -144,5 +144,11 @@ def row_keys(key: Array, rows: Array) -> Array:
 
 
 def unit_range(video: Array) -> Array:
-    """Bytes as numbers in [0, 1]."""
+    """Bytes as numbers in [0, 1].
+
+    Raises:
+      ValueError: they are no bytes.
+    """
+    if video.dtype != jnp.uint8:
+        raise ValueError(f"videos must be uint8, 0 … 255, got {video.dtype}")
     return video.astype(jnp.float32) / 255.0

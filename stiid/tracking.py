@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 MATCHINGS = ("hungarian", "nearest")
 
+_SHIFT = 2  # frames between the positions of a velocity
 _APART = 4.0  # squared distance of what never meets: more than any two points of the frame
 _STILL = 1e-4  # a velocity below this has no direction
 
@@ -52,11 +53,10 @@ def velocity_scores(
     *,
     num_observed: int,
     matching: str,
-    shift: int = 2,
 ) -> VelocityScores:
     """Compare the velocities of slots and objects in the frames after the observed ones.
 
-    A velocity is the change of position over ``shift`` frames, the last of which is the scored one.
+    A velocity is the change of position over two frames, the last of which is the scored one.
     Objects and slots are matched by their mean squared distance in the observed frames:
 
     * "hungarian": one to one, at the least total distance. A clip is excluded if an object finds
@@ -69,9 +69,8 @@ def velocity_scores(
     Args:
       predicted: [B, T, K, 2].
       truth: [B, T, N, 2]; an object without a position in all observed frames is left out.
-      num_observed: frames that were given, at least ``shift``.
+      num_observed: frames that were given, at least two.
       matching: one of ``MATCHINGS``.
-      shift: frames.
 
     Raises:
       ValueError: if the arguments do not fit.
@@ -82,9 +81,9 @@ def velocity_scores(
         raise ValueError(
             f"predicted and truth need the same [B, T], got {predicted.shape} and {truth.shape}"
         )
-    if not 1 <= shift <= num_observed < truth.shape[1]:
+    if not _SHIFT <= num_observed < truth.shape[1]:
         raise ValueError(
-            f"need shift <= num_observed < T, got shift={shift}, num_observed={num_observed}, "
+            f"need {_SHIFT} <= num_observed < T, got num_observed={num_observed}, "
             f"T={truth.shape[1]}"
         )
     rule = _one_to_one if matching == "hungarian" else _nearest
@@ -97,7 +96,7 @@ def velocity_scores(
             continue
         objects, slots = pairs
         v, w = (
-            x[num_observed:] - x[num_observed - shift : -shift]
+            x[num_observed:] - x[num_observed - _SHIFT : -_SHIFT]
             for x in (ours[:, slots], theirs[:, objects])
         )
         lengths = np.linalg.norm(v, axis=-1), np.linalg.norm(w, axis=-1)

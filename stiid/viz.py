@@ -230,7 +230,7 @@ def _picture(array: np.ndarray) -> np.ndarray:
     return np.broadcast_to(array, (*array.shape[:-1], 3))
 
 
-def _frame(pictures: np.ndarray, scale: int, *, color: np.ndarray | None = None) -> np.ndarray:
+def _frame(pictures: np.ndarray, scale: int, *, color: np.ndarray | None) -> np.ndarray:
     """Magnifies [T, H, W, 3] without smoothing; a colored frame, or a thin gray line."""
     tiles = pictures.repeat(scale, axis=1).repeat(scale, axis=2)
     line, width = (_LINE, 1) if color is None else (color, _BORDER)

@@ -141,6 +141,24 @@ def test_a_damaged_checkpoint_is_named(saved, tmp_path, item):
     checkpoints.close()
 
 
+def test_damaged_scores_are_named(saved, tmp_path):
+    """And so is a config that says of no score that it is the best."""
+    run = tmp_path / "run"
+    shutil.copytree(saved, run)
+    (path,) = (run / "2" / "metrics").rglob("metrics")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"cannot read the scores of .*/run \(.*\): move the"):
+        Checkpoints(run)
+    path.write_bytes(whole)
+    (run / "5" / "config" / "metadata").write_text("{}")
+    with (
+        Checkpoints(run) as checkpoints,
+        pytest.raises(ValueError, match=r"checkpoint 5 in .*: cannot read its config \('train'\)"),
+    ):
+        checkpoints.choose("best")
+
+
 def test_another_shape_is_named(saved):
     checkpoints = Checkpoints(saved)
     with pytest.raises(ValueError, match=r"kernel.* has shape \(2, 3\) there and \(2, 4\) here"):
@@ -161,13 +179,15 @@ def test_missing_folders_are_named(tmp_path):
 
 def test_every_way_to_name_a_checkpoint(tmp_path):
     folder = tmp_path / "run" / "checkpoints"
-    (folder / "12").mkdir(parents=True)
+    (folder / "12" / "config").mkdir(parents=True)
     here = tmp_path / "here"
     assert locate(here, "latest") == (here / "checkpoints", "latest")
     assert locate(here, "best") == (here / "checkpoints", "best")
     assert locate(here, str(tmp_path / "run")) == (folder, "latest")
     assert locate(here, str(folder)) == (folder, "latest")
     assert locate(here, str(folder / "12")) == (folder, "12")
+    (tmp_path / "2024").mkdir()  # a run that is not trained yet
+    assert locate(here, str(tmp_path / "2024")) == (tmp_path / "2024", "latest")
 
 
 def test_a_released_model_is_named(tmp_path, monkeypatch):

@@ -267,6 +267,12 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
             },
             r"config\.model: objective\.num_simulated must be 0 without memory",
         ),
+        ({"model__objective__beta": -1.0}, r"objective\.beta must be finite and not negative"),
+        ({"model__objective__psi": math.inf}, r"objective\.psi must be finite and not negative"),
+        ({"model__objective__gamma": math.nan}, r"objective\.gamma must be finite, got nan"),
+        ({"model__inference__variance": math.nan}, r"inference\.variance must be positive"),
+        ({"model__inference__init_scale": math.inf}, r"inference\.init_scale must be finite"),
+        ({"train__stagnation__collapse_kl": math.nan}, r"stagnation: collapse_kl must be finite"),
         ({"model__family": "slots"}, r"config\.model\.family: expected one of \('stiid', "),
     ],
 )

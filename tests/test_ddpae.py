@@ -2,11 +2,13 @@
 
 import dataclasses
 import itertools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from scipy import stats
 from scipy.ndimage import map_coordinates
 
@@ -14,6 +16,7 @@ from stiid.baselines.ddpae import procedure, transformer
 from stiid.baselines.ddpae.networks import LSTM, ImageDecoder, ImageEncoder
 from stiid.baselines.ddpae.procedure import Normal
 from stiid.baselines.ddpae.system import DdpaeConfig
+from stiid.config import to_dict
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -374,6 +377,8 @@ def test_what_has_no_meaning_is_refused(small):
         decompose(small, video(), restarts=2)
     with pytest.raises(ValueError, match=r"model.num_observed = 2: clips need more .* got 2"):
         small[0].loss(small[1], video(length=2), keys())
+    with pytest.raises(ValueError, match=r"evaluate\.lengths: DDPAE, .* has one length, got \(3, "):
+        tiny.experiment(Path("data"), model=to_dict(SMALL), evaluate__lengths=(3, 6))
     for shape in ((24, 24, 1), (16, 32, 1), (8, 8, 1)):
         with pytest.raises(ValueError, match="power of two of at least 16"):
             SMALL.build(shape)

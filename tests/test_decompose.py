@@ -200,8 +200,15 @@ def test_mistakes(trained, tmp_path, path, crop, stride, message):
 
 
 def test_an_input_goes_with_its_mode(trained):
-    with pytest.raises(ValueError, match="go with --mode=decompose"):
-        run.run("eval", None, workdir=str(trained), checkpoint="latest", video=Request("a.mp4"))
+    for mode, wanted in (
+        ("eval", Request("a.mp4")),
+        ("import", Request("a.th", stride=2)),
+        ("import", Request("a.th", crop=(0, 0, 4, 4))),
+    ):
+        with pytest.raises(ValueError, match="--input goes with --mode=decompose or import"):
+            run.run(mode, None, workdir=str(trained), checkpoint="latest", video=wanted)
+    with pytest.raises(ValueError, match="--checkpoint does not go with --mode=import"):
+        run.run("import", None, workdir=str(trained), checkpoint="best", video=Request("a.th"))
 
 
 # --- the parts ------------------------------------------------------------------------------------
@@ -250,6 +257,10 @@ def test_another_input_of_the_same_name_is_refused(tmp_path):
     assert target(tmp_path, first) == folder
     with pytest.raises(ValueError, match=r"holds the decomposition of .*/a/own\.mp4, not of"):
         target(tmp_path, second)
+    for content in ('{"input": "/a', "{}", "[]"):
+        (folder / "info.json").write_text(content)
+        with pytest.raises(ValueError, match=r"info\.json is damaged .*: move .*own away"):
+            target(tmp_path, first)
 
 
 class _Watch:

@@ -10,6 +10,7 @@ import scipy.io
 import tiny
 
 from stiid import parallel
+from stiid.compatibility import MODEL, check_same
 from stiid.config import parse, to_dict
 from stiid.evaluate import Evaluator, table_text, tables, write_json
 from stiid.restore import restore
@@ -109,9 +110,32 @@ def test_a_model_that_needs_less_at_test_is_restored(trained, data_dir, tmp_path
 
 def test_another_model_is_refused(trained, data_dir, tmp_path):
     experiment = tiny.experiment(data_dir, model__num_slots=4)
-    with pytest.raises(ValueError, match=r"model\.num_slots is 3 there and 4 here"):
+    with pytest.raises(ValueError, match=r"num_slots is 3 there and 4 here\. Leave out --config"):
         tiny.execute("eval", experiment, tmp_path, str(trained))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_of_another_family_is_refused(data_dir):
+    """By its family, not by the first field that only one of them has."""
+    stored = to_dict(tiny.experiment(data_dir))
+    other = {**stored, "model": {"attention_features": 64, "family": "rnem"}}
+    with pytest.raises(ValueError, match=r"model\.family is 'rnem' there and 'stiid' here"):
+        check_same(MODEL, tiny.experiment(data_dir), other, where=data_dir)
+    del stored["model"]["prior"]
+    with pytest.raises(ValueError, match=r"model\.prior is missing there and .* here"):
+        check_same(MODEL, tiny.experiment(data_dir), stored, where=data_dir)
+
+
+def test_a_config_of_another_version_is_named(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    path = run / "checkpoints" / "6" / "config" / "metadata"
+    config = json.loads(path.read_text())
+    del config["train"]["max_skips"]
+    path.write_text(json.dumps(config))
+    message = r"config of checkpoint 6 in .*missing field\(s\) max_skips\. Another version wrote it"
+    with pytest.raises(ValueError, match=message):
+        tiny.execute("eval", None, run)
 
 
 def test_data_of_another_size_are_refused(trained, data_dir, tmp_path):
@@ -126,6 +150,8 @@ def test_an_evaluation_keeps_two_clips_and_no_batch(trained, data_dir):
     for kept in (clips.video, clips.masks, result.reconstruction, result.masks):
         assert len(kept) == 2
         assert kept.base is None
+    clips, _ = evaluate(trained, tiny.experiment(data_dir, evaluate__clips=1)).preview
+    assert len(clips.video) == 1  # no padding
 
 
 def test_any_number_of_objects_is_counted():

@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from experiments.plots import Curve, save_curves
-from experiments.prediction import PARTS, measure
+from experiments.prediction import PARTS, _joined, measure
 from experiments.result import MODEL
 from experiments.trivial_prediction import move_on, repeat_last
 from stiid.predict import predict_clips, prediction_scores
@@ -51,7 +51,7 @@ def test_a_slot_that_has_just_appeared_stays():
     np.testing.assert_array_equal(predicted.slots, clip(("0010",), ("0010",)))
 
 
-def test_the_last_frame_again():
+def test_the_last_frame_repeated():
     predicted = repeat_last(OBSERVED, COLORS[OBSERVED], count=2)
     np.testing.assert_array_equal(predicted.slots, OBSERVED[[2, 2]])
     np.testing.assert_array_equal(predicted.frames, COLORS[OBSERVED[[2, 2]]])
@@ -82,6 +82,23 @@ def test_scores_are_those_of_the_command_line(trained, data_dir):
     # Another prediction of the same clips, from the same observed frames.
     assert parts["linear motion"]["observed"] == pytest.approx(parts[MODEL]["observed"], abs=1e-6)
     assert parts["linear motion"]["horizons"] != parts["last frame"]["horizons"]
+
+
+def test_batches_of_more_objects_than_others():
+    """Tables are filled with none, positions with no place."""
+    few, many = np.ones((2, 3, 2, 5)), np.ones((1, 3, 4, 5))
+    joined = _joined([few, many], np.nan)
+    assert joined.shape == (3, 3, 4, 5)
+    np.testing.assert_array_equal(joined[:2, :, :2], few)
+    np.testing.assert_array_equal(joined[2:], many)
+    assert np.isnan(joined[:2, :, 2:]).all()
+
+
+def test_velocities_need_three_frames(trained, data_dir):
+    experiment = tiny.experiment(data_dir, predict__num_observed=2)
+    experiment, state, source, system = restore(experiment, trained, "latest")
+    with pytest.raises(ValueError, match="num_observed must be at least 3 for velocities, got 2"):
+        measure(experiment, system, source, state.params, trained)
 
 
 def test_curves_are_written_and_written_again(tmp_path):

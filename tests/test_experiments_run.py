@@ -149,7 +149,7 @@ def test_what_a_file_has_of_another_workdir_stays(tmp_path, monkeypatch, capsys)
         "scores": {"4": {"mse": 0.25}},
     }
     other_training = {**run, "checkpoint": run["checkpoint"].replace("tiny-", "tiny-0")}
-    other_test = {**run, "measured": [{"command": f"{command} --more"}]}
+    other_test = {**run, "measured": [{"command": f"{run['measured'][0]['command']} --more"}]}
     path = tmp_path / "results" / "tiny-small.json"
     path.parent.mkdir()
     for before, kept in ((run, [run]), (other_training, []), (other_test, [])):
@@ -248,10 +248,15 @@ def test_a_runner_that_is_stopped_waits_for_its_command(tmp_path):
 
 
 def test_trainings_are_shared_by_what_decides_them():
-    plain = Training(config="configs/rnem.py:small")
-    assert re.fullmatch("rnem-small-[0-9a-f]{8}/seed_1", str(plain.folder(1)))
-    tested = Training(config=plain.config, changes={"evaluate.clips": 3, "data.data_dir": "x"})
-    assert tested.folder(1) == plain.folder(1)
+    plain = Training(config="configs/ddpae.py:small_binary")
+    assert re.fullmatch("ddpae-small_binary-[0-9a-f]{8}/seed_1", str(plain.folder(1)))
+    changes = {"evaluate.clips": 3, "data.data_dir": "x", "train.log_every": 7}
+    changes["train.stages.stage_0.micro_batches"] = 2
+    assert Training(config=plain.config, changes=changes).folder(1) == plain.folder(1)
+    # where the loss on held-out clips ends stages, these clips decide
+    watched = Training(config="configs/rnem.py:small")
+    others = Training(config=watched.config, changes={"evaluate.clips": 3})
+    assert others.folder(1) != watched.folder(1)
     other = Training(config=plain.config, changes={"model.num_slots": 3})
     assert other.folder(1) != plain.folder(1)
     measured = [

@@ -15,6 +15,7 @@ LAYERS = (
         "shapes",
         "files",
         "cores",
+        "errors",
         "config",
         "grid",
         "metrics",

@@ -12,6 +12,7 @@ import tiny
 from stiid.elbo import ElboWeights
 from stiid.grid import schedule
 from stiid.inference import first_frame, infer_frame, infer_video
+from stiid.system import unit_range
 
 WEIGHTS = ElboWeights(beta=5.0, psi=0.7)
 EXACT = {"rtol": 1e-8, "atol": 1e-8}
@@ -241,6 +242,15 @@ def test_wrong_noise_and_image_size_are_refused(paper):
         infer_video(*paper, video, noise[:, :2], WEIGHTS)
     with pytest.raises(AssertionError):
         infer_video(*paper, video[:, :, :7], noise, WEIGHTS)
+    with pytest.raises(AssertionError):
+        infer_video(*paper, video[..., :1], noise, WEIGHTS)
+
+
+def test_videos_are_bytes():
+    bytes_ = jnp.array([[0, 51, 255]], jnp.uint8)
+    np.testing.assert_allclose(unit_range(bytes_), [[0.0, 0.2, 1.0]], rtol=1e-6)
+    with pytest.raises(ValueError, match="videos must be uint8, 0 … 255, got float32"):
+        unit_range(bytes_ / 255.0)
 
 
 def test_frames_are_independent_without_a_time_axis(make_model, random_params, eager_float64):

@@ -69,6 +69,14 @@ def test_more_clips_than_there_are(trained, data_dir, tmp_path):
     assert metrics["clips"] == len(list(folder.glob("*.png"))) == 10
 
 
+def test_fewer_clips_leave_none_of_those_before(trained, data_dir, tmp_path):
+    for clips in (2, 1):
+        folder, _ = predict(
+            trained, tmp_path, data_dir, predict__clips=clips, predict__num_simulated=0
+        )
+        assert len(list(folder.glob("*.png"))) == clips
+
+
 def test_frames_must_fit_the_clips(trained, data_dir, tmp_path):
     with pytest.raises(ValueError, match="3 observed and 4 simulated frames do not fit clips of 6"):
         predict(trained, tmp_path, data_dir, predict__num_simulated=4)

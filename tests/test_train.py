@@ -17,6 +17,8 @@ from stiid.checkpoint import Checkpoints
 from stiid.config import to_dict
 from stiid.evaluate import Evaluator
 from stiid.interrupt import Interrupted
+from stiid.preflight import check_stages, trained_shapes
+from stiid.restore import load_clips
 from stiid.train import NonFiniteError, _seed
 from stiid.writer import MetricWriter
 
@@ -417,6 +419,15 @@ def test_mistakes_are_found_before_the_first_step(data_dir, tmp_path, changes, m
     with pytest.raises(ValueError, match=message):
         tiny.train(tiny.experiment(data_dir, **changes), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_patience_needs_held_out_clips_as_long(data_dir):
+    experiment = tiny.experiment(data_dir, train__stagnation__patience=1)
+    held_out = [{"video": np.zeros((2, 8, 8, 3), np.uint8)}]
+    trained = trained_shapes(experiment, (8, 8, 3)).params
+    message = r"stage_1\.num_frames = 3 does not fit held-out clips of 2 frames"
+    with pytest.raises(ValueError, match=message):
+        check_stages(experiment, load_clips(experiment, "train"), held_out, trained)
 
 
 def test_intervals_and_metrics_are_checked(data_dir):

@@ -5,6 +5,8 @@ import math
 import numbers
 from typing import Any
 
+PLACES = ("path", "masks", "tracklets")  # options that may name files
+
 
 def check_types(options: Any) -> None:
     """Turns every field of a frozen dataclass into its annotated type; for `__post_init__`.

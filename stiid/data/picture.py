@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from stiid.errors import first_line
+
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 # What Pillow raises for damaged files, and for those that would take all memory.
 PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -43,8 +45,3 @@ def read_picture(path: Path) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     except PICTURE_ERRORS as error:
         raise ValueError(f"{path} is no picture that can be read ({first_line(error)})") from error
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return (str(error).strip() or repr(error)).splitlines()[0]

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import tensorflow_datasets as tfds
 
+from stiid.errors import first_line
+
 UNKNOWN_OBJECTS = -1
 
 
@@ -135,9 +137,9 @@ def _readable(folder: str | os.PathLike[str]) -> Iterator[None]:
     except IndexError:
         raise
     except Exception as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise OSError(
-            f"cannot read the data in {folder} ({reason}): delete that folder, it is made again"
+            f"cannot read the data in {folder} ({first_line(error)}): delete that folder, it is "
+            "made again"
         ) from error
 
 

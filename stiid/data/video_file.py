@@ -9,7 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from stiid.data.picture import PICTURE_SUFFIXES, first_line, pictures, read_picture
+from stiid.data.picture import PICTURE_SUFFIXES, pictures, read_picture
+from stiid.errors import first_line
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".gif", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 _DEFAULT_FPS = 25.0

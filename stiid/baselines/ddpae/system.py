@@ -104,11 +104,6 @@ class Ddpae:
     config: DdpaeConfig
     model: Model
 
-    @property
-    def num_slots(self) -> int:
-        """N in training."""
-        return self.config.num_slots
-
     def init(self, key: Array) -> Params:
         """Draw the parameters, and start the running averages."""
         return self.model.init(key)
