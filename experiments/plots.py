@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from stiid.files import atomic_path
 from stiid.viz import PALETTE
@@ -37,9 +38,13 @@ class Curve(NamedTuple):
 
 
 def save_curves(stem: Path, panels: Mapping[str, Sequence[Curve]], *, x_label: str) -> list[Path]:
-    """Panels side by side, each with its title; a label has one color in all of them."""
+    """Panels side by side, each with its title; a label has one color in all of them.
+
+    The legend stands beside the panels, where it hides nothing.
+    """
     labels = list(dict.fromkeys(curve.label for curves in panels.values() for curve in curves))
-    figure = Figure(figsize=(0.8 + 4.2 * len(panels), 4.2), layout="constrained")
+    figure = Figure(figsize=(2.4 + 3.9 * len(panels), 4.0), layout="constrained")
+    lines: dict[str, Line2D] = {}
     for axes, (title, curves) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
@@ -47,13 +52,13 @@ def save_curves(stem: Path, panels: Mapping[str, Sequence[Curve]], *, x_label: s
             if np.isnan(curve.mean).all():
                 continue  # not run yet
             color = PALETTE[labels.index(curve.label) % len(PALETTE)] / 255
-            axes.plot(curve.x, curve.mean, marker="o", color=color, label=curve.label)
+            (lines[curve.label],) = axes.plot(curve.x, curve.mean, marker="o", color=color)
             low, high = curve.mean - curve.std, curve.mean + curve.std
             axes.fill_between(curve.x, low, high, color=color, alpha=0.2, linewidth=0)
         axes.set(title=title, xlabel=x_label, xticks=panels[title][0].x)
         axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(fontsize="small")
+    if lines:
+        figure.legend(lines.values(), lines.keys(), loc="outside right center", fontsize="small")
     return save_figure(stem, figure)
 
 
