@@ -23,7 +23,7 @@ from stiid.predict import mean_scores, total_frames
 from stiid.rollout import Clips, Rollout, evaluation_clips
 from stiid.shapes import Params
 from stiid.system import Decomposition, System
-from stiid.tracking import MATCHINGS, box_centers, velocity_scores
+from stiid.tracking import MATCHINGS, SHIFT, box_centers, velocity_scores
 
 PARTS = (MODEL, "last frame", "linear motion")
 
@@ -34,8 +34,10 @@ def measure(
     """The content of ``prediction.json``; horizon n means the first n simulated frames."""
     seen, count = experiment.predict.num_observed, experiment.predict.num_simulated
     total = total_frames(experiment.predict, source)
-    if seen < 3:
-        raise ValueError(f"predict.num_observed must be at least 3 for velocities, got {seen}")
+    if seen <= SHIFT:
+        raise ValueError(
+            f"predict.num_observed must be at least {SHIFT + 1} for velocities, got {seen}"
+        )
     if source[0]["n_objects"] < 0:
         raise ValueError("the scores of predictions need clips with true masks")
     rollout = Rollout(experiment.evaluate, system, num_simulated=count)

@@ -7,9 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stiid.tracking import box_centers
-
-_SHIFT = 2  # frames over which a velocity is taken, as in DDPAE's scores
+from stiid.tracking import SHIFT, box_centers
 
 
 class Predicted(NamedTuple):
@@ -46,8 +44,8 @@ def move_on(slots: np.ndarray, frames: np.ndarray, *, num_slots: int, count: int
     """
     height, width = slots.shape[1:]
     last, picture = slots[-1], frames[-1].astype(np.float64)
-    centers = box_centers(slots[[-1 - _SHIFT, -1]], count=num_slots)
-    velocities = (centers[1] - centers[0]) * (width, height) / _SHIFT
+    centers = box_centers(slots[[-1 - SHIFT, -1]], count=num_slots)
+    velocities = (centers[1] - centers[0]) * (width, height) / SHIFT
     areas = np.bincount(last.ravel(), minlength=num_slots)
     order = np.argsort(-areas, kind="stable")
     ground, *moving = order[areas[order] > 0].tolist()

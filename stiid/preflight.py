@@ -39,11 +39,10 @@ def check_stages(experiment: Experiment, source: Source, held_out: Source, train
       held_out: clips to evaluate on, on which ``train.stagnation.patience`` watches the loss.
       trained: shapes of the parameters, see ``trained_shapes``.
     """
-    image_shape = source[0]["video"].shape[1:]
+    image_shape, frames = source[0]["video"].shape[1:], len(held_out[0]["video"])
     for index, name in enumerate(experiment.train.order):
         stage, where = experiment.train.stages[name], f"train.stages.{name}"
         parallel.check_batch_size(stage.batch_size, name=f"{where}.batch_size")
-        frames = len(held_out[0]["video"])
         if experiment.train.stagnation.patience and stage.num_frames > frames:
             raise ValueError(
                 f"{where}.num_frames = {stage.num_frames} does not fit held-out clips of {frames} "

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 MATCHINGS = ("hungarian", "nearest")
+SHIFT = 2  # frames between the positions of a velocity, as in DDPAE's scores
 
-_SHIFT = 2  # frames between the positions of a velocity
 _APART = 4.0  # squared distance of what never meets: more than any two points of the frame
 _STILL = 1e-4  # a velocity below this has no direction
 
@@ -81,10 +81,9 @@ def velocity_scores(
         raise ValueError(
             f"predicted and truth need the same [B, T], got {predicted.shape} and {truth.shape}"
         )
-    if not _SHIFT <= num_observed < truth.shape[1]:
+    if not SHIFT <= num_observed < truth.shape[1]:
         raise ValueError(
-            f"need {_SHIFT} <= num_observed < T, got num_observed={num_observed}, "
-            f"T={truth.shape[1]}"
+            f"need {SHIFT} <= num_observed < T, got num_observed={num_observed}, T={truth.shape[1]}"
         )
     rule = _one_to_one if matching == "hungarian" else _nearest
     cosines, relatives, excluded = [], [], 0
@@ -96,7 +95,7 @@ def velocity_scores(
             continue
         objects, slots = pairs
         v, w = (
-            x[num_observed:] - x[num_observed - _SHIFT : -_SHIFT]
+            x[num_observed:] - x[num_observed - SHIFT : -SHIFT]
             for x in (ours[:, slots], theirs[:, objects])
         )
         lengths = np.linalg.norm(v, axis=-1), np.linalg.norm(w, axis=-1)
