@@ -46,9 +46,7 @@ _CURRICULUM = ((4, 32, 60_000), (8, 16, 40_000), (16, 8, 40_000), (24, 8, 30_000
 
 # of the small configs
 _FALLING = {"final_learning_rate": 5e-4}
-_AGAIN = {"learning_rate": 1e-3, "final_learning_rate": 3e-4}
 _LAST = {"learning_rate": 5e-4, "final_learning_rate": 5e-5}
-_PREDICTING = {"learning_rate": 1e-3, "final_learning_rate": 5e-5}
 
 
 def get_config(variant: str = "binary") -> ConfigDict:
@@ -199,12 +197,10 @@ def _train_config(*, color: bool) -> ConfigDict:
 
 
 def _small_config(paper: ConfigDict) -> ConfigDict:
-    """The balls of the paper's scale in fewer pixels; stills first, then longer and longer clips.
+    """The balls of the paper's scale in fewer pixels, with the recipe of the quickstart.
 
-    One channel tells balls apart less than three: on binary data β is three times as large, and γ
-    keeps the paper's ratio to it. On black nothing but the entropy of the slots' shares decides who
-    owns the ground, and it also leaves several balls to one slot where that costs little: γ first
-    holds it off in binary data, in color a larger β parts such balls later.
+    One channel tells balls apart less than three: on binary data β is three times as large from the
+    first update on, and γ keeps the paper's ratio to it.
     """
     config = quickstart.get_config()
     binary = paper.data.options.colors == "binary"
@@ -224,36 +220,29 @@ def _small_config(paper: ConfigDict) -> ConfigDict:
 
 
 def _small_stages(config: ConfigDict, *, binary: bool) -> list[dict[str, Any]]:
-    """Stills, then clips: twice from shorter to longer, the second time with other weights.
+    """Stills, then clips; of these first such as tell balls apart.
 
-    At last clips whose end is simulated: the KL divergence alone teaches the prior too little.
+    On black nothing but the entropy of the slots' shares decides who owns the ground, and it also
+    leaves several balls to one slot where that costs little: it comes when they have parted. At
+    last clips whose end is simulated: the KL divergence alone teaches the prior too little.
     """
-    beta = config.model.objective.beta
     clips = config.train.stages.stage_1.to_dict()
     stills = {**config.train.stages.stage_0.to_dict(), "steps": 1000}
+    usual, strong, weak = (0.3, 1.0, 0.1) if binary else (0.1, 0.3, 0.03)
 
     def stage(num_frames: int, steps: int, optim: dict[str, float], **objective: float) -> dict:
         changes = {"model": {"objective": objective}, "optim": optim}
         return {**clips, "num_frames": num_frames, "steps": steps, **changes}
 
-    first = [
-        stage(4, 500, {}, slot_entropy=0.01 * beta),
-        stage(8, 900, _FALLING, slot_entropy=0.01 * beta),
-        stage(16, 900, _LAST, slot_entropy=0.01 * beta),
+    def one_ground(slot_entropy: float) -> dict[str, float]:
+        return {"slot_entropy": slot_entropy, "gamma": 0.0, "beta": 30.0}
+
+    return [
+        stills,
+        stage(5, 500, {}),
+        stage(8, 600, {}, beta=30.0),
+        stage(8, 300, {"final_learning_rate": 5e-4}, **one_ground(usual)),
+        stage(8, 500, {"final_learning_rate": 1e-4}, **one_ground(usual)),
+        stage(8, 300, {"final_learning_rate": 1e-4}, **one_ground(strong)),
+        stage(12, 300, {"final_learning_rate": 5e-5}, **one_ground(weak), num_simulated=4),
     ]
-    if binary:
-        second = [
-            stage(8, 500, _AGAIN, slot_entropy=0.3, gamma=0.0),
-            stage(16, 450, _LAST, slot_entropy=0.1, gamma=0.0),
-            stage(16, 600, _PREDICTING, slot_entropy=0.1, gamma=0.0, num_simulated=6),
-            stage(16, 200, _LAST, slot_entropy=0.3, gamma=0.0, num_simulated=6),
-        ]
-    else:
-        second = [
-            stage(16, 400, _LAST, slot_entropy=0.01),
-            stage(8, 500, _AGAIN, slot_entropy=0.1, beta=30.0),
-            stage(16, 400, _LAST, slot_entropy=0.1, beta=30.0),
-            stage(16, 600, _PREDICTING, slot_entropy=0.1, beta=30.0, num_simulated=6),
-            stage(16, 200, _LAST, slot_entropy=0.1, beta=30.0, num_simulated=6),
-        ]
-    return [stills, *first, *second]

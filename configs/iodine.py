@@ -43,11 +43,27 @@ _BINARY_10 = ("seq_binary_10", "seq_small_binary_10")
 VARIANTS = (*_TRAINED, *(f"seq_{name}" for name in _TRAINED), *_BINARY_10)
 
 _EPOCH = 50_000 // 32
-_FIRST_ROUND = 3  # the last stage of it in the small configs of bouncing_balls.py
+
+Stages = tuple[tuple[int, int, dict[str, float], dict[str, float]], ...]
+
+# After a first stage of stills as the quickstart's: batch size, steps, weights, learning rates.
+_FALLING = {"final_learning_rate": 5e-4}
+_LAST = {"learning_rate": 5e-4, "final_learning_rate": 5e-5}
+_AGAIN = {"learning_rate": 1e-3, "final_learning_rate": 3e-4}
+_SMALL_STAGES: Stages = (
+    (16, 500, {}, {}),
+    (24, 900, {}, _FALLING),
+    (48, 900, {}, _LAST),
+    (48, 200, {}, _LAST),
+    (24, 250, {"beta": 30.0}, _AGAIN),
+    (48, 200, {"beta": 30.0}, _LAST),
+)
+_QUICK_STAGES: Stages = ((16, 1000, {}, {"final_learning_rate": 1e-4}),)
 
 _ONE_FRAME = {
     "grid": "full",
     "time_axis": "none",
+    "posterior_start": "posterior",
     "conditional_prior": False,
     "first_prior": "standard",
     "generation": False,
@@ -65,7 +81,7 @@ def get_config(variant: str = "color") -> ConfigDict:
     with config.unlocked():
         config.model.inference.update(_ONE_FRAME)
         if trained in _SMALL:
-            _make_small(config)
+            _make_small(config, _QUICK_STAGES if trained == "quick" else _SMALL_STAGES)
         else:
             _make_pytorch(config)
         config.train.best_metric = "f_ari_frame"
@@ -104,26 +120,20 @@ def _make_pytorch(config: ConfigDict) -> None:
     config.evaluate.noise = "all"
 
 
-def _make_small(config: ConfigDict) -> None:
-    """All frames as stills, shares left free; at every draw of noise, each frame has its own.
-
-    It cannot simulate frames, and goes without the stages that do.
-
-    It has the minutes of ours without those stages, in which it makes half of the updates of the
-    second round.
-    """
+def _make_small(config: ConfigDict, stages: Stages) -> None:
+    """All frames as stills, shares left free; at every draw of noise, each frame has its own."""
     config.model.inference.refinements = 4
     config.model.objective.gamma = 0.0
-    for number, (name, stage) in enumerate(config.train.stages.items()):
-        objective = stage.model.to_dict().get("objective", {})
-        if objective.get("num_simulated"):
-            del config.train.stages[name]
-        elif stage.num_frames > 1:
-            # about the work of 8 clips, whose frames are refined once but for the first few
-            stage.update(num_frames=1, batch_size=max(16, 3 * stage.num_frames))
-            if number > _FIRST_ROUND:
-                stage.steps //= 2
-            stage.model = {"objective": {k: v for k, v in objective.items() if k == "beta"}}
+    stills = config.train.stages.stage_0.to_dict()
+    config.train.stages = {"stage_0": stills}
+    for number, (batch_size, steps, weights, rates) in enumerate(stages, 1):
+        config.train.stages[f"stage_{number}"] = {
+            **stills,
+            "steps": steps,
+            "batch_size": batch_size,
+            "model": {"objective": weights},
+            "optim": rates,
+        }
     config.train.eval_every = 1000
     config.evaluate.model = {"objective": {"psi": 1.0}}
 

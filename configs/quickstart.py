@@ -69,7 +69,7 @@ def get_config() -> ConfigDict:
                     "refinements": 3,
                     "grid": "triangular",
                     "time_axis": "lstm2d",
-                    "posterior_start": "posterior",
+                    "posterior_start": "prior",
                     "conditional_prior": True,
                     "first_prior": "standard",
                     "generation": True,

@@ -1,7 +1,9 @@
 """What makes the small models learn: the quickstart with one thing changed at a time (ours).
 
 Each row is trained for 500 updates on stills and 200 on clips of 5 frames, less than half of what
-the quickstart takes; with no stills, for as many updates on clips as take the same time.
+the quickstart takes; with no stills, for as many updates on clips as take the same time. Frames
+start from the last posterior but in the row that changes this, and from which the quickstart has
+it.
 """
 
 from collections.abc import Mapping
@@ -66,8 +68,9 @@ def result(scale: str) -> Result:
     return Result(
         name="recipe",
         title="What makes the small models learn",
-        note="The quickstart with one thing changed, 500 updates on stills and 200 on clips of 5 "
-        f"frames; one draw of noise at test. Not in the paper. {PER_FRAME}",
+        note="The quickstart, but for frames that start from the last posterior, with one thing "
+        "changed: 500 updates on stills and 200 on clips of 5 frames; one draw of noise at test. "
+        f"Not in the paper. {PER_FRAME}",
         columns=ablated_lengths(scale),
         scores=SCORES,
         rows=tuple(rows),
