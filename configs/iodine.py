@@ -44,21 +44,19 @@ VARIANTS = (*_TRAINED, *(f"seq_{name}" for name in _TRAINED), *_BINARY_10)
 
 _EPOCH = 50_000 // 32
 
-Stages = tuple[tuple[int, int, dict[str, float], dict[str, float]], ...]
-
-# After a first stage of stills as the quickstart's: batch size, steps, weights, learning rates.
+# After a first stage of stills as the quickstart's: batch size, steps, learning rates, weights.
 _FALLING = {"final_learning_rate": 5e-4}
 _LAST = {"learning_rate": 5e-4, "final_learning_rate": 5e-5}
 _AGAIN = {"learning_rate": 1e-3, "final_learning_rate": 3e-4}
-_SMALL_STAGES: Stages = (
+_SMALL_STAGES: bouncing_balls.Stages = (
     (16, 500, {}, {}),
-    (24, 900, {}, _FALLING),
-    (48, 900, {}, _LAST),
-    (48, 200, {}, _LAST),
-    (24, 250, {"beta": 30.0}, _AGAIN),
-    (48, 200, {"beta": 30.0}, _LAST),
+    (24, 900, _FALLING, {}),
+    (48, 900, _LAST, {}),
+    (48, 200, _LAST, {}),
+    (24, 250, _AGAIN, {"beta": 30.0}),
+    (48, 200, _LAST, {"beta": 30.0}),
 )
-_QUICK_STAGES: Stages = ((16, 1000, {}, {"final_learning_rate": 1e-4}),)
+_QUICK_STAGES: bouncing_balls.Stages = ((16, 1000, {"final_learning_rate": 1e-4}, {}),)
 
 _ONE_FRAME = {
     "grid": "full",
@@ -120,19 +118,19 @@ def _make_pytorch(config: ConfigDict) -> None:
     config.evaluate.noise = "all"
 
 
-def _make_small(config: ConfigDict, stages: Stages) -> None:
+def _make_small(config: ConfigDict, stages: bouncing_balls.Stages) -> None:
     """All frames as stills, shares left free; at every draw of noise, each frame has its own."""
     config.model.inference.refinements = 4
     config.model.objective.gamma = 0.0
     stills = config.train.stages.stage_0.to_dict()
     config.train.stages = {"stage_0": stills}
-    for number, (batch_size, steps, weights, rates) in enumerate(stages, 1):
+    for number, (batch_size, steps, optim, objective) in enumerate(stages, 1):
         config.train.stages[f"stage_{number}"] = {
             **stills,
             "steps": steps,
             "batch_size": batch_size,
-            "model": {"objective": weights},
-            "optim": rates,
+            "model": {"objective": objective},
+            "optim": optim,
         }
     config.train.eval_every = 1000
     config.evaluate.model = {"objective": {"psi": 1.0}}
