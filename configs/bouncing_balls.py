@@ -12,8 +12,8 @@ Variants: ``binary`` and ``color`` train and test on 4 balls with 5 slots. ``bin
 that was trained with ``binary`` or ``color``: 6 to 8 balls, 9 slots. ``small_binary`` and
 ``small_color``, tested by ``small_binary_678``, ``small_color_678_4`` and ``small_color_678_8``,
 are for two CPU cores: 32×32 pixels, a smaller box, networks and recipe of ``quickstart.py``.
-They took 234 and 238 minutes on one of them: with eight draws of noise F-ARI is .99 and .97 at 10
-frames of test clips, .98 and .93 at 40.
+They took four and two hours on one of them (experiments/results/table1_decomposition-small.md has
+their scores).
 
 What the paper leaves open, and what stands here: the variance is 0.3 ("the variance … is set to
 σ = 0.3", as in the implementation that it builds on), the mixture is per pixel (Eq. 1), the prior
@@ -64,6 +64,7 @@ _COLOR_CLIPS: Stages = (
         {"final_learning_rate": 5e-5},
         {"beta": 30.0, "slot_entropy": 0.03, "num_simulated": 4},
     ),
+    (12, 200, _LAST, {"beta": 30.0, "slot_entropy": 0.3, "num_simulated": 4}),
 )
 _BINARY_CLIPS: Stages = (
     (4, 500, {}, {"slot_entropy": 0.3}),

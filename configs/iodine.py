@@ -15,10 +15,10 @@ refinement, from frames < t (``last_decode=True`` scores the one after it). ``se
 
 For two CPU cores: ``quick`` and ``seq_quick`` have data, networks and switches of
 ``quickstart.py``; ``small_binary`` and ``small_color`` those of the variants of
-``bouncing_balls.py`` with that name, and ``seq_small_binary``, ``seq_small_binary_10`` and
-``seq_small_color`` test them as sequences. IODINE has one draw of noise at test: eight would take
-eight times the time, since every frame has its own (``--config.evaluate.restarts=8``). Sequences
-have eight.
+``bouncing_balls.py`` with that name (three hours of a core), and ``seq_small_binary``,
+``seq_small_binary_10`` and ``seq_small_color`` test them as sequences. IODINE has one draw of noise
+at test: eight would take eight times the time, since every frame has its own
+(``--config.evaluate.restarts=8``). Sequences have eight.
 
 Hardware: 8 GPUs; not measured by us. Expected (the paper, 40 frames, per frame): binary F-ARI .9986
 and MSE .0018, color .9752 and .0014; SEQ-IODINE .4063 and .0968, .6734 and .0270. ``quick``: 19
