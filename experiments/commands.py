@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -42,6 +43,11 @@ def run_once(folder: Path, command: Sequence[str]) -> None:
         raise
     note = {"commit": commit, "command": command_text(folder, command)}
     write_json(folder / _COMPLETE, {"minutes": _since(begin, before), **note})
+
+
+def leave_on_sigterm() -> None:
+    """Let SIGTERM be an exception, so that a command in the middle is ended and waited for."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def command_text(folder: Path, command: Sequence[str]) -> str:

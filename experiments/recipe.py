@@ -9,7 +9,7 @@ it.
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.result import Result, Row
+from experiments.result import RequestError, Result, Row
 from experiments.systems import (
     PER_FRAME,
     QUICKSTART,
@@ -55,7 +55,7 @@ def result(scale: str) -> Result:
       ValueError: that one is asked for.
     """
     if scale != "small":
-        raise ValueError("recipe is a study of the small configs: use --scale=small")
+        raise RequestError("recipe is a study of the small configs: use --scale=small")
     rows = [
         Row(
             data=QUICKSTART,

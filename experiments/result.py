@@ -14,12 +14,19 @@ from ml_collections import ConfigDict
 from stiid.compatibility import FREE, PATIENCE, TRAINING
 
 SCALES = ("paper", "small")
-# Of a config, what decides what is learned; every seed has a folder of its own.
+# Of a config, what decides what is learned, and what is then measured; every seed has a folder of
+# its own. Data are named by their options: another ``data.options.path`` may be other data.
 _TRAINING = (*(name for name in TRAINING if name != "seed"), "train.stages")
+_MEASURED = ("data.name", "data.max_frames", "data.options", "model", "evaluate", "predict")
+_MEASURED_FREE = (*FREE, "evaluate.batch_size")
 MODEL = "model"  # the part of a measurement that is about the model itself
 
 Scores = Mapping[str, Mapping[str, float | None]]  # column → score → number
 Changes = Mapping[str, Any]  # field of a config, such as "evaluate.num_slots" → value
+
+
+class RequestError(ValueError):
+    """What was asked for cannot be made; nothing was run or written."""
 
 
 class Program(NamedTuple):
@@ -50,14 +57,8 @@ class Training:
 
     def folder(self, seed: int) -> Path:
         """Its place in the workdir: named by all that decides what is learned."""
-        fields = _deciding(self.config)
-        sections = tuple(f"{name}." for name in fields)
-        changes = {
-            name: value
-            for name, value in self.changes.items()
-            if (name in fields or name.startswith(sections)) and not name.endswith(FREE)
-        }
-        return Path(_name(self.config, changes, fields)) / f"seed_{seed}"
+        name = _name(self.config, self.changes, _deciding(self.config), FREE)
+        return Path(name) / f"seed_{seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +76,10 @@ class Measurement:
     changes: Changes = field(default_factory=dict)
 
     def folder(self, training: Training, seed: int) -> Path:
-        """Its place in the workdir, within that of the training."""
+        """Its place in the workdir, in that of the training: named by all that decides numbers."""
         config, changes = self.config or training.config, {**training.changes, **self.changes}
-        name = f"{self.program.name}-{_name(config, changes, ())}"
-        return training.folder(seed) / "measurements" / name
+        name = _name(config, changes, _MEASURED, _MEASURED_FREE)
+        return training.folder(seed) / "measurements" / f"{self.program.name}-{name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +144,7 @@ def load_config(name: str) -> ConfigDict:
     path, _, variant = name.partition(":")
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     if spec is None or spec.loader is None:
-        raise ValueError(f"{path} is no config file")
+        raise RequestError(f"{path} is no config file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config(*[variant] if variant else [])
@@ -159,10 +160,16 @@ def has_field(config: ConfigDict | None, name: str) -> bool:
     return True
 
 
-def _name(config: str, changes: Changes, fields: tuple[str, ...]) -> str:
-    """Fields (none: all) of a config and changes of it as a readable, unmistakable name."""
+def _name(config: str, changes: Changes, fields: tuple[str, ...], free: tuple[str, ...]) -> str:
+    """Fields but free ones of a config, and changes of them, as a readable, unmistakable name."""
     stem = f"{Path(config.partition(':')[0]).stem}-{config.partition(':')[2]}".rstrip("-")
-    text = json.dumps([_content(config, fields), {k: str(changes[k]) for k in sorted(changes)}])
+    sections = tuple(f"{name}." for name in fields)
+    deciding = {
+        name: str(changes[name])
+        for name in sorted(changes)
+        if (name in fields or name.startswith(sections)) and not name.endswith(free)
+    }
+    text = json.dumps([_content(config, fields, free), deciding])
     return f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
@@ -174,13 +181,10 @@ def _deciding(config: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def _content(config: str, fields: tuple[str, ...]) -> str:
-    """What a config says now, but for the place of data on this machine."""
-    content = load_config(config).to_dict()
-    content["data"].pop("data_dir")
-    if fields:
-        content = _without_free(_picked(content, fields))
-    return json.dumps(content, sort_keys=True)
+def _content(config: str, fields: tuple[str, ...], free: tuple[str, ...]) -> str:
+    """What a config says now in these fields."""
+    picked = _picked(load_config(config).to_dict(), fields)
+    return json.dumps(_without(free, picked), sort_keys=True)
 
 
 def _picked(content: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
@@ -195,9 +199,9 @@ def _picked(content: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
     return picked
 
 
-def _without_free(content: Any) -> Any:
-    """A config without the fields that change no trained number."""
+def _without(free: tuple[str, ...], content: Any, prefix: str = "") -> Any:
+    """A config without the fields whose names end so."""
     if not isinstance(content, dict):
         return content
-    names = {name.rpartition(".")[2] for name in FREE}
-    return {key: _without_free(value) for key, value in content.items() if key not in names}
+    kept = {key: value for key, value in content.items() if not f"{prefix}{key}".endswith(free)}
+    return {key: _without(free, value, f"{prefix}{key}.") for key, value in kept.items()}

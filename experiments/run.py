@@ -10,7 +10,7 @@ only writes these again. A row that fails is reported with its last line, the ot
 command ends with 1. ``--only`` takes names as in the column "row", with * and ?; other rows are
 shown as far as they are there. What the files have from the same trainings and tests in another
 workdir stays; of others it is left out, and the command says so. A changed field is changed in
-every config that has it.
+every config that has it; where that would leave out runs of a file, ``--output`` must be another.
 """
 
 import argparse
@@ -19,16 +19,23 @@ import importlib
 import json
 import platform
 import shlex
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.commands import CommandError
+from experiments.commands import CommandError, leave_on_sigterm
 from experiments.markdown import table
 from experiments.records import FAILED, row_record
-from experiments.result import SCALES, Changes, Result, Row, has_field, load_config
+from experiments.result import (
+    SCALES,
+    Changes,
+    RequestError,
+    Result,
+    Row,
+    has_field,
+    load_config,
+)
 from experiments.runner import Runner
 from experiments.seeds import processor
 from stiid.cores import available_cores
@@ -84,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             output=options.output,
             changes=changes,
         )
-    except ValueError as error:
+    except RequestError as error:
         parser.error(str(error))
 
 
@@ -110,11 +117,17 @@ def make(
       changes: of every config that has such a field.
 
     Raises:
-      ValueError: no row is meant, or no config has a field.
+      RequestError: no row is meant, no config has a field, or the files of the result are damaged,
+        or hold runs without these changes.
     """
     wanted = _chosen(result.rows, only)
     _check_changes(wanted, changes)
     runner = Runner(workdir, changes)
+    rows = [runner.resolve(row) for row in result.rows]
+    stem = output / f"{result.name}-{scale}"
+    before = _runs_before(stem.with_suffix(".json"))
+    if changes:
+        _check_kept(rows, before, runner, where=stem.with_suffix(".json"))
     errors: dict[str, dict[int, str]] = {}
     for seed in seeds:
         for row in wanted:
@@ -123,9 +136,6 @@ def make(
                 runner.run(runner.resolve(row), seed)
             except CommandError as error:
                 errors.setdefault(row.name, {})[seed] = str(error)
-    rows = [runner.resolve(row) for row in result.rows]
-    stem = output / f"{result.name}-{scale}"
-    before = _runs_before(stem.with_suffix(".json"))
     records = [
         row_record(
             result,
@@ -166,8 +176,30 @@ def _runs_before(path: Path) -> dict[str, list[dict[str, Any]]]:
     """The runs of each row in a file of results that would be replaced."""
     if not path.exists():
         return {}
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    return {row["row"]: row["runs"] for row in rows}
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        return {row["row"]: row["runs"] for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise RequestError(
+            f"{path} is no file of results ({error!r}): restore or remove it, or give another "
+            "--output"
+        ) from error
+
+
+def _check_kept(
+    rows: Sequence[Row],
+    before: Mapping[str, Sequence[Mapping[str, Any]]],
+    runner: Runner,
+    *,
+    where: Path,
+) -> None:
+    for row in rows:
+        for run in before.get(row.name, []):
+            if not runner.would_repeat(row, run):
+                raise RequestError(
+                    f"{where} holds {row.name}, seed {run['seed']}, without these changes, and "
+                    "would lose it: give another --output"
+                )
 
 
 def _left_out(
@@ -184,7 +216,7 @@ def _chosen(rows: Sequence[Row], only: str) -> list[Row]:
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(row.name, pattern) for row in rows):
             names = ", ".join(row.name for row in rows)
-            raise ValueError(f"--only: no row {pattern!r}, there are {names}")
+            raise RequestError(f"--only: no row {pattern!r}, there are {names}")
     return [row for row in rows if any(fnmatch.fnmatchcase(row.name, p) for p in patterns)]
 
 
@@ -194,9 +226,9 @@ def _check_changes(rows: Sequence[Row], changes: Changes) -> None:
     known = [load_config(name) for name in sorted(configs)] if changes else []
     for name in changes:
         if not any(has_field(config, name) for config in known):
-            raise ValueError(f"--config.{name}: no config of these rows has this field")
+            raise RequestError(f"--config.{name}: no config of these rows has this field")
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as an exception
+    leave_on_sigterm()
     sys.exit(main())

@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.commands import CommandError, command_text, cost, is_complete, run_once
+from experiments.commands import CommandError, cost, is_complete, run_once
 from experiments.result import Changes, Measurement, Row, arguments, has_field, load_config
 
 
@@ -58,46 +59,45 @@ class Runner:
 
     def would_repeat(self, row: Row, run: Mapping[str, Any]) -> bool:
         """Whether a run as ``provenance`` tells of it is of the same training and tests."""
-        seed = run["seed"]
-        commands = [
-            self._plain(command_text(target, self._measuring(row, one, seed)))
-            for one, target in zip(row.measurements, self.folders(row, seed), strict=True)
-        ]
-        same = Path(run["checkpoint"]).is_relative_to(row.training.folder(seed))
-        return same and commands == [one["command"] for one in run["measured"]]
+        names = [str(name) for name in self._names(row, run["seed"])]
+        return names == [one["folder"] for one in run["measured"]]
 
     def provenance(self, row: Row, seed: int) -> dict[str, Any]:
         """Where the numbers of a complete row come from: what a result needs beside them."""
-        folder = self._workdir / row.training.folder(seed)
-        contents, folders = self.read(row, seed) or [], self.folders(row, seed)
-        config, training = contents[0]["config"], cost(folder)
+        trained = row.training.folder(seed)
+        contents, training = self.read(row, seed) or [], cost(self._workdir / trained)
+        config = contents[0]["config"]
         model = _with_overrides(config["model"], config["evaluate"]["model"])
         inference = model.get("inference", {})
-        measured = [cost(one) for one in folders]
+        measured = [(one, cost(self._workdir / one)) for one in self._names(row, seed)]
         return {
             "seed": seed,
             "slots": config["evaluate"]["num_slots"],
             "refinements": inference.get("refinements"),
             "schedule": inference.get("grid"),
-            "checkpoint": str(row.training.folder(seed) / "checkpoints" / str(contents[0]["step"])),
+            "checkpoint": str(trained / "checkpoints" / str(contents[0]["step"])),
             "step": contents[0]["step"],
             "commit": training["commit"],
             "data": contents[0]["data"],
-            "command": self._plain(training["command"]),
+            "command": training["command"],
             "minutes": training["minutes"],
             "measured": [
                 {
-                    "command": self._plain(one["command"]),
+                    "folder": str(name),
+                    "command": _plain(one["command"], trained),
                     "minutes": one["minutes"],
                     "commit": one["commit"],
                 }
-                for one in measured
+                for name, one in measured
             ],
         }
 
     def folders(self, row: Row, seed: int) -> list[Path]:
         """Where the measurements of a resolved row are, or will be."""
-        return [self._workdir / one.folder(row.training, seed) for one in row.measurements]
+        return [self._workdir / name for name in self._names(row, seed)]
+
+    def _names(self, row: Row, seed: int) -> list[Path]:
+        return [one.folder(row.training, seed) for one in row.measurements]
 
     def _measuring(self, row: Row, one: Measurement, seed: int) -> list[str]:
         """The command of a measurement."""
@@ -111,10 +111,6 @@ class Runner:
             *arguments({**training.changes, **one.changes}),
         ]
 
-    def _plain(self, command: str) -> str:
-        """A command without the place of the workdir on this machine."""
-        return command.replace(f"{self._workdir}/", "")
-
     def _once(self, folder: Path, command: Sequence[str]) -> None:
         if folder in self._failed:
             raise CommandError(self._failed[folder])
@@ -127,6 +123,11 @@ class Runner:
     def _fitting(self, config: str) -> Changes:
         known = load_config(config) if self._changes else None
         return {k: v for k, v in self._changes.items() if has_field(known, k)}
+
+
+def _plain(command: str, trained: Path) -> str:
+    """A command without what stands before the training's folder: a place on this machine."""
+    return re.sub(rf"=\S*?(?={re.escape(str(trained))})", "=", command)
 
 
 def _with_overrides(section: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,21 @@ complete is not repeated, one that was interrupted goes on. Further arguments go
 import argparse
 import json
 import platform
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.commands import command_text, cost, is_complete, run_once
+from experiments.commands import (
+    CommandError,
+    command_text,
+    cost,
+    is_complete,
+    leave_on_sigterm,
+    run_once,
+)
 from experiments.curves import in_minutes, rounded
 from stiid.cores import available_cores
 from stiid.evaluate import write_json
@@ -26,7 +34,8 @@ _POINTS = 40  # of a curve
 _CURVES = ("nll", "kl", "mse")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--config", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -43,8 +52,15 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"{folder} holds the result of `{cost(folder)['command']}`, not of `{wanted}`: "
                 "use another --workdir"
             )
-        run_once(folder, command)
-    runs = {str(seed): _summary(options.workdir / f"seed_{seed}") for seed in options.seeds}
+        try:
+            run_once(folder, command)
+        except CommandError as error:
+            print(f"seed {seed}: {error}", file=sys.stderr)
+            return 1
+    try:
+        runs = {str(seed): _summary(options.workdir / f"seed_{seed}") for seed in options.seeds}
+    except ValueError as error:
+        parser.error(str(error))
     content = {
         "command": " ".join(["python -m stiid.main", f"--config={options.config}", *further]),
         "hardware": f"{processor()}, {available_cores()} cores visible",
@@ -55,11 +71,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"wrote {options.output}")
     for length, scores in content["scores"].items():
         print(f"{length:>4} frames " + ", ".join(f"{k} {v}" for k, v in scores.items()))
+    return 0
 
 
 def _summary(workdir: Path) -> dict[str, Any]:
     final = json.loads((workdir / "eval" / "metrics.json").read_text())
     log = read_log(workdir / "metrics.jsonl")
+    _check_of_training(workdir, final, log)
     # A resumed run writes run.json anew.
     begin = min((workdir / "run.json").stat().st_mtime, log[0]["time"])
     card = json.loads((workdir / "run.json").read_text())
@@ -83,6 +101,21 @@ def _summary(workdir: Path) -> dict[str, Any]:
     }
 
 
+def _check_of_training(
+    workdir: Path, final: Mapping[str, Any], log: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse scores that a later evaluation wrote over those of the end of training."""
+    last = {row["split"].removeprefix("eval_"): row for row in log}  # the last of each split
+    for length, scores in final["lengths"].items():
+        logged = last.get(length, {"step": None})
+        if logged["step"] != final["step"] or any(logged[k] != v for k, v in scores.items()):
+            raise ValueError(
+                f"{workdir}/eval/metrics.json is not what training ended with: the scores at "
+                f"{length} frames in metrics.jsonl are others. Evaluate again with the config of "
+                "the training, --mode=eval, and no other change"
+            )
+
+
 def _spread(scores: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, str]]:
     """Mean ± sample standard deviation over seeds, if there are several."""
     return {
@@ -104,4 +137,5 @@ def processor() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    leave_on_sigterm()
+    sys.exit(main())

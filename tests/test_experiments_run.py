@@ -111,7 +111,9 @@ def test_from_training_to_markdown(tmp_path, data_dir, monkeypatch):
     assert run["minutes"] > 0
     assert run["measured"][0]["minutes"] > 0
     assert run["command"].startswith(f"python -m stiid.main --config={CONFIG} --workdir=WORKDIR")
-    assert str(tmp_path) not in run["measured"][0]["command"].replace(str(data_dir), "")
+    measured = run["measured"][0]["command"]
+    assert f"--checkpoint={RESULT.rows[0].training.folder(0)} --workdir=WORKDIR" in measured
+    assert str(tmp_path) not in measured.replace(str(data_dir), "")
     assert set(run["scores"]) == {"2", "4"}
     assert {"ari", "ari_frame", "f_ari", "f_ari_frame", "mse"} <= set(run["scores"]["2"])
     mean = rows["Our"]["mean_std"]["4"]["mse"]
@@ -132,10 +134,7 @@ def test_what_a_file_has_of_another_workdir_stays(tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tiny.ROOT)
     monkeypatch.setattr(commands, "_execute", refuse)
     (row,) = RESULT.rows[:1]
-    made = runner.Runner(tmp_path / "runs", {})
-    (target,) = made.folders(row, 0)
-    (one,) = row.measurements
-    command = commands.command_text(target, made._measuring(row, one, 0))
+    folder = str(row.measurements[0].folder(row.training, 0))
     run = {
         "seed": 0,
         "slots": 3,
@@ -145,11 +144,11 @@ def test_what_a_file_has_of_another_workdir_stays(tmp_path, monkeypatch, capsys)
         "minutes": 0.5,
         "commit": "abc",
         "checkpoint": str(row.training.folder(0) / "checkpoints" / "1"),
-        "measured": [{"command": command.replace(f"{tmp_path}/runs/", ""), "minutes": 0.1}],
+        "measured": [{"folder": folder, "command": "…", "minutes": 0.1}],
         "scores": {"4": {"mse": 0.25}},
     }
-    other_training = {**run, "checkpoint": run["checkpoint"].replace("tiny-", "tiny-0")}
-    other_test = {**run, "measured": [{"command": f"{run['measured'][0]['command']} --more"}]}
+    other_training = {**run, "measured": [{"folder": folder.replace("tiny-", "tiny-0", 1)}]}
+    other_test = {**run, "measured": [{"folder": f"{folder}0"}]}
     path = tmp_path / "results" / "tiny-small.json"
     path.parent.mkdir()
     for before, kept in ((run, [run]), (other_training, []), (other_test, [])):
@@ -261,9 +260,15 @@ def test_trainings_are_shared_by_what_decides_them():
     assert other.folder(1) != plain.folder(1)
     measured = [
         Measurement(program=EVALUATE, changes=changes).folder(plain, 1)
-        for changes in ({}, {"evaluate.clips": 3})
+        for changes in (
+            {},
+            {"evaluate.batch_size": 3, "data.data_dir": "x", "train.log_every": 7},
+            {"evaluate.clips": 3},
+            {"predict.num_observed": 3},
+        )
     ]
-    assert measured[0] != measured[1]
+    assert measured[0] == measured[1]
+    assert len(set(measured)) == 3
     assert all(folder.is_relative_to(plain.folder(1)) for folder in measured)
 
 
@@ -275,18 +280,22 @@ def test_another_content_of_a_config_is_another_training(tmp_path):
             ("", ""),
             ("steps=2500", "steps=9"),
             ('"micro_batches": 1', '"micro_batches": 2'),  # the same numbers
+            ("lengths=(10, 20)", "lengths=(10, 15)"),  # the same training, another test
         )
     ):
-        text = (tiny.ROOT / "configs" / "rnem.py").read_text(encoding="utf-8").replace(old, new)
+        text = (tiny.ROOT / "configs" / "rnem.py").read_text(encoding="utf-8")
+        assert old in text
+        text = text.replace(old, new)
         (tmp_path / str(number)).mkdir()
         path = tmp_path / str(number) / "rnem.py"
         path.write_text(text, encoding="utf-8")
         training = Training(config=f"{path}:quick")
         measured = Measurement(program=EVALUATE).folder(training, 0)
         folders.append((training.folder(0), measured.name))
-    assert folders[0][0] == folders[2][0]
+    assert folders[0] == folders[2]
     assert folders[0][0] != folders[1][0]
-    assert folders[0][1] != folders[1][1]
+    assert folders[0][0] == folders[3][0]
+    assert folders[0][1] != folders[3][1]
 
 
 def test_mean_and_spread():
@@ -409,6 +418,31 @@ def test_what_no_row_has_is_refused(tmp_path, monkeypatch, capsys):
             main([*begin, f"--output={tmp_path}", further])
         assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_of_results_is_not_lost(tmp_path, monkeypatch, capsys):
+    """Neither one that cannot be read, nor runs of other fields; and nothing is trained first."""
+    monkeypatch.chdir(tiny.ROOT)
+    monkeypatch.setattr(commands, "_execute", refuse)
+    name = "table5_schedule-small.json"
+    recorded = (tiny.ROOT / "experiments" / "results" / name).read_text()
+    path = tmp_path / name
+    begin = ["table5_schedule", "--scale=small", "--seeds=1", f"--workdir={tmp_path}/runs"]
+    for content, further, message in (
+        ("<<<<<<< ours", (), f"{path} is no file of results"),
+        ("[]", (), f"{path} is no file of results"),
+        (recorded, ("--config.model.num_slots=6",), "without these changes, and would lose it"),
+    ):
+        path.write_text(content)
+        with pytest.raises(SystemExit):
+            main([*begin, f"--output={tmp_path}", *further])
+        assert message in capsys.readouterr().err
+        assert path.read_text() == content
+    assert main([*begin, f"--output={tmp_path}", "--config.data.data_dir=x"]) == 1  # untrained
+    runs = [
+        [row["runs"] for row in json.loads(text)["rows"]] for text in (recorded, path.read_text())
+    ]
+    assert runs[0] == runs[1]
 
 
 def test_the_recipe_is_for_small_configs(tmp_path, monkeypatch, capsys):
