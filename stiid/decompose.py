@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
-from stiid.data.video_file import VideoFile
+from stiid.data.video_file import VideoFile, video_name
 from stiid.data.view import View
 from stiid.decomposition_files import SlotFrame, open_decomposition
 from stiid.errors import first_line
@@ -54,7 +54,7 @@ def target(workdir: Path, video: VideoFile) -> Path:
       ValueError: it holds that of another input.
     """
     path = video.path
-    folder = workdir / "decompose" / (path.name if path.is_dir() else path.stem)
+    folder = workdir / "decompose" / video_name(path)
     card = folder / "info.json"
     if card.exists():
         try:

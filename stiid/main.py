@@ -36,7 +36,9 @@ _INPUT = flags.DEFINE_string(
     "PyTorch's IODINE.",
 )
 _CROP = flags.DEFINE_list(
-    "crop", None, "For decompose: left,top,width,height of a window; default: as in training."
+    "crop",
+    None,
+    "For decompose: left,top,width,height of a window, or () for all; default: as in training.",
 )
 _STRIDE = flags.DEFINE_integer(
     "stride", None, "For decompose: look at every n-th frame; default: as in training."
@@ -102,8 +104,12 @@ def _start_jax(experiment: Experiment | None) -> None:
 def _crop() -> tuple[int, ...] | None:
     if _CROP.value is None:
         return None
+    if _CROP.value in ([], ["()"]):
+        return ()
     if not all(number.isdigit() for number in _CROP.value):
-        raise ValueError(f"--crop must be left,top,width,height in pixels, got {_CROP.value}")
+        raise ValueError(
+            f"--crop must be left,top,width,height in pixels, or (), got {','.join(_CROP.value)}"
+        )
     return tuple(int(number) for number in _CROP.value)
 
 

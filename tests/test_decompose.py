@@ -187,7 +187,7 @@ def test_a_failure_keeps_the_last_good_result(trained, tmp_path):
     [
         (None, None, None, "--input is missing"),
         ("nowhere.mp4", None, None, "no video at"),
-        ("own.mp4", (20, 0, 16, 8), None, "does not fit pictures of 32x24"),
+        ("own.mp4", (20, 0, 16, 8), None, "does not fit pictures of 32x24: make it smaller, or ()"),
         ("own.mp4", (1, 2), None, "crop must be"),
         ("own.mp4", None, 0, "stride must be at least 1"),
     ],

@@ -136,6 +136,40 @@ def test_a_picture_beside_videos_is_no_video(tmp_path):
     assert {clip["file"] for clip in own(tmp_path)} < {"a.mp4", "b.mp4"}
 
 
+def write_pictures(folder, count):
+    """A folder of pictures, one per frame."""
+    folder.mkdir(parents=True)
+    for t in range(count):
+        Image.new("RGB", (32, 24), (9 * t, 0, 0)).save(folder / f"{t}.png")
+
+
+def test_folders_of_pictures_with_dots_in_their_names(tmp_path):
+    """And a picture beside them is no frame."""
+    for name in ("scene.001", "scene.002"):
+        write_pictures(tmp_path / "videos" / name, 8)
+        write_masks(tmp_path / "masks" / name, 8)
+    Image.new("RGB", (32, 24)).save(tmp_path / "videos" / "preview.png")
+    clips = [clip for s in ("train", "validation") for clip in own(tmp_path, s)]
+    assert {clip["file"] for clip in clips} == {"scene.001", "scene.002"}
+    labelled = own(tmp_path, masks=str(tmp_path / "masks"))
+    assert [clip["n_objects"] for clip in labelled] == [2, 2]
+
+
+def test_how_long_a_single_video_must_be(tmp_path):
+    """4 frames at stride 2 are 7 of the file, a quarter of 28; 8 more lie between the splits.
+
+    With 34 frames the smaller split has 6, with 9 there is nothing to split.
+    """
+    path = tmp_path / "a.mp4"
+    options = {"path": str(path), "stride": 2, "validation": 0.25}
+    for frames in (9, 34):
+        tiny.write_video(path, frames=frames)
+        with pytest.raises(ValueError, match=rf"has {frames} frames: .* at stride 2 need some 36"):
+            own(tmp_path, **options)
+    tiny.write_video(path, frames=36)
+    assert [len(own(tmp_path, split, **options)) for split in ("train", "validation")] == [2, 1]
+
+
 def test_short_videos_are_left_out_and_named(tmp_path, caplog):
     for name, frames in (("a", 8), ("b", 3), ("c", 8), ("d", 8)):
         tiny.write_video(tmp_path / "videos" / f"{name}.mp4", frames=frames)

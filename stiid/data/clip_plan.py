@@ -63,7 +63,8 @@ class ClipPlan:
             if len(empty) == len(segments):
                 raise ValueError(
                     f"no clip of {self.frames} frames at stride {self.view.stride} fits the "
-                    f"{split} split: make frames or stride smaller, or give longer videos"
+                    f"{split} split: make frames or stride smaller, or give longer videos "
+                    "or that split more of them"
                 )
         if len({segment.masks is None for s in self.segments.values() for segment in s}) > 1:
             raise ValueError("only some videos have masks: give masks to all of them or to none")

@@ -1,6 +1,7 @@
 """Own videos: a folder of video files, or one file, with or without true masks."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from stiid.data.options import check_types
 from stiid.data.picture import pictures
 from stiid.data.source import Source, TfdsSource, prepare
 from stiid.data.video_clips import VideoClips, VideoClipsConfig
-from stiid.data.video_file import VIDEO_SUFFIXES, VideoFile
+from stiid.data.video_file import VIDEO_SUFFIXES, VideoFile, video_name
 from stiid.data.view import View
 
 
@@ -21,8 +22,8 @@ class OwnVideoSpec:
     Attributes:
         path: A video (mp4, avi, gif, ...), a folder of pictures (one video), or a folder of videos
             and of folders of pictures (pictures beside videos are no frames).
-        masks: A folder with a folder of PNG masks for every video, of the video's name without its
-            suffix, see `mask_folder.MaskFolder`; or "".
+        masks: A folder with a folder of PNG masks for every video, of the video's name (of a file
+            without its suffix), see `mask_folder.MaskFolder`; or "".
         crop: (left, top, width, height) of a window in pixels of the files; () is all of it.
         height, width: Of the result.
         channels: 3 (RGB) or 1 (gray).
@@ -93,8 +94,7 @@ class OwnVideoSpec:
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
         if len(videos) == 1:
-            span = self.frames * self.stride
-            ranges = split_by_time(videos[paths[0]].num_frames, self.shares, gap=span)
+            ranges = self._ranges(videos[paths[0]])
             segments = {split: [self._segment(paths[0], *r)] for split, r in ranges.items()}
         else:
             segments = {
@@ -122,8 +122,24 @@ class OwnVideoSpec:
             taken += count
         return {"train": sorted(paths[i] for i in order[taken:]), **chosen}
 
+    def _ranges(self, video: VideoFile) -> dict[str, tuple[int, int]]:
+        """Frames of the only video per split."""
+        gap, clip = self.frames * self.stride, (self.frames - 1) * self.stride + 1
+        shares = [share for share in self.shares.values() if share]
+        gaps = gap * (len(shares) - 1)
+        if video.num_frames - gaps >= len(shares):
+            ranges = split_by_time(video.num_frames, self.shares, gap=gap)
+            if min(stop - start for start, stop in ranges.values()) >= clip:
+                return ranges
+        raise ValueError(
+            f"{video.path} has {video.num_frames} frames: alone it is split by time, and clips of "
+            f"{self.frames} frames at stride {self.stride} need some "
+            f"{math.ceil(clip / min(shares)) + gaps}. Make frames or stride smaller, give the "
+            "smallest split (validation, test) a larger share or none, or give more videos"
+        )
+
     def _segment(self, path: Path, start: int, stop: int) -> Segment:
-        masks = Path(self.masks).expanduser().resolve() / path.stem if self.masks else None
+        masks = Path(self.masks).expanduser().resolve() / video_name(path) if self.masks else None
         if masks and not masks.is_dir():
             raise ValueError(
                 f"no masks at {masks} for {path}: expected a folder with a PNG for every frame"
@@ -139,17 +155,20 @@ def find_videos(path: Path) -> list[Path]:
         ValueError: If it is a folder without videos, or two videos have one name.
     """
     inside = [] if not path.is_dir() else [f for f in path.iterdir() if f.name[0] != "."]
-    files = [file for file in inside if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
-    if not path.is_dir() or (pictures(path) and not files):
+    found = sorted(
+        entry
+        for entry in inside
+        if (pictures(entry) if entry.is_dir() else entry.suffix.lower() in VIDEO_SUFFIXES)
+    )
+    if not path.is_dir() or (pictures(path) and not found):
         VideoFile(path)
         return [path]
-    found = sorted([*files, *(folder for folder in inside if folder.is_dir() and pictures(folder))])
     if not found:
         raise ValueError(
             f"{path} holds no videos: expected files {VIDEO_SUFFIXES} or folders of pictures"
         )
-    stems = [file.stem for file in found]
-    double = sorted({stem for stem in stems if stems.count(stem) > 1})
+    names = [video_name(video) for video in found]
+    double = sorted({name for name in names if names.count(name) > 1})
     if double:
         raise ValueError(f"{path} holds several videos of the name {double[0]!r}: rename one")
     return found

@@ -19,6 +19,11 @@ _DEFAULT_FPS = 25.0
 _TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
 
+def video_name(path: Path) -> str:
+    """What a video is called: a file without its suffix, or a folder of pictures."""
+    return path.name if path.is_dir() else path.stem
+
+
 class VideoFile:
     """A video that is read frame after frame, so that its length costs no memory.
 
