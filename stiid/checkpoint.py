@@ -245,9 +245,9 @@ def stored_batch_sizes(directory: Path) -> list[int]:
 
 
 def _goodness(metrics: Mapping[str, float], name: str) -> float:
-    """A score of which more is better; to one that is not finite anything is preferred."""
-    value = -metrics[name] if name == "mse" else metrics[name]
-    return value if math.isfinite(value) else -math.inf
+    """A score of which more is better; to one that is missing or not finite all is preferred."""
+    value = metrics.get(name, math.nan)
+    return (-value if name == "mse" else value) if math.isfinite(value) else -math.inf
 
 
 def _storable(state: TrainState) -> TrainState:

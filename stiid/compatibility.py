@@ -121,6 +121,9 @@ def _field(config: dict[str, Any], name: str) -> Any:
 
 def _difference(name: str, ours: Any, theirs: Any) -> str | None:
     """The first field in which two configs differ, in words; the family comes before all else."""
+    if isinstance(ours, dict) or isinstance(theirs, dict):
+        # a section that is missing is one without fields, so that free ones may be added
+        ours, theirs = ({} if value is _MISSING else value for value in (ours, theirs))
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in sorted(ours.keys() | theirs.keys(), key=lambda key: (key != "family", key)):
             pair = ours.get(key, _MISSING), theirs.get(key, _MISSING)

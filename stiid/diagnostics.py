@@ -86,7 +86,8 @@ def findings(use: Mapping[str, float], *, family: str) -> list[str]:
     if sum(kl) < _COLLAPSE_KL:
         found.append(
             f"the posterior has collapsed: all slots together have a KL of {sum(kl):.2g} nats, so "
-            "that nothing of the video is in them. Lower objective.psi, or raise objective.beta; "
+            "that nothing of the video is in them. Lower objective.psi (of the stage, if it has "
+            "its own), or raise objective.beta; "
             "begin with stills (a stage of num_frames = 1), inference.gradient_skip = 0.3 and "
             "inference.init_log_var = -3"
         )
@@ -94,7 +95,7 @@ def findings(use: Mapping[str, float], *, family: str) -> list[str]:
         found.append(
             f"the reconstruction is no better than one color (it explains "
             f"{100 * use['explained']:.0f} % of the variance). Early in training that passes; else "
-            "train longer on stills, with a higher optim.learning_rate or a quiet start "
+            "train longer on stills, with a higher learning_rate of that stage or a quiet start "
             "(inference.init_log_var = -3)"
         )
     even = 1 / len(shares)

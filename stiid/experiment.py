@@ -97,6 +97,7 @@ class Evaluate:
         first, the shortest, tell which checkpoint is the best.
       num_slots: K at test.
       model: fields of the model that differ at test, such as {"inference": {"refinements": 6}}.
+        What stages override is not in force at test.
       noise: "first": z is sampled in frame 0 only, where slots must break their symmetry, and is
         the posterior mean afterwards and in the decode after the last refinement; "all": sampled
         always. To a model without memory (IODINE) every frame is frame 0.
@@ -124,6 +125,8 @@ class Evaluate:
             raise ValueError(
                 f"evaluate.lengths: expected positive lengths that grow, got {self.lengths}"
             )
+        if "num_slots" in self.model:
+            raise ValueError("evaluate.model.num_slots: set evaluate.num_slots instead")
         if self.clips < 0:
             raise ValueError(f"evaluate.clips must not be negative, got {self.clips}: 0 means all")
         for name in ("batch_size", "num_slots", "restarts"):

@@ -42,7 +42,8 @@ def first_frame(model: Model, params: Params, *, batch: int, num_slots: int) -> 
         prior = model.predict_prior(params, zeros)
     else:
         prior = latents.standard_normal((*slots, model.prior.latent_size))
-    return FrameStart(latents.from_vector(vector), prior, LSTMState(zeros, zeros))
+    learned = latents.from_vector(vector)
+    return FrameStart(learned, learned, prior, LSTMState(zeros, zeros))
 
 
 def infer_frame(
@@ -69,8 +70,9 @@ def infer_frame(
       to the last of them.
     """
     settings = model.inference
-    if frame is None and settings.simulation_start == "prior":
-        start = start._replace(posterior=start.prior)
+    if frame is None:
+        begin = start.prior if settings.simulation_start == "prior" else start.last
+        start = start._replace(posterior=begin)
     idle = jax.tree.map(jnp.zeros_like, start.time)
     cell = Cell(start.posterior, start.time if settings.time_axis == "chain" else idle)
     improve: Callable[..., Any] = partial(refine, model)
@@ -168,4 +170,4 @@ def _next_frame(model: Model, params: Params, cell: Cell) -> FrameStart:
     else:
         prior = latents.standard_normal(cell.posterior.mean.shape)
     posterior = prior if settings.posterior_start == "prior" else cell.posterior
-    return FrameStart(posterior, prior, cell.state)
+    return FrameStart(posterior, cell.posterior, prior, cell.state)

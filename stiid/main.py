@@ -15,6 +15,7 @@ from ml_collections import config_flags
 from stiid import parallel, run
 from stiid.config import parse
 from stiid.decompose import Request
+from stiid.errors import first_line
 from stiid.experiment import Experiment
 from stiid.interrupt import Interrupted
 
@@ -79,6 +80,14 @@ def main(argv: Sequence[str]) -> None:
         )
     except run.USER_ERRORS as error:
         _fail(str(error))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _fail(
+            f"the memory of the devices does not suffice ({first_line(error)}): use "
+            "--config.model.inference.remat=True, more train.stages.NAME.micro_batches, a smaller "
+            "evaluate.batch_size, or fewer clips and frames"
+        )
     except KeyboardInterrupt:
         _fail("stopped by SIGINT: nothing incomplete was kept", code=128 + signal.SIGINT)
     except Interrupted as error:

@@ -33,6 +33,11 @@ class Optim:
                 raise ValueError(
                     f"optim.{name} must be finite and not negative, got {getattr(self, name)}"
                 )
+        if self.final_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"optim.final_learning_rate = {self.final_learning_rate} exceeds learning_rate = "
+                f"{self.learning_rate}: the rate falls within a stage, so change both"
+            )
         if self.warmup_steps < 0:
             raise ValueError(f"optim.warmup_steps must not be negative, got {self.warmup_steps}")
         if not self.clip_norm > 0.0:

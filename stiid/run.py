@@ -128,7 +128,8 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
             stored = checkpoints.config(steps[-1])
             progress = checkpoints.progress(steps[-1])
             check_same(training_fields(experiment), experiment, stored, where=workdir)
-            check_begun(progress["stage"] + 1, experiment, stored, where=workdir)
+            begun = progress["stage"] + (progress["step_in_stage"] > 0)
+            check_begun(begun, experiment, stored, where=workdir)
             check_processes(progress["processes"], where=workdir)
         resume_step = steps[-1] if steps else None
         writer = stack.enter_context(MetricWriter(workdir, resume_step=resume_step, enabled=chief))
@@ -201,7 +202,7 @@ def decompose(
         view,
         settings=experiment.evaluate,
         system=system,
-        params=jax.device_get(state.params),
+        params=jax.device_put(state.params),
         card={"step": step, "config": to_dict(experiment)},
     )
     print(f"wrote masks, pictures and trajectories of {count} frames to {folder}")

@@ -118,7 +118,7 @@ class Streams(Protocol):
 
         Yields:
           A decomposition of each frame, B = T = 1, as NumPy arrays. With ``noise="first"`` it is
-          what ``System.decompose`` gives of the whole video, but for other noise in later frames
+          what ``System.decompose`` gives of the whole video, but for other noise in frames
           of a model without memory.
         """
 

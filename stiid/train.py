@@ -230,7 +230,8 @@ class Trainer:
             f"the new parameters {values['param_norm']}, nll {values['nll']}, KL {values['kl']}. "
             "The update was not applied; the last good checkpoint is "
             f"{f'step {steps[-1]}' if steps else 'not there yet'}. {advice} start in another "
-            "--workdir with a lower optim.learning_rate"
+            "--workdir with lower rates (learning_rate and final_learning_rate of optim, and of "
+            f"train.stages.{self._stages[position.stage]}.optim if it has them)"
         )
 
     def _evaluate(self, state: TrainState) -> Evaluation:

@@ -36,7 +36,7 @@ def template(**options):
 
 
 def save(directory, scores, *, best_metric="f_ari"):
-    """Checkpoints 1, 2, … with these evaluations (None: not evaluated)."""
+    """Checkpoints 1, 2, … with these F-ARI or scores (None: not evaluated)."""
     checkpoints = Checkpoints(directory, best_metric=best_metric)
     data = make_data()
     for step, score in enumerate(scores, 1):
@@ -46,7 +46,7 @@ def save(directory, scores, *, best_metric="f_ari"):
             data=data,
             progress={"stage": step, "loss": 0.1},
             config=CONFIG,
-            metrics=None if score is None else {"f_ari": score, "mse": -score},
+            metrics={"f_ari": score, "mse": -score} if isinstance(score, float) else score,
         )
     checkpoints.close()
 
@@ -88,6 +88,15 @@ def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.steps() == [2, 4, 5]
     assert checkpoints.choose("best") == 2
+    checkpoints.close()
+
+
+def test_checkpoints_from_before_a_score_was_known_are_not_the_best(tmp_path):
+    """Masks that came later: f_ari is to tell which is the best, where only the MSE was stored."""
+    save(tmp_path, [{"mse": 0.1}, {"mse": 0.2}, {"mse": 0.3, "f_ari": 0.1}, {"f_ari": 0.0}, None])
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps() == [3, 4, 5]
+    assert checkpoints.choose("best") == 3
     checkpoints.close()
 
 

@@ -206,9 +206,14 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
             r"train\.stages\.stage_1\.model\.inference: unknown field\(s\) refinments",
         ),
         (
+            {"optim__learning_rate": 1e-4},
+            r"final_learning_rate = 0\.001 exceeds learning_rate = 0\.0001: .* change both",
+        ),
+        (
             {"train__stages__stage_0__optim": {"lr": 2.0}},
             r"train\.stages\.stage_0\.optim: unknown field\(s\) lr",
         ),
+        ({"evaluate__model": {"num_slots": 9}}, r"evaluate\.model\.num_slots: set evaluate\.num"),
         ({"evaluate__model": {"objectiv": {}}}, r"evaluate\.model: unknown field\(s\) objectiv"),
         ({"evaluate__restarts": 0}, r"evaluate\.restarts must be at least 1, got 0"),
         ({"evaluate__lengths": ()}, r"evaluate\.lengths: expected positive lengths"),

@@ -100,6 +100,11 @@ def failures(trained, data_dir, tmp_path_factory):
             "no such folder",
         ),
         "checkpoint to train": ([*config, new, "--checkpoint=best"], "training resumes itself"),
+        "crop in words": ([old, "--mode=decompose", "--crop=a,b"], "in pixels, or (), got a,b"),
+        "all of nothing": (
+            [old, "--mode=decompose", "--input=nowhere.mp4", "--crop=()"],
+            "no video at",
+        ),
         "another config": ([*config, old, "--config.seed=1"], "seed is 0 there and 1 here"),
         "long prediction": (
             [*config, old, "--mode=predict", "--config.predict.num_simulated=9"],
@@ -144,12 +149,22 @@ def test_programs_are_kept_unless_told_otherwise(monkeypatch):
     assert updates == [("jax_compilation_cache_dir", "/home/someone/.cache/stiid/programs")]
 
 
-def test_an_interruption_before_training_is_one_line(data_dir, tmp_path):
-    """Ctrl-C while data are generated."""
+TOO_MUCH = "the memory of the devices does not suffice (RESOURCE_EXHAUSTED: Out of memory"
+
+
+@pytest.mark.parametrize(
+    ("event", "code", "answer"),
+    [
+        ("raise KeyboardInterrupt", 130, "stopped by SIGINT: nothing incomplete was kept"),
+        ("jax.numpy.zeros(1 << 46, 'int8')", 1, TOO_MUCH),
+    ],
+)
+def test_what_stops_a_run_before_training_is_one_line(data_dir, tmp_path, event, code, answer):
+    """Ctrl-C while data are generated, and too little memory."""
     program = (
-        "import sys; from stiid import main, run; "
-        "run.registry.load = lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt); "
-        "main.cli()"
+        "import jax\nfrom stiid import main, run\n"
+        f"def load(*args, **options):\n    {event}\n"
+        "run.registry.load = load\nmain.cli()"
     )
     _, _, _, *arguments = tiny.command(data_dir, tmp_path / "run")
     result = subprocess.run(
@@ -160,10 +175,8 @@ def test_an_interruption_before_training_is_one_line(data_dir, tmp_path):
         text=True,
         timeout=120,
     )
-    assert (result.returncode, result.stdout) == (130, "")
-    assert result.stderr.splitlines()[-1] == (
-        "error: stopped by SIGINT: nothing incomplete was kept"
-    )
+    assert (result.returncode, result.stdout) == (code, "")
+    assert result.stderr.splitlines()[-1].startswith(f"error: {answer}")
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "run").exists()
 

@@ -41,17 +41,22 @@ def paper(make_model, random_params):
 def start():
     """Where a frame in the middle of a video may start."""
     rng = np.random.default_rng(1)
-    values = rng.normal(size=(4, 2, 3, 4))
+    values = rng.normal(size=(6, 2, 3, 4))
     state = rng.normal(size=(2, 2, 3, 6))
-    return FrameStart(Gaussian(*values[:2]), Gaussian(*values[2:]), LSTMState(*state))
+    gaussians = [Gaussian(*values[i : i + 2]) for i in (0, 2, 4)]
+    return FrameStart(*gaussians, LSTMState(*state))
 
 
 @pytest.mark.parametrize("simulation_start", ["prior", "posterior"])
-@pytest.mark.parametrize(("observed", "simulated"), [(1, 2), (3, 1)])
+@pytest.mark.parametrize(
+    ("posterior_start", "observed", "simulated"),
+    [("posterior", 1, 2), ("posterior", 3, 1), ("prior", 2, 1)],
+)
 def test_simulated_frames_equal_the_oracle(
-    make_model, random_params, simulation_start, observed, simulated
+    make_model, random_params, posterior_start, simulation_start, observed, simulated
 ):
-    model = make_model(kernel_size=1, simulation_start=simulation_start)
+    starts = {"posterior_start": posterior_start, "simulation_start": simulation_start}
+    model = make_model(kernel_size=1, **starts)
     params = random_params(model)
     video, noise = random_inputs(observed=observed, simulated=simulated)
     result = infer_video(model, params, video, noise, WEIGHTS, num_simulated=simulated)
@@ -99,12 +104,12 @@ def test_gradients_do_not_enter_a_simulated_frame(paper, start):
 
 
 def test_a_simulated_frame_starts_where_the_switch_says(make_model, random_params, start):
-    for kind in ("prior", "posterior"):
+    for kind, begin in (("prior", start.prior), ("posterior", start.last)):
         model = make_model(kernel_size=1, simulation_start=kind, unroll=1)
         noise = np.zeros((1, 2, 3, 4))  # no refinement: one decode of the start itself
         with jax.disable_jit(False):  # JAX refuses loops without a turn there
             _, (_, frame) = infer_frame(model, random_params(model), start, None, noise, WEIGHTS)
-        jax.tree.map(np.testing.assert_array_equal, frame.posterior, getattr(start, kind))
+        jax.tree.map(np.testing.assert_array_equal, frame.posterior, begin)
 
 
 def test_each_simulated_frame_follows_from_the_temporal_state(paper, start):

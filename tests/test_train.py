@@ -310,6 +310,7 @@ def test_what_changes_no_trained_number_may_change(trained, data_dir, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
     changes = {"model__inference__remat": True, "model__inference__unroll": 1}
+    changes["train__stages__stage_1__model"] = {"inference": {"remat": True}}  # a new section
     experiment = tiny.experiment(data_dir, **changes)
     tiny.train(experiment, run)
     for length, scores in tiny.scores(run)["lengths"].items():
@@ -339,6 +340,16 @@ def test_stages_to_come_may_change(data_dir, tmp_path, signal_at):
         tiny.train(tiny.experiment(data_dir), tmp_path / "resumed")
     tiny.train(changed, tmp_path / "resumed")
     assert tiny.scores(tmp_path / "resumed") == tiny.scores(tmp_path / "whole")
+
+
+def test_what_was_imported_has_begun_no_stage(trained, data_dir, tmp_path):
+    """So that all of them may be others."""
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    path = run / "checkpoints" / "6" / "progress" / "metadata"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "stage": 0, "step_in_stage": 0}))
+    tiny.train(tiny.experiment(data_dir, train__stages__stage_0__steps=1), run)
+    assert tiny.scores(run)["step"] == 6 + 1 + tiny.CONFIG["train"]["stages"]["stage_1"]["steps"]
 
 
 def test_stages_that_have_begun_may_not_change(trained, data_dir):

@@ -31,7 +31,7 @@ class Refiner(nn.Module):
       hidden: width of the linear layer after the pool. Paper: 128.
       lstm_features: M. Paper: 128.
       forget_scale: see ``LSTM2D``.
-      forget_bias: see ``LSTM2D``.
+      forget_bias: see ``LSTM2D``; with ``initial_weights="lecun"`` alone, like ``output_scale``.
       two_biases: see ``LSTM2D``.
       output_scale: factor on the initial weights of the last layer; small values (ours) start
         the refinement near no change.
