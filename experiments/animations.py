@@ -11,6 +11,7 @@ from typing import Any
 
 from experiments.result import PREDICT, Changes, Measurement, Result, Row, Scores
 from experiments.systems import CLEVRER, MORE_BALLS, SCORES, data_sets, on_test, ours
+from stiid.files import atomic_path
 
 # Name → data, frames inferred and simulated, and what the test changes.
 _ANIMATIONS: Mapping[str, tuple[str, int, int, Changes]] = {
@@ -80,6 +81,7 @@ def _draw(
     for record, folder in zip(records, folders, strict=True):
         for suffix in (".gif", ".mp4", ".png") if folder else ():
             path = stem / f"{record['model']}{suffix}"
-            shutil.copyfile(folder / "predict" / f"clip_00{suffix}", path)
+            with atomic_path(path) as temporary:
+                shutil.copyfile(folder / "predict" / f"clip_00{suffix}", temporary)
             written.append(path)
     return written

@@ -77,11 +77,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         data.name, "test", data_dir=str(Path(data.data_dir).expanduser()), **data.options
     )
     clips = range(min(options.clips, len(source)))
-    masks = np.stack([source[i]["masks"][: options.frames] for i in clips])
+    elements = [source[i] for i in clips]
+    if min(element["n_objects"] for element in elements) < 0:
+        parser.error(f"{options.config}: its clips have no true masks, which are to be flawed")
+    masks = np.stack([element["masks"][: options.frames] for element in elements])
     rows = {name: scores(masks, flaw) for name, flaw in FLAWS.items()}
     write_json(
         options.output,
-        {"data": source.fingerprint, "clips": len(clips), "frames": options.frames, "scores": rows},
+        {"data": source.fingerprint, "clips": len(clips), "frames": masks.shape[1], "scores": rows},
     )
     for name, found in rows.items():
         print(f"{name}: ARI {found['ari']:.2f}, F-ARI {found['f_ari']:.2f}")

@@ -41,9 +41,9 @@ def test_command(tmp_path, monkeypatch, capsys):
     config.data.options.update(train=0, validation=0, test=3)
     monkeypatch.setattr(flawed_masks, "load_config", lambda name: config)
     output = tmp_path / "flaws.json"
-    flawed_masks.main(["--config=quickstart", f"--output={output}", "--frames=2"])
+    flawed_masks.main(["--config=quickstart", f"--output={output}", "--frames=99"])
     content = json.loads(output.read_text())
-    assert content["clips"] == 3
+    assert (content["clips"], content["frames"]) == (3, 30)
     assert content["scores"]["objects a pixel wider"]["f_ari"] == 1
     assert 0 < content["scores"]["objects a pixel wider"]["ari"] < 1
     assert "ground in halves: ARI" in capsys.readouterr().out

@@ -52,6 +52,13 @@ def by_hand(path, *, images=(6, 3, 4, 4, 1), balls=2, **changes):
     return RNemSpec(path=str(path), frames=images[0], resolution=4)
 
 
+def test_another_box_is_another_source(simulated):
+    """It decides where objects are in pixels."""
+    small, large = (source(simulated, box=box) for box in (10.0, 15.0))
+    assert small.fingerprint != large.fingerprint
+    assert (small[0]["positions"] != large[0]["positions"]).any()
+
+
 # --- layout ---------------------------------------------------------------------------------------
 
 

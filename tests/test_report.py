@@ -225,10 +225,42 @@ def test_results_of_any_form(tmp_path):
 
 
 def test_our_own_results_are_shown(tmp_path):
-    page = write_report(tiny.ROOT / "experiments" / "results", tmp_path / "r.html", clips=0)
-    scores = json.loads((tiny.ROOT / "experiments" / "results" / "quickstart.json").read_text())
-    cells = [e["text"] for e in Parsed(page.read_text(encoding="utf-8")).found["td"]]
+    """A file of seeds, and one of a table with the paper's numbers; none as raw JSON."""
+    folder = tiny.ROOT / "experiments" / "results"
+    page = write_report(folder, tmp_path / "r.html", clips=0).read_text(encoding="utf-8")
+    scores = json.loads((folder / "quickstart.json").read_text())
+    cells = [e["text"] for e in Parsed(page).found["td"]]
     assert scores["scores"]["10"]["f_ari"] in cells
+    content = json.loads((folder / "table1_decomposition-small.json").read_text())
+    (row,) = [row for row in content["rows"] if row["row"] == "color/our"]
+    ours = row["mean_std"]["40"]["f_ari_frame"]["mean"]
+    assert f"{ours:.4f} (0.9999)" in cells
+    assert row["runs"][0]["checkpoint"] in cells
+    assert "cannot be shown" not in page
+    assert not [text for text in cells if '"runs"' in text]
+    assert not [e for e in Parsed(page).found["pre"] if '"mean_std"' in e["text"]]
+
+
+def test_results_of_a_table_by_hand(tmp_path):
+    """Mean, deviation and the paper's number in a cell; what failed, and what was not run."""
+    mse = {"mean": 0.25, "std": 0.125, "runs": 2}
+    run = {"seed": 3, "slots": 5, "step": 7, "minutes": 1.5, "commit": "abc", "checkpoint": "x/7"}
+    record = {"errors": {}, "paper": {}, "mean_std": {}, "runs": []}
+    rows = [
+        {**record, "row": "a/our", "mean_std": {"10": {"mse": mse}}, "runs": [run]},
+        {**record, "row": "a/other", "errors": {"0": "no memory"}},
+    ]
+    rows[0]["paper"] = {"10": {"mse": 0.5}}
+    content = {"result": "table", "scale": "small", "rows": rows}
+    (tmp_path / "table.json").write_text(json.dumps(content))
+    (tmp_path / "bad.json").write_text(json.dumps({**content, "rows": [{"row": "a/our"}]}))
+    page = write_report(tmp_path, tmp_path / "r.html", clips=0).read_text(encoding="utf-8")
+    found = Parsed(page).found
+    assert "0.2500 ± 0.1250 (0.5000)" in [e["text"] for e in found["td"]]
+    assert "a/our, seed 3" in [e["text"] for e in found["th"]]
+    assert "a/other, seed 0 failed" in page
+    assert "no memory" in page
+    assert "bad.json cannot be shown" in page
 
 
 @pytest.mark.parametrize("arguments", [[], ["--clips=-1"]])

@@ -13,7 +13,6 @@ which were not measured.
 """
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -31,6 +30,7 @@ import numpy as np  # noqa: E402
 
 from configs import bouncing_balls  # noqa: E402
 from stiid.config import parse  # noqa: E402
+from stiid.evaluate import write_json  # noqa: E402
 from stiid.experiment import Experiment  # noqa: E402
 from stiid.system import System  # noqa: E402
 from stiid.update import gradients  # noqa: E402
@@ -147,7 +147,7 @@ def main() -> None:
         content["summary"] = summary(content["growth"])
         print(content["summary"])
     if options.output:
-        options.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(options.output, content)
 
 
 if __name__ == "__main__":

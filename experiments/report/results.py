@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.report.curves import charts
+from experiments.report.experiment_results import described_experiment, is_experiment
 from experiments.report.logs import log_charts
 from experiments.report.markup import Html, join, tag
 from experiments.report.media import Media
@@ -36,8 +37,16 @@ def _file(path: Path, media: Media) -> Html:
     drawn = [media.picture(picture, f"Picture of {path.stem}")] if picture.exists() else []
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        text = described(content if isinstance(content, Mapping) else {"": content}, ())
-    except (ValueError, TypeError, ArithmeticError) as error:  # files of any origin and form
+        mapping = content if isinstance(content, Mapping) else {"": content}
+        known = is_experiment(mapping)
+        text = described_experiment(mapping) if known else described(mapping, ())
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:  # files of any origin and form
         text = missing(f"{path.name} cannot be shown: {error}")
     return join(*drawn, text)
 

@@ -121,7 +121,7 @@ def _simulate(parsed: argparse.Namespace) -> None:
 
 def _render(parsed: argparse.Namespace) -> None:
     layout = ClevrerLayout(**_options(parsed))
-    write_clevrer(Path(parsed.folder), layout, processes=parsed.processes)
+    write_clevrer(Path(parsed.folder).resolve(), layout, processes=parsed.processes)
     print(f"wrote {parsed.folder}")
 
 

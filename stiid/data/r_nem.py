@@ -110,7 +110,7 @@ class RNemSource:
         state = os.stat(path)
         self.fingerprint = (
             f"r_nem/{path.name}:{state.st_size}:{state.st_mtime_ns}:{spec.colors}:"
-            f"{spec.frames}:{spec.seed}:{split}"
+            f"{spec.frames}:{spec.box}:{spec.seed}:{split}"
         )
         with self._lock:
             self._count, self._balls = _check_layout(self._shapes(), spec, self._where())
