@@ -39,6 +39,10 @@ PER_FRAME = (
     "The paper's (F-)ARI is taken to be the mean over frames of each frame's own score; per clip, "
     "a slot that changes its object costs."
 )
+R_NEM_START = (
+    "Frame 0 of R-NEM, its random start, counts; without it, as in the original's scores, its "
+    "F-ARI per frame is T / (T − 1) times as high."
+)
 _ABLATED = (
     "All on the three colored balls of `configs/quickstart.py`, 500 updates on stills and 200 on "
     "clips; frames start from the last posterior; the paper's numbers are of its {data} balls."

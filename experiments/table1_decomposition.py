@@ -8,6 +8,7 @@ from experiments.result import Result, Row
 from experiments.systems import (
     CLEVRER,
     PER_FRAME,
+    R_NEM_START,
     SCORES,
     at,
     data_sets,
@@ -70,7 +71,7 @@ def result(scale: str) -> Result:
     return Result(
         name="table1_decomposition",
         title="Table 1: scene decomposition",
-        note=f"4 balls, or 3 to 5 objects, at 10 to 40 frames. {PER_FRAME}",
+        note=f"4 balls, or 3 to 5 objects, at 10 to 40 frames. {PER_FRAME} {R_NEM_START}",
         columns=("10", "20", "30", "40"),
         scores=SCORES,
         rows=tuple(rows),

@@ -13,6 +13,7 @@ from experiments.systems import (
     CLEVRER,
     MORE_BALLS,
     PER_FRAME,
+    R_NEM_START,
     SCORES,
     at,
     data_sets,
@@ -54,7 +55,7 @@ def result(scale: str) -> Result:
     return Result(
         name="table2_generalization",
         title="Table 2: generalization to more objects",
-        note=f"6 to 8 balls with 9 slots, or 6 objects with 7. {PER_FRAME}",
+        note=f"6 to 8 balls with 9 slots, or 6 objects with 7. {PER_FRAME} {R_NEM_START}",
         columns=("10", "20", "30", "40"),
         scores=SCORES,
         rows=tuple(
