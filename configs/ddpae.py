@@ -7,7 +7,7 @@
 Variants: ``balls`` is the original's setting: 128×128, 4 balls, 10 frames given and 10 predicted,
 batch 104 (100, made a multiple of 8 devices), 200,000 updates of Adam (β₁ = 0.5) at 1e-3, then 1e-4
 from the middle on. Hardware: one GPU; not measured by us. ``quick`` is the same in small, on 2
-balls at 32×32: 11 minutes on one of two shared CPU cores; the MSE of predicted frames is .05
+balls at 32×32: 11 minutes on two shared CPU cores; the MSE of predicted frames is .05
 instead of the untrained copy's .27 (experiments/results/ddpae_quick.json). For a comparison on
 equal data, ``binary`` and ``small_binary`` have those of the variants of ``bouncing_balls.py`` with
 that name, and 10 frames given of 15; their prior of the scale is ours.
