@@ -84,7 +84,7 @@ def _small_config() -> ConfigDict:
         config.data.options.update(resolution=32, stride=2, frames=20, validation=40)
         config.model.num_slots = 6
         config.model.inference.variance = 0.09  # gray on gray; the paper's σ = 0.3
-        config.model.inference.posterior_start = "posterior"  # not trained from the prior yet
+        config.model.inference.posterior_start = "posterior"  # from the prior it stays at the ground
         config.train.stages.stage_0.steps = 1000
         config.train.stages.stage_1.update(steps=600, num_frames=4)
         clips = {**config.train.stages.stage_1.to_dict(), "model": {"objective": {"beta": 30.0}}}
@@ -100,6 +100,19 @@ def _small_config() -> ConfigDict:
             "num_frames": 16,
             "optim": {"learning_rate": 5e-4, "final_learning_rate": 5e-5},
         }
+        # Things come and go: frames that are refined once miss what enters.
+        config.train.stages.stage_4 = {
+            **config.train.stages.stage_3.to_dict(),
+            "steps": 200,
+            "num_frames": 6,
+            "model": {
+                "inference": {"grid": "full", "refinements": 4},
+                "objective": {"beta": 30.0},
+            },
+        }
+        config.evaluate.model = {
+            "inference": {"grid": "full", "refinements": 6},
+            "objective": {"beta": 30.0, "psi": 1.0},
+        }
         config.evaluate.update(clips=0, batch_size=8, lengths=(10, 20), num_slots=6)
-        config.evaluate.restarts = 4
     return config
