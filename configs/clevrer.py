@@ -84,7 +84,7 @@ def _small_config() -> ConfigDict:
         config.data.options.update(resolution=32, stride=2, frames=20, validation=40)
         config.model.num_slots = 6
         config.model.inference.variance = 0.09  # gray on gray; the paper's σ = 0.3
-        config.model.inference.posterior_start = "posterior"  # from the prior it stays at the ground
+        config.model.inference.posterior_start = "posterior"  # the prior finds the ground alone
         config.train.stages.stage_0.steps = 1000
         config.train.stages.stage_1.update(steps=600, num_frames=4)
         clips = {**config.train.stages.stage_1.to_dict(), "model": {"objective": {"beta": 30.0}}}
