@@ -12,6 +12,7 @@ Variants: ``binary`` and ``color`` train and test on 4 balls with 5 slots. ``bin
 that was trained with ``binary`` or ``color``: 6 to 8 balls, 9 slots. ``small_binary`` and
 ``small_color``, tested by ``small_binary_678``, ``small_color_678_4`` and ``small_color_678_8``,
 are for two CPU cores: 32×32 pixels, a smaller box, networks and recipe of ``quickstart.py``.
+``small_binary_refined`` and ``small_color_refined`` test them with six refinements in every frame.
 They took four and two hours on one of them (experiments/results/table1_decomposition-small.md has
 their scores).
 
@@ -39,7 +40,8 @@ _TEST_ONLY = {
     "small_color_678_4": ("small_color", "repeated4"),
     "small_color_678_8": ("small_color", "unique8"),
 }
-VARIANTS = (*_TRAINED, *_TEST_ONLY)
+_REFINED = {f"{name}_refined": name for name in ("small_binary", "small_color")}
+VARIANTS = (*_TRAINED, *_TEST_ONLY, *_REFINED)
 
 # frames, batch size, steps at most
 _CURRICULUM = ((4, 32, 60_000), (8, 16, 40_000), (16, 8, 40_000), (24, 8, 30_000), (40, 8, 30_000))
@@ -91,13 +93,19 @@ def get_config(variant: str = "binary") -> ConfigDict:
     """The experiment of a variant, one of ``VARIANTS``."""
     if variant not in VARIANTS:
         raise ValueError(f"configs/bouncing_balls.py: expected one of {VARIANTS}, got {variant!r}")
-    trained, colors = _TEST_ONLY.get(variant, (variant, ""))
+    trained, colors = _TEST_ONLY.get(variant, (_REFINED.get(variant, variant), ""))
     config = _train_config(color=trained.endswith("color"))
     if trained.startswith("small_"):
         config = _small_config(config)
     if variant in _TEST_ONLY:
         config.data.options.update(num_balls=(6, 7, 8), colors=colors, train=0, validation=0)
         config.evaluate.update(split="test", clips=0, num_slots=9)
+    if variant in _REFINED:
+        config.evaluate.update(split="test", clips=0)
+        config.evaluate.model = {
+            "inference": {"grid": "full", "refinements": 6},
+            "objective": {"beta": 30.0, "psi": 1.0},  # β as in the last stages
+        }
     return config
 
 
