@@ -109,14 +109,8 @@ def _small_config() -> ConfigDict:
             **config.train.stages.stage_3.to_dict(),
             "steps": 200,
             "num_frames": 6,
-            "model": {
-                "inference": {"grid": "full", "refinements": 4},
-                "objective": {"beta": 30.0},
-            },
+            "model": {**clips["model"], "inference": {"grid": "full", "refinements": 4}},
         }
-        config.evaluate.model = {
-            "inference": {"grid": "full", "refinements": 6},
-            "objective": {"beta": 30.0, "psi": 1.0},
-        }
+        config.evaluate.model = bouncing_balls.REFINED
         config.evaluate.update(clips=0, batch_size=8, lengths=(10, 20), num_slots=6)
     return config

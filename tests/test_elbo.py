@@ -163,10 +163,8 @@ def test_decoder_sees_the_temporal_state_with_generation_only(make_case, generat
 def refined(case, model, params, posterior):
     """The cell after one refinement, its terms, and its result."""
     state = LSTMState(case.context.h, -case.context.h)
-    cell, start = (
-        Cell(posterior, state),
-        FrameStart(posterior, posterior, case.context.prior, state),
-    )
+    cell = Cell(posterior, state)
+    start = FrameStart(posterior, posterior, case.context.prior, state)
     return refine(model, params, cell, start, case.frame, case.noise, WEIGHTS)
 
 

@@ -158,7 +158,8 @@ def find_videos(path: Path) -> list[Path]:
     found = sorted(
         entry
         for entry in inside
-        if (pictures(entry) if entry.is_dir() else entry.suffix.lower() in VIDEO_SUFFIXES)
+        if (entry.is_dir() and pictures(entry))
+        or (entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES)
     )
     if not path.is_dir() or (pictures(path) and not found):
         VideoFile(path)
