@@ -1,16 +1,21 @@
-"""Clips per second of training on one host device and on two.
+"""Clips per second of training on one host device and on two, and on as many cores.
 
-    python -m experiments.benchmarks.scaling [--config quickstart iodine:quick] [--output FILE.json]
+    python -m experiments.benchmarks.scaling [--configs quickstart …] [--output FILE.json]
 
-The same clips per device on both; one process each, which take turns. One device may still use
-other cores for large products of matrices: ``--pin`` keeps its process on one core.
+The same clips per device in all, which take turns:
+
+    one_device   one, which may use other cores for large products of matrices
+    two_devices  two of one process, that share each batch
+    one_core     one device, kept to one core
+    core_each    two processes of this kind at once, a core each, that share nothing: what the
+                 machine allows two devices at most
 """
 
 import argparse
 import os
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.benchmarks.side import Side, serve
@@ -23,6 +28,14 @@ from experiments.benchmarks.updates import (
 from stiid.data import registry
 from stiid.evaluate import write_json
 
+# of each process: devices, and the core that it is kept to
+LAYOUTS: dict[str, tuple[tuple[int, int | None], ...]] = {
+    "one_device": ((1, None),),
+    "two_devices": ((2, None),),
+    "one_core": ((1, 0),),
+    "core_each": ((1, 0), (1, 1)),
+}
+
 
 def updates(name: str, devices: int, rows: int) -> Iterator[float]:
     use_devices(devices)
@@ -31,36 +44,57 @@ def updates(name: str, devices: int, rows: int) -> Iterator[float]:
     return timed_updates(experiment, (view.height, view.width, view.channels))
 
 
+def side(command: Sequence[str], devices: int, core: int | None) -> Side:
+    pin = [] if core is None else [f"--core={core}"]
+    return Side([*command, f"--serve={devices}", *pin])
+
+
+def compare(command: Sequence[str], steps: int, rows: int) -> dict[str, object]:
+    """Clips per second of each layout: medians, and ratios of what ran one after the other."""
+    sides = {name: [side(command, *what) for what in LAYOUTS[name]] for name in LAYOUTS}
+    rates: dict[str, list[float]] = {name: [] for name in LAYOUTS}
+    for _ in range(steps):
+        for name, processes in sides.items():
+            for process in processes:
+                process.start_step()
+            for process in processes:
+                process.end_step()
+            clips = [rows * devices for devices, _ in LAYOUTS[name]]
+            rates[name].append(
+                sum(n / p.seconds[-1] for n, p in zip(clips, processes, strict=True))
+            )
+
+    def ratio(above: str, below: str) -> float:
+        pairs = zip(rates[above], rates[below], strict=True)
+        return round(statistics.median(a / b for a, b in pairs), 2)
+
+    return {
+        "clips_per_second": {k: round(statistics.median(v), 2) for k, v in rates.items()},
+        "two_devices_to_one_device": ratio("two_devices", "one_device"),
+        "two_devices_to_one_core": ratio("two_devices", "one_core"),
+        "core_each_to_one_core": ratio("core_each", "one_core"),
+        "two_devices_to_core_each": ratio("two_devices", "core_each"),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--configs", nargs="+", default=["quickstart", "iodine:quick"])
     parser.add_argument("--rows", type=int, default=4, help="clips per device")
     parser.add_argument("--steps", type=int, default=15)
-    parser.add_argument("--pin", action="store_true")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--core", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        if options.pin and options.serve == 1:
-            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        if options.core is not None:
+            os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[options.core]})
         return serve(updates(options.configs[0], options.serve, options.rows))
     result = {}
     for name in options.configs:
         command = [sys.executable, "-m", "experiments.benchmarks.scaling", f"--configs={name}"]
-        command += [f"--rows={options.rows}", *(["--pin"] if options.pin else [])]
-        sides = {count: Side([*command, f"--serve={count}"]) for count in (1, 2)}
-        for _ in range(options.steps):
-            for side in sides.values():
-                side.do_step()
-        rates = {
-            str(count): [options.rows * count / seconds for seconds in side.seconds]
-            for count, side in sides.items()
-        }
-        pairs = zip(rates["1"], rates["2"], strict=True)
-        result[name] = {
-            "clips_per_second": {k: round(statistics.median(v), 2) for k, v in rates.items()},
-            "ratio": round(statistics.median(two / one for one, two in pairs), 2),
-        }
+        command += [f"--rows={options.rows}"]
+        result[name] = compare(command, options.steps, options.rows)
         print(name, result[name], flush=True)
     if options.output:
         write_json(options.output, result)

@@ -32,10 +32,16 @@ class Side:
         self.first, self.seconds = self.seconds, []
 
     def do_step(self) -> None:
+        self.start_step()
+        self.end_step()
+
+    def start_step(self) -> None:
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
+
+    def end_step(self) -> None:
+        assert self.process.stdout is not None
         answer = self.process.stdout.readline()
         if not answer:
             raise SystemExit(f"{' '.join(self.command)} ended: see above")
