@@ -133,6 +133,7 @@ def _make_small(config: ConfigDict, stages: bouncing_balls.Stages) -> None:
             "optim": optim,
         }
     config.train.eval_every = 1000
+    config.evaluate.update(clips=128, restart_frames=1)
     config.evaluate.model = {"objective": {"psi": 1.0}}
 
 

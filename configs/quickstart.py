@@ -149,6 +149,7 @@ def get_config() -> ConfigDict:
                 "model": {"inference": {"refinements": 4}, "objective": {"psi": 1.0}},
                 "noise": "first",
                 "restarts": 8,
+                "restart_frames": 1,
                 "seed": 0,
             },
             "predict": {"clips": 4, "num_observed": 10, "num_simulated": 10},

@@ -104,6 +104,7 @@ def decompose_video(
         num_slots=settings.num_slots,
         noise=settings.noise,
         restarts=settings.restarts,
+        restart_frames=settings.restart_frames,
     )
     with atomic_directory(folder) as temporary:
         with open_decomposition(

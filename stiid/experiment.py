@@ -103,6 +103,9 @@ class Evaluate:
         always. To a model without memory (IODINE) every frame is frame 0.
       restarts: draws of the noise of frame 0, of which that with the lowest free energy is kept
         (ours; no label is used). Paper: 1.
+      restart_frames: how many of the first frames that free energy is summed over: two objects in
+        one slot may cost little in frame 0, and more once they move apart. More than 1 looks
+        ahead. A model without memory (IODINE) draws and chooses in each frame alone.
       seed: of that noise. A clip's noise depends on the seed and its number only.
     """
 
@@ -114,6 +117,7 @@ class Evaluate:
     model: Mapping[str, Any]
     noise: str
     restarts: int
+    restart_frames: int
     seed: int
 
     def __post_init__(self) -> None:
@@ -129,7 +133,7 @@ class Evaluate:
             raise ValueError("evaluate.model.num_slots: set evaluate.num_slots instead")
         if self.clips < 0:
             raise ValueError(f"evaluate.clips must not be negative, got {self.clips}: 0 means all")
-        for name in ("batch_size", "num_slots", "restarts"):
+        for name in ("batch_size", "num_slots", "restarts", "restart_frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"evaluate.{name} must be at least 1, got {getattr(self, name)}")
 

@@ -67,6 +67,7 @@ def decomposer(
             num_simulated=num_simulated,
             noise=settings.noise,
             restarts=settings.restarts,
+            restart_frames=settings.restart_frames,
         )
 
     return decompose

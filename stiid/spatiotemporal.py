@@ -1,5 +1,6 @@
 """The paper's system, as training and evaluation use it: videos in bytes, keys per video."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -79,6 +80,7 @@ class SpatioTemporal:
         num_simulated: int,
         noise: str,
         restarts: int,
+        restart_frames: int = 1,
     ) -> Decomposition:
         """See ``system.System``."""
         frames, num_frames = unit_range(video), video.shape[1]
@@ -91,7 +93,8 @@ class SpatioTemporal:
         epsilon = self._noise(keys, num_frames=total, num_slots=num_slots)
         count = 1 if self._remembers else num_frames  # frames that start anew
         if restarts > 1:
-            best = self._choose_noise(params, frames[:, :count], keys, epsilon[:count], restarts)
+            judges = frames[:, :restart_frames] if self._remembers else frames
+            best = self._choose_noise(params, judges, keys, epsilon[:count], restarts)
             epsilon = epsilon.at[:count].set(best)
         if noise == "first":
             epsilon = epsilon.at[count:].set(0.0).at[:count, -1].set(0.0)
@@ -115,6 +118,7 @@ class SpatioTemporal:
         num_slots: int,
         noise: str,
         restarts: int,
+        restart_frames: int = 1,
     ) -> Iterator[Decomposition]:
         """See ``system.Streams``."""
         settings, weights = self.model.inference, self.objective.elbo
@@ -131,19 +135,22 @@ class SpatioTemporal:
             return start, result, terms.kl[-1]
 
         @jax.jit
-        def first_noise(params: Params, frame: Array, key: Array) -> Array:
+        def first_noise(params: Params, frames: Array, key: Array) -> Array:
             epsilon = self._noise(key[None], num_frames=1, num_slots=num_slots)
             if restarts > 1:
-                frame = unit_range(frame)[None, None]
-                epsilon = self._choose_noise(params, frame, key[None], epsilon, restarts)
+                frames = unit_range(frames)[None]
+                epsilon = self._choose_noise(params, frames, key[None], epsilon, restarts)
             return epsilon[0]
 
         start = first_frame(self.model, params, batch=1, num_slots=num_slots)
-        for t, frame in enumerate(frames):
+        later = iter(frames)
+        judges = restart_frames if restarts > 1 and self._remembers else 0
+        ahead = list(itertools.islice(later, judges))
+        for t, frame in enumerate(itertools.chain(ahead, later)):
             # Apart from frame 0 and from its further draws, ``fold_in(key, 1)``.
             own = jax.random.fold_in(jax.random.fold_in(key, 2), t) if t else key
             if t == 0 or not self._remembers:
-                epsilon = first_noise(params, frame, own)
+                epsilon = first_noise(params, np.stack(ahead or [frame]), own)
                 if noise == "first":
                     epsilon = epsilon.at[-1].set(0.0)
             elif noise == "first":
@@ -188,11 +195,14 @@ class SpatioTemporal:
 
         Args:
           params: of the model.
-          frames: [B, T, H, W, C], all of which start anew: frame 0 only, or those of a model
-            without memory.
+          frames: [B, T, H, W, C]: the first ones, whose free energies are summed, or those of
+            a model without memory, which all start anew.
           keys: one per video, [B].
-          first: the first draw, [T, R + 1, B, K, D].
+          first: the first draw, [1, R + 1, B, K, D], or [T, …] without memory.
           restarts: number of draws.
+
+        Returns:
+          The best draws, as ``first``.
         """
         own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
         count = (restarts - 1) * len(first)
@@ -200,10 +210,13 @@ class SpatioTemporal:
         draws = jnp.concatenate([first[None], others.reshape(restarts - 1, *first.shape)])
 
         def free_energy(draw: Array) -> Array:
-            epsilon = draw.at[:, -1].set(0.0)
+            epsilon = jnp.zeros((frames.shape[1], *draw.shape[1:])).at[: len(draw)].set(draw)
+            epsilon = epsilon.at[:, -1].set(0.0)
             result = infer_video(self.model, params, frames, epsilon, self.objective.elbo)
-            nll, kl = result.terms[0].nll[:, -1], result.terms[0].kl[:, -1].sum(-1)
-            return self.objective.beta * nll + self.objective.psi * kl
+            nll = jnp.concatenate([terms.nll[:, -1] for terms in result.terms])
+            kl = jnp.concatenate([terms.kl[:, -1].sum(-1) for terms in result.terms])
+            energy = self.objective.beta * nll + self.objective.psi * kl
+            return energy.sum(0, keepdims=True) if self._remembers else energy
 
         energies = lax.map(free_energy, draws)
         # To argmin a NaN is the least of all.

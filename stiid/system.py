@@ -78,6 +78,7 @@ class System(Protocol):
         num_simulated: int,
         noise: str,
         restarts: int,
+        restart_frames: int = 1,
     ) -> Decomposition:
         """Infer the frames of a video, and simulate ``num_simulated`` more.
 
@@ -89,6 +90,7 @@ class System(Protocol):
           num_simulated: frames to simulate after the last one.
           noise: "first" or "all", see ``experiment.Evaluate``.
           restarts: see ``experiment.Evaluate``.
+          restart_frames: see ``experiment.Evaluate``.
         """
 
 
@@ -105,6 +107,7 @@ class Streams(Protocol):
         num_slots: int,
         noise: str,
         restarts: int,
+        restart_frames: int = 1,
     ) -> Iterator[Decomposition]:
         """Infer the frames of one video as they come.
 
@@ -115,6 +118,8 @@ class Streams(Protocol):
           num_slots: K, which may differ from training.
           noise: as of ``System.decompose``.
           restarts: as of ``System.decompose``.
+          restart_frames: as of ``System.decompose``; so many frames are taken before the first
+            result.
 
         Yields:
           A decomposition of each frame, B = T = 1, as NumPy arrays. With ``noise="first"`` it is

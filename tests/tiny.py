@@ -156,6 +156,7 @@ CONFIG: dict[str, Any] = {
         "model": {},
         "noise": "first",
         "restarts": 1,
+        "restart_frames": 1,
         "seed": 0,
     },
     "predict": {"clips": 2, "num_observed": 3, "num_simulated": 2},

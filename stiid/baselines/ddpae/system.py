@@ -155,6 +155,7 @@ class Ddpae:
         num_simulated: int,
         noise: str,
         restarts: int,
+        restart_frames: int = 1,
     ) -> Decomposition:
         """See ``system.System``.
 

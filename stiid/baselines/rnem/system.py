@@ -126,6 +126,7 @@ class Rnem:
         num_simulated: int,
         noise: str,
         restarts: int,
+        restart_frames: int = 1,
     ) -> Decomposition:
         """See ``system.System``.
 
