@@ -1,4 +1,7 @@
-"""Restarts: of several draws for frame 0, the one with the lowest free energy is kept."""
+"""Restarts: of several draws for frame 0, the one with the lowest free energy is kept.
+
+It is that of frame 0, or summed over the first frames.
+"""
 
 import functools
 
@@ -21,24 +24,23 @@ def case(tmp_path_factory):
     return system, params, video, jax.random.split(jax.random.key(1), 3)
 
 
-def decompose(case, restarts, rows=slice(None)):
+def decompose(case, restarts, rows=slice(None), **options):
     system, params, video, keys = case
-    run = functools.partial(
-        system.decompose, num_slots=3, num_simulated=0, noise="first", restarts=restarts
-    )
+    given = {"num_slots": 3, "num_simulated": 0, "noise": "first", "restarts": restarts, **options}
+    run = functools.partial(system.decompose, **given)
     with tiny.quick_compilation():
         return jax.jit(run)(params, video[rows], keys[rows])
 
 
-def free_energy(case, result):
-    """β nll + ψ KL of frame 0 in NumPy, from the masks, means and KL of the decomposition."""
+def free_energy(case, result, t=0):
+    """β nll + ψ KL of frame t in NumPy, from the masks, means and KL of the decomposition."""
     system, _, video, _ = case
     objective, inference = system.objective, system.model.inference
-    x = video[:, 0].astype(np.float64) / 255
-    masks, means = (np.asarray(a[:, 0], np.float64) for a in (result.masks, result.means))
+    x = video[:, t].astype(np.float64) / 255
+    masks, means = (np.asarray(a[:, t], np.float64) for a in (result.masks, result.means))
     exponents = -((x[:, None] - means) ** 2).sum(-1) / (2 * inference.variance)
     nll = -np.log((masks * np.exp(exponents)).sum(1)).sum((1, 2))
-    return objective.beta * nll + objective.psi * np.asarray(result.kl[:, 0]).sum(-1)
+    return objective.beta * nll + objective.psi * np.asarray(result.kl[:, t]).sum(-1)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,34 @@ def test_the_chosen_draw_is_that_of_lowest_free_energy(case, results):
     matches = [[bool((chosen[:, b] == draw[:, b]).all()) for draw in draws] for b in range(3)]
     assert [sum(row) for row in matches] == [1, 1, 1]
     assert len({row.index(True) for row in matches}) > 1
+
+
+@pytest.mark.parametrize("judges", [1, 2])
+def test_draws_are_judged_by_so_many_frames(case, monkeypatch, judges):
+    """Each draw decomposed alone, its free energy in NumPy, over so many frames."""
+    system, _, _, keys = case
+    noise = type(system)._noise
+    own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+    first = noise(system, keys, num_frames=2, num_slots=3)
+    draws = [first[0], *noise(system, own, num_frames=7, num_slots=3)]
+    chosen = decompose(case, 8, restart_frames=judges)
+    energies, results = [], []
+    for draw in draws:
+        monkeypatch.setattr(type(system), "_noise", lambda *_, d=draw, **__: first.at[0].set(d))
+        results.append(decompose(case, 1))
+        frames = [free_energy(case, results[-1], t) for t in range(judges)]
+        energies.append(np.sum(frames, axis=0))
+    best = np.argmin(energies, axis=0)
+    for b in range(3):
+        np.testing.assert_allclose(chosen.masks[b], results[best[b]].masks[b], rtol=1e-3, atol=1e-3)
+
+
+def test_frames_to_come_change_the_choice(case):
+    """One frame alone chooses other draws than two, in some of the videos."""
+    one, two = (decompose(case, 64, restart_frames=judges) for judges in (1, 2))
+    sums = [sum(free_energy(case, result, t) for t in range(2)) for result in (one, two)]
+    assert (sums[1] <= sums[0] + 1e-3).all()
+    assert (sums[1] < sums[0] - 1e-3).any()
 
 
 IODINE = {"time_axis": "none", "grid": "full", "conditional_prior": False, "generation": False}

@@ -55,27 +55,30 @@ def assert_same(ours, theirs):
 
 
 @pytest.mark.parametrize(
-    ("inference", "restarts"),
+    ("inference", "restarts", "judges"),
     [
-        ({"refinements": REFINEMENTS}, 1),
-        ({"refinements": REFINEMENTS}, 3),
-        ({"refinements": REFINEMENTS, "grid": "full"}, 1),
-        ({"refinements": 1, "posterior_start": "prior"}, 1),
+        ({"refinements": REFINEMENTS}, 1, 1),
+        ({"refinements": REFINEMENTS}, 3, 1),
+        ({"refinements": REFINEMENTS}, 3, 3),
+        ({"refinements": REFINEMENTS}, 3, FRAMES + 1),
+        ({"refinements": REFINEMENTS, "grid": "full"}, 1, 1),
+        ({"refinements": 1, "posterior_start": "prior"}, 1, 2),
     ],
 )
-def test_it_equals_the_decomposition_of_the_whole_video(tmp_path, inference, restarts):
+def test_it_equals_the_decomposition_of_the_whole_video(tmp_path, inference, restarts, judges):
     case = make(tmp_path, **inference)
     system, params, video = case
-    options = {"num_slots": SLOTS, "noise": "first", "restarts": restarts}
+    draws = {"restarts": restarts, "restart_frames": judges}
+    options = {"num_slots": SLOTS, "noise": "first", **draws}
     with tiny.quick_compilation():
         whole = jax.jit(lambda p, v: system.decompose(p, v, KEY[None], num_simulated=0, **options))(
             params, video[None]
         )
-    ours = stream(case, restarts=restarts)
+    ours = stream(case, **draws)
     assert_same(ours, whole)
     assert ours.masks.shape == (1, FRAMES, SLOTS, 8, 8)
     # Frames differ, and the past counts: the last frame alone gives something else.
-    alone = stream(case, frames=video[-1:], restarts=restarts)
+    alone = stream(case, frames=video[-1:], **draws)
     assert np.abs(alone.masks[:, 0] - ours.masks[:, -1]).max() > 1e-2
 
 
@@ -111,8 +114,12 @@ def test_a_model_without_memory_draws_in_every_frame(tmp_path):
     assert np.ptp(ours.means[0, 1], axis=0).max() > 1e-3  # slots have broken their symmetry
 
 
-def test_frames_are_taken_one_by_one(tmp_path):
-    """An endless video: a frame is decomposed before the next but one is asked for."""
+@pytest.mark.parametrize(
+    ("draws", "ahead"),
+    [({"restarts": 1, "restart_frames": 3}, 1), ({"restarts": 2, "restart_frames": 3}, 3)],
+)
+def test_no_more_frames_are_taken_than_needed(tmp_path, draws, ahead):
+    """An endless video: frames are taken one by one, but for those that judge draws."""
     system, params, video = make(tmp_path, refinements=1)
     taken = []
 
@@ -121,12 +128,12 @@ def test_frames_are_taken_one_by_one(tmp_path):
             taken.append(t)
             yield video[t % FRAMES]
 
-    options = {"num_slots": SLOTS, "noise": "first", "restarts": 1}
+    options = {"num_slots": SLOTS, "noise": "first", **draws}
     with tiny.quick_compilation():
         results = system.stream(params, endless(), KEY, **options)
         for t in range(20):
             next(results)
-            assert len(taken) == t + 1
+            assert len(taken) == max(t + 1, ahead)
 
 
 def test_families_that_cannot_stream_are_told_apart():
