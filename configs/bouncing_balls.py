@@ -265,8 +265,8 @@ def _small_config(paper: ConfigDict) -> ConfigDict:
         clips = config.train.stages.stage_1.to_dict()
         stages = [_clips(clips, *what) for what in (_BINARY_CLIPS if binary else _COLOR_CLIPS)]
         stages[-1]["model"]["inference"] = {"grid": "full", "refinements": 4}
-        config.evaluate.update(clips=32, lengths=paper.evaluate.lengths, num_slots=5)
-        config.evaluate.restart_frames = 4
+        config.evaluate.update(clips=32, restart_frames=4, num_slots=5)
+        config.evaluate.lengths = paper.evaluate.lengths
         config.evaluate.model = REFINED
         if binary:
             stages[-1]["model"]["inference"]["posterior_start"] = "prior"

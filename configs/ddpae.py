@@ -113,6 +113,6 @@ def _share_data(config: ConfigDict, variant: str) -> None:
         config.model.update(num_slots=4, num_observed=10, scale=_SHARED[variant])
         for stage in config.train.stages.values():
             stage.num_frames = 15
-        clips = min(512, theirs.data.options.validation)
+        clips = min(512, theirs.data.options.validation)  # ours, refined more, score fewer
         config.evaluate.update(clips=clips, lengths=(10,), num_slots=4)
         config.predict.update(num_observed=10, num_simulated=5)

@@ -13,7 +13,7 @@ from stiid import likelihood
 from stiid.cell import FrameResult, FrameStart
 from stiid.elbo import explain
 from stiid.grid import schedule
-from stiid.inference import first_frame, infer_frame, infer_video
+from stiid.inference import VideoResult, first_frame, infer_frame, infer_video
 from stiid.model import Model, init_params
 from stiid.objective import Loss, Objective, loss
 from stiid.shapes import Array, Params
@@ -106,7 +106,7 @@ class SpatioTemporal:
             self.objective.elbo,
             num_simulated=num_simulated,
         )
-        kl = jnp.concatenate([terms.kl[:, -1] for terms in result.terms])
+        _, kl = _last_terms(result)
         return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), _decomposition(result.frames, kl))
 
     def stream(
@@ -213,9 +213,8 @@ class SpatioTemporal:
             epsilon = jnp.zeros((frames.shape[1], *draw.shape[1:])).at[: len(draw)].set(draw)
             epsilon = epsilon.at[:, -1].set(0.0)
             result = infer_video(self.model, params, frames, epsilon, self.objective.elbo)
-            nll = jnp.concatenate([terms.nll[:, -1] for terms in result.terms])
-            kl = jnp.concatenate([terms.kl[:, -1].sum(-1) for terms in result.terms])
-            energy = self.objective.beta * nll + self.objective.psi * kl
+            nll, kl = _last_terms(result)
+            energy = self.objective.beta * nll + self.objective.psi * kl.sum(-1)
             return energy.sum(0, keepdims=True) if self._remembers else energy
 
         energies = lax.map(free_energy, draws)
@@ -242,6 +241,12 @@ class SpatioTemporal:
         )
         noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
         return jnp.moveaxis(noise, 0, 2)
+
+
+def _last_terms(result: VideoResult) -> tuple[Array, Array]:
+    """NLL [T, B] and KL [T, B, K] of the last evaluation of each frame."""
+    nll = jnp.concatenate([terms.nll[:, -1] for terms in result.terms])
+    return nll, jnp.concatenate([terms.kl[:, -1] for terms in result.terms])
 
 
 def _decomposition(frames: FrameResult, kl: Array) -> Decomposition:

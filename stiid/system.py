@@ -118,8 +118,8 @@ class Streams(Protocol):
           num_slots: K, which may differ from training.
           noise: as of ``System.decompose``.
           restarts: as of ``System.decompose``.
-          restart_frames: as of ``System.decompose``; so many frames are taken before the first
-            result.
+          restart_frames: as of ``System.decompose``; where draws compete, so many frames are
+            taken before the first result.
 
         Yields:
           A decomposition of each frame, B = T = 1, as NumPy arrays. With ``noise="first"`` it is

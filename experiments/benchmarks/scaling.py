@@ -51,7 +51,7 @@ def side(command: Sequence[str], devices: int, core: int | None) -> Side:
 
 def compare(command: Sequence[str], steps: int, rows: int) -> dict[str, object]:
     """Clips per second of each layout: medians, and ratios of what ran one after the other."""
-    sides = {name: [side(command, *what) for what in LAYOUTS[name]] for name in LAYOUTS}
+    sides = {name: [side(command, *process) for process in LAYOUTS[name]] for name in LAYOUTS}
     rates: dict[str, list[float]] = {name: [] for name in LAYOUTS}
     for _ in range(steps):
         for name, processes in sides.items():
