@@ -112,5 +112,6 @@ def _small_config() -> ConfigDict:
             "model": {**clips["model"], "inference": {"grid": "full", "refinements": 4}},
         }
         config.evaluate.model = bouncing_balls.REFINED
+        config.evaluate.model.objective.psi = 1.0
         config.evaluate.update(clips=0, batch_size=8, lengths=(10, 20), num_slots=6)
     return config

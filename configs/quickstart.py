@@ -94,6 +94,7 @@ def get_config() -> ConfigDict:
                     "psi": 0.3,
                     "gamma": 0.0,
                     "slot_entropy": 0.0,
+                    "largest_share": 0.0,
                     "step_weights": "linear",
                     "num_simulated": 0,
                 },

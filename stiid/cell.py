@@ -49,6 +49,7 @@ class Terms(NamedTuple):
     kl: Array  # [B, K]
     mask_entropy: Array  # [B] Σ_i H(m_i), nats
     slot_entropy: Array  # [B] H·W × entropy of the slots' shares of the image, nats
+    largest_share: Array  # [B] −H·W × log of the largest of these shares, nats
 
 
 class FrameResult(NamedTuple):
@@ -174,4 +175,5 @@ def _terms(evaluation: Evaluation) -> Terms:
         kl=evaluation.kl,
         mask_entropy=-(masks * log_masks).sum(axis=(1, 2, 3, 4)),
         slot_entropy=-(shares * jnp.log(shares + 1e-12)).sum(-1) * masks[0, 0].size,
+        largest_share=-jnp.log(shares.max(-1)) * masks[0, 0].size,
     )

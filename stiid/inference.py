@@ -112,7 +112,8 @@ def infer_video(
       noise: ε [T + num_simulated, R + 1, B, K, D]; frame t uses the first R̂_t + 1 of its row, the
         last of those for its last decode. Its K is the number of slots.
       weights: β and ψ.
-      num_simulated: frames to simulate after the last one (section 3.2.3).
+      num_simulated: frames to simulate after the last one (section 3.2.3), each refined once in any
+        grid: there is nothing to refine it towards.
     """
     settings = model.inference
     batch, num_frames = video.shape[:2]
@@ -123,7 +124,7 @@ def infer_video(
     chex.assert_shape(
         noise, (total, settings.refinements + 1, batch, num_slots, model.prior.latent_size)
     )
-    plan = schedule(settings.grid, refinements=settings.refinements, num_frames=total)
+    plan = schedule(settings.grid, refinements=settings.refinements, num_frames=num_frames)
     frames = jnp.swapaxes(video, 0, 1)
     start = first_frame(model, params, batch=batch, num_slots=num_slots)
 
@@ -139,11 +140,11 @@ def infer_video(
         return lax.scan(step, start, (frames, rows), length=run.length)
 
     outputs = []
-    for run in runs(plan[:num_frames]):
+    for run in runs(plan):
         start, output = scan(start, run, frames[run.start : run.start + run.length])
         outputs.append(output)
-    for run in runs(plan[num_frames:]):
-        start, output = scan(start, run._replace(start=run.start + num_frames), None)
+    if num_simulated:
+        start, output = scan(start, Run(num_frames, num_simulated, refinements=1), None)
         outputs.append(output)
     terms, results = zip(*outputs, strict=True)
     joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *results)

@@ -28,18 +28,21 @@ class Objective:
         (ours). Paper: 0.1 on binary data.
       slot_entropy: weight of the entropy of the slots' shares of the image, times the number of
         pixels (ours: parsimony, one slot takes what no other needs). Paper: 0.
+      largest_share: weight of −log of the largest of these shares, times the number of pixels (ours:
+        the same of one slot alone; a small object that joins it gains less). Paper: 0.
       step_weights: weight of evaluation j of the J in a frame, R̂ + 1 or, without
         ``last_decode``, R̂: "linear", j/J, favors late refinements (IODINE); "uniform", 1; "last",
         the last one only.
       num_simulated: frames at the end of a training clip that are simulated by posterior means,
         from what inference of those before knows; each costs β times its nll against the truth,
-        and the entropies of its last decode (ours). Paper: 0.
+        and the entropies and shares of its last decode (ours). Paper: 0.
     """
 
     beta: float
     psi: float
     gamma: float
     slot_entropy: float
+    largest_share: float
     step_weights: str
     num_simulated: int
 
@@ -49,7 +52,7 @@ class Objective:
             raise ValueError(
                 f"objective.step_weights: expected one of {STEP_WEIGHTS}, got {self.step_weights!r}"
             )
-        for name in ("beta", "psi", "slot_entropy"):
+        for name in ("beta", "psi", "slot_entropy", "largest_share"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(
                     f"objective.{name} must be finite and not negative, got {getattr(self, name)}"
@@ -90,7 +93,7 @@ def step_weights(kind: str, count: int) -> Array:
 def loss(objective: Objective, result: VideoResult, video: Array) -> Loss:
     """Minus Eq. 7, summed over inferred frames and weighted evaluations, for each video.
 
-    Of simulated frames only the entropies are known here: their nll is against themselves.
+    Of simulated frames only masks count here: their nll is against themselves.
 
     Args:
       objective: the weights.
@@ -101,10 +104,10 @@ def loss(objective: Objective, result: VideoResult, video: Array) -> Loss:
     ends = accumulate(len(terms.nll) for terms in result.terms)
     runs = [terms for terms, end in zip(result.terms, ends, strict=True) if end <= inferred]
     costs = [_run_loss(objective, terms) for terms in runs]
-    costs += [_entropy_cost(objective, t)[:, -1].sum(0) for t in result.terms[len(runs) :]]
+    costs += [_mask_cost(objective, t)[:, -1].sum(0) for t in result.terms[len(runs) :]]
     total = jnp.stack(costs).sum(0)
     last = [jnp.concatenate([t[:, -1] for t in leaves]) for leaves in zip(*runs, strict=True)]
-    nll, kl, mask_entropy, slot_entropy = last
+    nll, kl, mask_entropy, slot_entropy, _ = last
     pixels = video.shape[2] * video.shape[3]
     frames = jnp.swapaxes(video[:, :inferred], 0, 1)
     error = (result.frames.reconstruction[:inferred] - frames) ** 2
@@ -121,16 +124,18 @@ def loss(objective: Objective, result: VideoResult, video: Array) -> Loss:
 def _run_loss(objective: Objective, terms: Terms) -> Array:
     """Loss [B] of the frames of one run; terms are [frames, J, B, …]."""
     cost = objective.beta * terms.nll + objective.psi * terms.kl.sum(-1)
-    cost = cost + _entropy_cost(objective, terms)
+    cost = cost + _mask_cost(objective, terms)
     weights = step_weights(objective.step_weights, terms.nll.shape[1])
     return (weights.reshape(1, -1, 1) * cost).sum(axis=(0, 1))
 
 
-def _entropy_cost(objective: Objective, terms: Terms) -> Array:
-    """What the masks' entropies cost: [frames, J, B]."""
+def _mask_cost(objective: Objective, terms: Terms) -> Array:
+    """What the masks' entropies and shares cost: [frames, J, B]."""
     cost = jnp.zeros_like(terms.nll)
     if objective.gamma:
         cost = cost + objective.gamma * terms.mask_entropy
     if objective.slot_entropy:
         cost = cost + objective.slot_entropy * terms.slot_entropy
+    if objective.largest_share:
+        cost = cost + objective.largest_share * terms.largest_share
     return cost

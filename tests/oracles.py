@@ -149,6 +149,7 @@ class Frame(NamedTuple):
     kl: list
     mask_entropy: list
     slot_entropy: list
+    largest_share: list
     reconstruction: np.ndarray
     masks: np.ndarray
     means: np.ndarray
@@ -190,7 +191,7 @@ def infer_video(model, params, video, noise, *, beta, psi, num_simulated=0):
             posterior = prior
         state = time if settings.time_axis == "chain" else (zeros, zeros)
         terms = []
-        count = refinement_count(settings.grid, settings.refinements, t)
+        count = 1 if x is None else refinement_count(settings.grid, settings.refinements, t)
         for r in range(count + settings.last_decode):
             cell = _Cell(model, params, posterior, prior, time[0], x, noise[t, r])
             terms.append(cell.terms)
@@ -228,6 +229,7 @@ class _Cell:
             kl_divergence(posterior, prior),
             -xlogy(self.m, self.m).sum((1, 2, 3, 4)),
             -xlogy(shares, shares).sum(1) * self.log_p[0].size,
+            -np.log(shares.max(1)) * self.log_p[0].size,
         )
 
     def gradients(self, beta, psi):

@@ -192,7 +192,7 @@ def test_small_iodine_sees_stills_with_our_beta_and_free_shares(balls):
     for name, stage in iodine.train.stages.items():
         weights = iodine.at_stage(name).model.objective
         assert (stage.num_frames, weights.num_simulated) == (1, 0)
-        assert (weights.gamma, weights.slot_entropy) == (0.0, 0.0)
+        assert (weights.gamma, weights.slot_entropy, weights.largest_share) == (0.0, 0.0, 0.0)
     first, last = ours.train.order[0], ours.train.order[-1]
     assert iodine.at_stage(first).model.objective.beta == ours.at_stage(first).model.objective.beta
     last_of_iodine = iodine.at_stage(iodine.train.order[-1])

@@ -11,7 +11,13 @@ from stiid.inference import VideoResult
 from stiid.objective import Objective, loss, step_weights
 
 OBJECTIVE = Objective(
-    beta=10.0, psi=0.5, gamma=0.0, slot_entropy=0.0, step_weights="linear", num_simulated=0
+    beta=10.0,
+    psi=0.5,
+    gamma=0.0,
+    slot_entropy=0.0,
+    largest_share=0.0,
+    step_weights="linear",
+    num_simulated=0,
 )
 RUNS = ((1, 3), (2, 2))  # frames and evaluations J of each run of equal R̂
 BATCH, SLOTS = 2, 3
@@ -29,6 +35,7 @@ def case():
             kl=rng.random((frames, count, BATCH, SLOTS)),
             mask_entropy=rng.random((frames, count, BATCH)),
             slot_entropy=rng.random((frames, count, BATCH)),
+            largest_share=rng.random((frames, count, BATCH)),
         )
         for frames, count in RUNS
     )
@@ -44,13 +51,22 @@ def expected_total(result, objective, weights):
             cost = objective.beta * run.nll[t, j, b] + objective.psi * run.kl[t, j, b].sum()
             cost += objective.gamma * run.mask_entropy[t, j, b]
             cost += objective.slot_entropy * run.slot_entropy[t, j, b]
+            cost += objective.largest_share * run.largest_share[t, j, b]
             total[b] += weights(j, run.nll.shape[1]) * cost
     return total
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"gamma": 2.0}, {"gamma": -2.0}, {"slot_entropy": 3.0}, {"beta": 1.0}, {"psi": 4.0}],
+    [
+        {},
+        {"gamma": 2.0},
+        {"gamma": -2.0},
+        {"slot_entropy": 3.0},
+        {"largest_share": 3.0},
+        {"beta": 1.0},
+        {"psi": 4.0},
+    ],
 )
 def test_total_is_the_weighted_sum_over_the_grid(case, changes):
     objective = dataclasses.replace(OBJECTIVE, **changes)
@@ -99,8 +115,10 @@ def test_terms_are_means_over_the_last_decodes(case):
     assert all(leaf.shape == (BATCH,) for leaf in jax.tree.leaves(terms))
 
 
-@pytest.mark.parametrize("weights", [{}, {"gamma": 2.0}, {"slot_entropy": 3.0}])
-def test_simulated_frames_cost_the_entropies_of_their_last_decode(case, weights):
+@pytest.mark.parametrize(
+    "weights", [{}, {"gamma": 2.0}, {"slot_entropy": 3.0}, {"largest_share": 3.0}]
+)
+def test_simulated_frames_cost_the_masks_of_their_last_decode(case, weights):
     """The last run of the case is of two simulated frames: of it no other term counts."""
     result, video = case
     inferred = result._replace(
@@ -111,8 +129,9 @@ def test_simulated_frames_cost_the_entropies_of_their_last_decode(case, weights)
     expected = loss(objective, inferred, video[:, :1])
     actual = loss(dataclasses.replace(objective, num_simulated=2), result, video)
     later = result.terms[1]
-    entropies = objective.gamma * later.mask_entropy + objective.slot_entropy * later.slot_entropy
-    total = expected.total + entropies[0, -1] + entropies[1, -1]
+    cost = objective.gamma * later.mask_entropy + objective.slot_entropy * later.slot_entropy
+    cost = cost + objective.largest_share * later.largest_share
+    total = expected.total + cost[0, -1] + cost[1, -1]
     np.testing.assert_allclose(actual.total, total, rtol=1e-12)
     same = [leaf for name, leaf in expected._asdict().items() if name != "total"]
     for a, b in zip(list(actual)[1:], same, strict=True):

@@ -49,14 +49,19 @@ def start():
 
 @pytest.mark.parametrize("simulation_start", ["prior", "posterior"])
 @pytest.mark.parametrize(
-    ("posterior_start", "observed", "simulated"),
-    [("posterior", 1, 2), ("posterior", 3, 1), ("prior", 2, 1)],
+    ("grid", "posterior_start", "observed", "simulated"),
+    [
+        ("triangular", "posterior", 1, 2),
+        ("triangular", "posterior", 3, 1),
+        ("triangular", "prior", 2, 1),
+        ("full", "prior", 1, 2),
+    ],
 )
 def test_simulated_frames_equal_the_oracle(
-    make_model, random_params, posterior_start, simulation_start, observed, simulated
+    make_model, random_params, grid, posterior_start, simulation_start, observed, simulated
 ):
     starts = {"posterior_start": posterior_start, "simulation_start": simulation_start}
-    model = make_model(kernel_size=1, **starts)
+    model = make_model(kernel_size=1, grid=grid, **starts)
     params = random_params(model)
     video, noise = random_inputs(observed=observed, simulated=simulated)
     result = infer_video(model, params, video, noise, WEIGHTS, num_simulated=simulated)
@@ -68,6 +73,7 @@ def test_simulated_frames_equal_the_oracle(
             close(jax.tree.map(lambda leaf, t=t: leaf[t], values), getattr(frame, name))
     counts = [run.nll.shape for run in result.terms]
     assert sum(frames for frames, *_ in counts) == observed + simulated
+    assert counts[-1][:2] == (simulated, 2)  # one refinement, two decodes
 
 
 def test_simulation_leaves_the_observed_frames_as_they_are(paper):
@@ -121,7 +127,13 @@ def test_each_simulated_frame_follows_from_the_temporal_state(paper, start):
 
 
 OBJECTIVE = Objective(
-    beta=5.0, psi=0.7, gamma=0.0, slot_entropy=0.0, step_weights="linear", num_simulated=2
+    beta=5.0,
+    psi=0.7,
+    gamma=0.0,
+    slot_entropy=0.0,
+    largest_share=0.0,
+    step_weights="linear",
+    num_simulated=2,
 )
 
 

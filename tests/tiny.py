@@ -104,6 +104,7 @@ CONFIG: dict[str, Any] = {
             "psi": 0.3,
             "gamma": 0.0,
             "slot_entropy": 0.0,
+            "largest_share": 0.0,
             "step_weights": "linear",
             "num_simulated": 0,
         },

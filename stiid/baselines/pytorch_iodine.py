@@ -40,6 +40,7 @@ PROCEDURE = {
     "objective.psi": 1.0,
     "objective.gamma": 0.0,
     "objective.slot_entropy": 0.0,
+    "objective.largest_share": 0.0,
     "objective.step_weights": "linear",
     "objective.num_simulated": 0,
 }
