@@ -97,6 +97,7 @@ _BINARY_REFINED: Stages = (
     (8, 400, _LAST, {"slot_entropy": 0.3, "gamma": 0.0, "num_simulated": 2}),
     (12, 300, _LAST, {"largest_share": 0.3, "gamma": 0.0, "num_simulated": 6}),
     (12, 500, _LAST, {"largest_share": 0.5, "gamma": 0.0, "num_simulated": 8}),
+    (14, 320, _LAST, {"largest_share": 0.5, "gamma": 0.0, "num_simulated": 6}),
 )
 
 
@@ -270,9 +271,7 @@ def _small_config(paper: ConfigDict) -> ConfigDict:
             config.model.inference.posterior_start = "posterior"
         stills = {**config.train.stages.stage_0.to_dict(), "steps": 1000}
         clips = config.train.stages.stage_1.to_dict()
-        first, last = (
-            (_BINARY_CLIPS, _BINARY_REFINED) if binary else (_COLOR_CLIPS, _COLOR_REFINED)
-        )
+        first, last = (_BINARY_CLIPS, _BINARY_REFINED) if binary else (_COLOR_CLIPS, _COLOR_REFINED)
         stages = [_clips(clips, *what) for what in (*first, *last)]
         for stage in stages[len(first) :]:
             stage["model"]["inference"] = {"grid": "full", "refinements": 4}

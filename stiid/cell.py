@@ -48,8 +48,7 @@ class Terms(NamedTuple):
     nll: Array  # [B]
     kl: Array  # [B, K]
     mask_entropy: Array  # [B] Σ_i H(m_i), nats
-    slot_entropy: Array  # [B] H·W × entropy of the slots' shares of the image, nats
-    largest_share: Array  # [B] −H·W × log of the largest of these shares, nats
+    areas: Array  # [B, K] Σ_i m_i, pixels
 
 
 class FrameResult(NamedTuple):
@@ -169,11 +168,9 @@ def _result(evaluation: Evaluation, posterior: Gaussian, start: FrameStart) -> F
 def _terms(evaluation: Evaluation) -> Terms:
     log_masks = jax.nn.log_softmax(evaluation.decoded.logits, axis=1)
     masks = jnp.exp(log_masks)
-    shares = masks.mean(axis=(2, 3, 4))
     return Terms(
         nll=evaluation.nll,
         kl=evaluation.kl,
         mask_entropy=-(masks * log_masks).sum(axis=(1, 2, 3, 4)),
-        slot_entropy=-(shares * jnp.log(shares + 1e-12)).sum(-1) * masks[0, 0].size,
-        largest_share=-jnp.log(shares.max(-1)) * masks[0, 0].size,
+        areas=masks.sum(axis=(2, 3, 4)),
     )

@@ -28,8 +28,9 @@ class Objective:
         (ours). Paper: 0.1 on binary data.
       slot_entropy: weight of the entropy of the slots' shares of the image, times the number of
         pixels (ours: parsimony, one slot takes what no other needs). Paper: 0.
-      largest_share: weight of −log of the largest of these shares, times the number of pixels (ours:
-        the same of one slot alone; a small object that joins it gains less). Paper: 0.
+      largest_share: weight of −log of the largest slot's share of the clip, times the number of
+        pixels of all weighted evaluations (ours: the ground is to be in one slot, in the same one
+        throughout; a small object that joins it gains less than by the entropy). Paper: 0.
       step_weights: weight of evaluation j of the J in a frame, R̂ + 1 or, without
         ``last_decode``, R̂: "linear", j/J, favors late refinements (IODINE); "uniform", 1; "last",
         the last one only.
@@ -93,7 +94,7 @@ def step_weights(kind: str, count: int) -> Array:
 def loss(objective: Objective, result: VideoResult, video: Array) -> Loss:
     """Minus Eq. 7, summed over inferred frames and weighted evaluations, for each video.
 
-    Of simulated frames only masks count here: their nll is against themselves.
+    Of simulated frames only their masks count here: their nll is against themselves.
 
     Args:
       objective: the weights.
@@ -104,10 +105,15 @@ def loss(objective: Objective, result: VideoResult, video: Array) -> Loss:
     ends = accumulate(len(terms.nll) for terms in result.terms)
     runs = [terms for terms, end in zip(result.terms, ends, strict=True) if end <= inferred]
     costs = [_run_loss(objective, terms) for terms in runs]
-    costs += [_mask_cost(objective, t)[:, -1].sum(0) for t in result.terms[len(runs) :]]
+    later = result.terms[len(runs) :]
+    costs += [_entropy_cost(objective, terms)[:, -1].sum(0) for terms in later]
+    if objective.largest_share:
+        areas = [_weighted(objective, terms.areas) for terms in runs]
+        areas += [terms.areas[:, -1].sum(0) for terms in later]
+        costs.append(objective.largest_share * _log_largest(jnp.stack(areas).sum(0)))
     total = jnp.stack(costs).sum(0)
     last = [jnp.concatenate([t[:, -1] for t in leaves]) for leaves in zip(*runs, strict=True)]
-    nll, kl, mask_entropy, slot_entropy, _ = last
+    nll, kl, mask_entropy, areas_of_last = last
     pixels = video.shape[2] * video.shape[3]
     frames = jnp.swapaxes(video[:, :inferred], 0, 1)
     error = (result.frames.reconstruction[:inferred] - frames) ** 2
@@ -116,7 +122,7 @@ def loss(objective: Objective, result: VideoResult, video: Array) -> Loss:
         nll=nll.mean(0),
         kl=kl.sum(-1).mean(0),
         mask_entropy=mask_entropy.mean(0) / pixels,
-        slot_entropy=slot_entropy.mean(0) / pixels,
+        slot_entropy=_entropy(areas_of_last).mean(0) / pixels,
         mse=error.mean(axis=(0, 2, 3, 4)),
     )
 
@@ -124,18 +130,32 @@ def loss(objective: Objective, result: VideoResult, video: Array) -> Loss:
 def _run_loss(objective: Objective, terms: Terms) -> Array:
     """Loss [B] of the frames of one run; terms are [frames, J, B, …]."""
     cost = objective.beta * terms.nll + objective.psi * terms.kl.sum(-1)
-    cost = cost + _mask_cost(objective, terms)
-    weights = step_weights(objective.step_weights, terms.nll.shape[1])
-    return (weights.reshape(1, -1, 1) * cost).sum(axis=(0, 1))
+    return _weighted(objective, cost + _entropy_cost(objective, terms))
 
 
-def _mask_cost(objective: Objective, terms: Terms) -> Array:
-    """What the masks' entropies and shares cost: [frames, J, B]."""
+def _weighted(objective: Objective, values: Array) -> Array:
+    """The sum of [frames, J, B, …] over frames and weighted evaluations."""
+    weights = step_weights(objective.step_weights, values.shape[1])
+    return (weights.reshape(1, -1, *(1,) * (values.ndim - 2)) * values).sum(axis=(0, 1))
+
+
+def _entropy_cost(objective: Objective, terms: Terms) -> Array:
+    """What the entropies of masks and shares cost: [frames, J, B]."""
     cost = jnp.zeros_like(terms.nll)
     if objective.gamma:
         cost = cost + objective.gamma * terms.mask_entropy
     if objective.slot_entropy:
-        cost = cost + objective.slot_entropy * terms.slot_entropy
-    if objective.largest_share:
-        cost = cost + objective.largest_share * terms.largest_share
+        cost = cost + objective.slot_entropy * _entropy(terms.areas)
     return cost
+
+
+def _entropy(areas: Array) -> Array:
+    """Pixels times the entropy of the slots' shares of them: [..., K] → [...], nats."""
+    pixels = areas.sum(-1, keepdims=True)
+    return -(areas * jnp.log(areas / pixels + 1e-12)).sum(-1)
+
+
+def _log_largest(areas: Array) -> Array:
+    """Pixels times −log of the largest slot's share of them: [B, K] → [B], nats."""
+    pixels = areas.sum(-1)
+    return pixels * jnp.log(pixels / areas.max(-1))

@@ -148,8 +148,7 @@ class Frame(NamedTuple):
     nll: list
     kl: list
     mask_entropy: list
-    slot_entropy: list
-    largest_share: list
+    areas: list
     reconstruction: np.ndarray
     masks: np.ndarray
     means: np.ndarray
@@ -223,13 +222,11 @@ class _Cell:
         log_p = log_likelihood(self.x, self.mu, self.m, **self.mixture)
         constant = norm.logpdf(0, 0, np.sqrt(model.inference.variance)) * self.x.shape[-1]
         self.log_p = log_p - constant
-        shares = self.m.mean((2, 3, 4))
         self.terms = (
             -self.log_p.sum((1, 2)),
             kl_divergence(posterior, prior),
             -xlogy(self.m, self.m).sum((1, 2, 3, 4)),
-            -xlogy(shares, shares).sum(1) * self.log_p[0].size,
-            -np.log(shares.max(1)) * self.log_p[0].size,
+            self.m.sum((2, 3, 4)),
         )
 
     def gradients(self, beta, psi):
