@@ -72,9 +72,7 @@ _COLOR_CLIPS: Stages = (
 _COLOR_REFINED: Stages = (
     (8, 400, _LAST, {"beta": 30.0, "slot_entropy": 0.3, "num_simulated": 2}),
     (12, 420, _LAST, {"beta": 30.0, "largest_share": 0.3, "num_simulated": 6}),
-    (12, 700, _LAST, {"beta": 30.0, "largest_share": 0.5, "num_simulated": 8}),
-    (12, 300, _LAST, {"beta": 30.0, "largest_share": 0.3, "num_simulated": 8}),
-    (12, 180, _LAST, {"beta": 30.0, "largest_share": 0.2, "num_simulated": 8}),
+    (12, 250, _LAST, {"beta": 30.0, "largest_share": 0.4, "num_simulated": 8}),
 )
 _BINARY_CLIPS: Stages = (
     (4, 500, {}, {"slot_entropy": 0.3}),
