@@ -12,7 +12,7 @@ Variants: ``binary`` and ``color`` train and test on 4 balls with 5 slots. ``bin
 that was trained with ``binary`` or ``color``: 6 to 8 balls, 9 slots. ``small_binary`` and
 ``small_color``, tested by ``small_binary_678``, ``small_color_678_4`` and ``small_color_678_8``,
 are for two CPU cores: 32×32 pixels, a smaller box, networks and recipe of ``quickstart.py``.
-They took four and a half and two and a half hours on one of them, evaluations aside
+They took five and three hours on one of them, evaluations aside
 (experiments/results/table1_decomposition-small.md has their scores).
 
 What the paper leaves open, and what stands here: the variance is 0.3 ("the variance … is set to
@@ -254,10 +254,10 @@ def _small_config(paper: ConfigDict) -> ConfigDict:
     """The balls of the paper's scale in fewer pixels, with the recipe of the quickstart.
 
     One channel tells balls apart less than three: on binary data β is three times as large, and γ
-    keeps the paper's ratio to it. Frames start from the last posterior there, up to the last stage
+    keeps the paper's ratio to it. Frames start from the last posterior there, up to the last stages
     and to tests, which start them from the prior: from the first clips on it was no better.
 
-    At last, and at test, every frame is refined as often as the first one, as in
+    At last, and at test, every inferred frame is refined as often as the first one, as in
     ``configs/clevrer.py:small``.
     """
     config = quickstart.get_config()
