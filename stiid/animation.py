@@ -61,13 +61,18 @@ def open_mp4(path: str | os.PathLike[str], *, fps: float) -> Iterator[Callable[[
 
     The video is H.264, yuv420p, which every player and browser shows. yuv420p needs even sizes: an
     odd height or width is extended by repeating the last row or column. Equal frames give equal
-    bytes: encoding on several threads would not.
+    bytes: encoding on several threads would not, nor the encoder's fastest code on some CPUs.
     """
     _check_rate(fps)
     with atomic_path(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.pix_fmt = "yuv420p"
-        stream.options = {"threads": "1", "crf": "16", "preset": "slow"}
+        stream.options = {
+            "threads": "1",
+            "crf": "16",
+            "preset": "slow",
+            "x264-params": "cpu-independent=1",
+        }
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         sizes: set[tuple[int, int]] = set()
