@@ -6,11 +6,12 @@ import jax
 import numpy as np
 import oracles
 import pytest
+import tiny
 
 from stiid.cell import FrameStart
 from stiid.elbo import ElboWeights
 from stiid.inference import infer_frame, infer_video
-from stiid.objective import Objective, loss
+from stiid.objective import loss
 from stiid.shapes import Gaussian, LSTMState
 from stiid.spatiotemporal import SpatioTemporal
 
@@ -126,15 +127,7 @@ def test_each_simulated_frame_follows_from_the_temporal_state(paper, start):
     assert np.abs(changed - means).max() > 1e-3
 
 
-OBJECTIVE = Objective(
-    beta=5.0,
-    psi=0.7,
-    gamma=0.0,
-    slot_entropy=0.0,
-    largest_share=0.0,
-    step_weights="linear",
-    num_simulated=2,
-)
+OBJECTIVE = dataclasses.replace(tiny.OBJECTIVE, beta=5.0, psi=0.7, num_simulated=2)
 
 
 def clips():

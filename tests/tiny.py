@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from stiid import run
 from stiid.config import parse
 from stiid.experiment import Experiment
+from stiid.objective import Objective
 from stiid.restore import restore
 from stiid.state import TrainState
 from stiid.writer import read_log
@@ -162,6 +163,7 @@ CONFIG: dict[str, Any] = {
     },
     "predict": {"clips": 2, "num_observed": 3, "num_simulated": 2},
 }
+OBJECTIVE = Objective(**CONFIG["model"]["objective"])
 
 
 def get_config() -> ConfigDict:
