@@ -201,6 +201,37 @@ def test_kernel_gradient_equals_the_plain_one(size, channels):
         assert_close(kernel_gradient(x, g, size=size), expected)
 
 
+@pytest.mark.parametrize("channels", [(2, 5), (5, 2)])
+def test_kernel_gradient_sums_bfloat16_in_float32(channels):
+    """The kernel's middle sees all 40 · 64 · 64 = 163840 ones; in bfloat16 256 + 1 is 256."""
+    x, g = (np.ones((40, 64, 64, count), jnp.bfloat16) for count in channels)
+    gradient = kernel_gradient(x, g, size=(3, 3))
+    assert gradient.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(np.float32(gradient[1, 1]), 40.0 * 64 * 64)
+
+
+@pytest.mark.parametrize("layer", [Conv(2), BroadcastConv(2)])
+def test_gradients_that_pixels_share_are_summed_in_float32(layer):
+    """A bias' gradient of all 10 · 64 · 64 outputs is their number, to bfloat16's 2⁻⁸."""
+    inputs = [jnp.ones((10, 64, 64, 1)) if isinstance(layer, Conv) else jnp.ones((10, 3))]
+    if isinstance(layer, BroadcastConv):
+        inputs.append(jnp.ones((64, 64, 1)))
+    params = layer.init(jax.random.key(0), *inputs)
+
+    def total(params, first):
+        out = layer.apply(params, first.astype(jnp.bfloat16), *inputs[1:])
+        assert out.dtype == jnp.bfloat16
+        return out.astype(jnp.float32).sum()
+
+    gradients, of_input = jax.grad(total, argnums=(0, 1))(params, inputs[0])
+    _, exact = jax.grad(lambda *a: layer.apply(*a, *inputs[1:]).sum(), argnums=(0, 1))(
+        params, inputs[0]
+    )
+    np.testing.assert_array_equal(gradients["params"]["bias"], 40960.0)
+    if isinstance(layer, BroadcastConv):
+        np.testing.assert_allclose(of_input, exact, rtol=2e-2)
+
+
 WIDE = (2, 8, 5, 64), (3, 3, 64, 64)
 
 

@@ -134,8 +134,9 @@ class Conv(nn.Module):
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        kernel, bias = kernel.astype(x.dtype), bias.astype(x.dtype)
-        return conv2d(x, kernel, stride=self.stride) + bias.reshape(1, 1, 1, -1)
+        y = conv2d(x, kernel.astype(x.dtype), stride=self.stride)
+        # Added in float32, in which its gradient is then summed.
+        return (y + bias.reshape(1, 1, 1, -1)).astype(x.dtype)
 
 
 class BroadcastConv(nn.Module):
@@ -173,7 +174,7 @@ class BroadcastConv(nn.Module):
         shape = (size, size, z.shape[-1] + channels, self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        kernel, bias, positions = (x.astype(z.dtype) for x in (kernel, bias, positions))
+        kernel, positions = kernel.astype(z.dtype), positions.astype(z.dtype)
         of_vector, of_position = kernel[:, :, : z.shape[-1]], kernel[:, :, z.shape[-1] :]
 
         if size == 1:
@@ -181,16 +182,18 @@ class BroadcastConv(nn.Module):
             own = jnp.broadcast_to(
                 own.reshape(-1, channels, self.features), (len(z), *own.shape[-2:])
             )
-            offsets = (z @ of_vector[0, 0] + bias.reshape(1, -1))[:, None]
+            offsets = (z @ of_vector[0, 0] + bias.reshape(1, -1)).astype(z.dtype)[:, None]
             ones = jnp.ones((height, width, 1), z.dtype)
             features = jnp.concatenate([positions, ones], axis=-1)
             return map_positions(features, jnp.concatenate([own, offsets], axis=1))
         cases = _sum_visible_taps(_sum_visible_taps(of_vector, axis=0), axis=1)
-        table = jnp.einsum("nd,ijdo->nijo", z, cases)
+        # What pixels share is added in float32, in which its gradient is then summed.
+        exact = jnp.promote_types(z.dtype, jnp.float32)
+        table = jnp.einsum("nd,ijdo->nijo", z, cases).astype(exact)
         spread = partial(_repeat_interior, pad=size // 2)
         table = spread(spread(table, axis=1, extent=height), axis=2, extent=width)
         shared = conv2d(positions[None], of_position) + bias.reshape(1, 1, 1, -1)
-        y = table + shared
+        y = (table + shared).astype(z.dtype)
         return y if maps is None else y + map_positions(positions, maps)
 
 
