@@ -2,6 +2,7 @@
 
 import shutil
 import struct
+import sys
 
 import av
 import hypothesis
@@ -45,6 +46,38 @@ def test_every_kind_of_file(files, name, loss, fps):
     # The ground's shade names the frame: coded or not, every frame is nearest to its own truth.
     distance = np.abs(frames[:, None, -4:, :, 0].astype(int) - truth[None, :, -4:, :, 0])
     np.testing.assert_array_equal(distance.mean((2, 3)).argmin(1), range(23))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi"])
+def test_opening_keeps_no_packet(files, name, monkeypatch):
+    """A packet of before the last has one holder, the list of this test."""
+    given, holders = [], []
+
+    class Container:
+        def __init__(self, container):
+            self._container = container
+
+        def __getattr__(self, name):
+            return getattr(self._container, name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exception):
+            self._container.close()
+
+        def demux(self, stream):
+            for packet in self._container.demux(stream):
+                given.append(packet)
+                holders.append(sys.getrefcount(given[-3]) if len(given) > 2 else 0)
+                yield packet
+
+    opened = av.open
+    monkeypatch.setattr(av, "open", lambda *a, **k: Container(opened(*a, **k)))
+    assert VideoFile(files[0] / name).num_frames == 23
+    lonely = [object()]
+    assert len(given) >= 23
+    assert holders[2:] == [sys.getrefcount(lonely[0])] * (len(given) - 2)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.gif", "pictures"])

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -22,6 +23,14 @@ _TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 def video_name(path: Path) -> str:
     """What a video is called: a file without its suffix, or a folder of pictures."""
     return path.name if path.is_dir() else path.stem
+
+
+class _Packet(NamedTuple):
+    """What is to be known of a packet without its bytes."""
+
+    time: int | None  # at which it is shown
+    decoded_at: int | None
+    is_left_out: bool
 
 
 class VideoFile:
@@ -98,7 +107,11 @@ class VideoFile:
                         f"{self.path} has no decodable video: replace it or move it away"
                     )
                 self.fps = float(stream.average_rate or Fraction(_DEFAULT_FPS))
-                packets = [packet for packet in container.demux(stream) if packet.size]
+                packets = [
+                    _Packet(packet.pts, packet.dts, packet.is_discard)
+                    for packet in container.demux(stream)
+                    if packet.size
+                ]
                 declared, kind = stream.frames, container.format.name
         except (av.error.FFmpegError, OSError) as error:
             raise ValueError(
@@ -111,7 +124,7 @@ class VideoFile:
                 f"{self.path} is truncated: it declares {declared} frames and holds {held}: "
                 "replace it or move it away"
             )
-        shown = [packet.pts for packet in packets if not packet.is_discard]
+        shown = [packet.time for packet in packets if not packet.is_left_out]
         self.num_frames = len(shown)
         if not shown:
             raise ValueError(f"{self.path} has no frames: replace it or move it away")
@@ -174,7 +187,7 @@ class VideoFile:
                     yield self._times[frame.pts], frame
 
 
-def _places(packets: list[av.Packet]) -> int:
+def _places(packets: list[_Packet]) -> int:
     """Frames of an AVI with those that were dropped: they have a place in time and no packet."""
-    times = [packet.dts for packet in packets if packet.dts is not None]
+    times = [packet.decoded_at for packet in packets if packet.decoded_at is not None]
     return max(times) - min(times) + 1 if times else 0
