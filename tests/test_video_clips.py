@@ -240,7 +240,7 @@ def broken_own(tmp_path, fault):
         ("twice", "several videos of the name 'b'"),
         ("too short", "no clip of 9 frames at stride 1 fits the train split"),
         ("crop", r"a\.mp4: crop .* does not fit pictures of 32x24"),
-        ("masks missing", "no masks at .*b for"),
+        ("masks missing", "no masks at .*b: expected a folder"),
         ("mask missing", "holds 7 PNG masks, its video has 8 frames"),
         ("colored mask", "has mode RGB"),
         ("damaged mask", "is no mask that can be read"),
@@ -252,6 +252,13 @@ def test_faults_are_named_and_leave_nothing(tmp_path, fault, message):
         own(tmp_path, **options)
     assert not list((tmp_path / "data").rglob("*.array_record*"))
     assert not list((tmp_path / "data").rglob("dataset_info.json"))
+
+
+@pytest.mark.parametrize("fault", ["masks missing", "mask missing"])
+def test_missing_masks_are_found_before_anything_is_prepared(tmp_path, fault):
+    options = {"path": str(tmp_path / "videos"), **broken_own(tmp_path, fault)}
+    with pytest.raises(ValueError, match="masks"):
+        registry.make_spec("own_video", **options).plan()
 
 
 def test_options_are_checked():
@@ -347,6 +354,8 @@ def test_tracks_are_in_pixels_of_the_clip(station):
 
 def test_without_tracklets_there_are_no_tracks(station):
     assert "tracks" not in grand_central(station, tracklets="")[0]
+    with pytest.raises(FileNotFoundError, match=r"no tracklets at .*no\.mat: check the path"):
+        grand_central(station, tracklets=str(station / "no.mat"))
 
 
 @pytest.mark.parametrize(
@@ -368,8 +377,6 @@ def test_damaged_tracklets(tmp_path, tracks, message):
 
 def test_files_that_are_no_tracklets(tmp_path):
     path = tmp_path / "t.mat"
-    with pytest.raises(FileNotFoundError, match="no tracklets at"):
-        Tracklets.load(path)
     path.write_bytes(b"MATLAB 5.0 but not quite")
     with pytest.raises(ValueError, match="no MATLAB file that can be read"):
         Tracklets.load(path)

@@ -76,18 +76,24 @@ class GrandCentralSpec:
         """Which frames become clips.
 
         Raises:
-            OSError, ValueError: If the video is missing, damaged or too short.
+            OSError, ValueError: If the video is missing, damaged or too short, or the tracklets are
+                missing.
         """
         path = Path(self.path).expanduser().resolve()
         video = VideoFile(path)
         self.view.window(video.height, video.width)
         ranges = split_by_time(video.num_frames, self.shares, gap=self.gap)
+        tracklets = Path(self.tracklets).expanduser().resolve() if self.tracklets else None
+        if tracklets and not tracklets.is_file():
+            raise FileNotFoundError(
+                f"no tracklets at {tracklets}: check the path, or leave it empty"
+            )
         return ClipPlan(
             source="grand_central",
             segments={split: [Segment(path, *part)] for split, part in ranges.items()},
             view=self.view,
             frames=self.frames,
-            tracklets=Path(self.tracklets).expanduser().resolve() if self.tracklets else None,
+            tracklets=tracklets,
         )
 
 

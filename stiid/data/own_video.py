@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from stiid.data.clip_plan import ClipPlan, Segment, split_by_time
+from stiid.data.mask_folder import MaskFolder
 from stiid.data.options import check_types
 from stiid.data.picture import pictures
 from stiid.data.source import Source, TfdsSource, prepare
@@ -95,10 +96,10 @@ class OwnVideoSpec:
                 raise ValueError(f"{path}: {error}") from error
         if len(videos) == 1:
             ranges = self._ranges(videos[paths[0]])
-            segments = {split: [self._segment(paths[0], *r)] for split, r in ranges.items()}
+            segments = {split: [self._segment(videos[paths[0]], *r)] for split, r in ranges.items()}
         else:
             segments = {
-                split: [self._segment(path, 0, videos[path].num_frames) for path in chosen]
+                split: [self._segment(videos[path], 0, videos[path].num_frames) for path in chosen]
                 for split, chosen in self._split(paths).items()
             }
         return ClipPlan(source="own_video", segments=segments, view=self.view, frames=self.frames)
@@ -138,13 +139,12 @@ class OwnVideoSpec:
             "smallest split (validation, test) a larger share or none, or give more videos"
         )
 
-    def _segment(self, path: Path, start: int, stop: int) -> Segment:
-        masks = Path(self.masks).expanduser().resolve() / video_name(path) if self.masks else None
-        if masks and not masks.is_dir():
-            raise ValueError(
-                f"no masks at {masks} for {path}: expected a folder with a PNG for every frame"
-            )
-        return Segment(path, start, stop, masks)
+    def _segment(self, video: VideoFile, start: int, stop: int) -> Segment:
+        if not self.masks:
+            return Segment(video.path, start, stop, None)
+        masks = Path(self.masks).expanduser().resolve() / video_name(video.path)
+        MaskFolder(masks, video.num_frames)  # refuses what has not a mask for every frame
+        return Segment(video.path, start, stop, masks)
 
 
 def find_videos(path: Path) -> list[Path]:

@@ -37,12 +37,10 @@ class Tracklets:
         1 is not documented, and a person moves 1 to 3 pixels in a frame.
 
         Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is damaged, has no `trks`, or a track whose fields differ in length,
-                are not finite, or whose frames do not increase. The message names the track.
+            ValueError: If it is missing or damaged, has no `trks`, or a track whose fields differ
+                in length, are not finite, or whose frames do not increase. The message names the
+                track.
         """
-        if not path.exists():
-            raise FileNotFoundError(f"no tracklets at {path}: check the path, or leave it empty")
         try:
             records = scipy.io.loadmat(path, squeeze_me=False).get("trks")
         except Exception as error:  # a damaged file raises whatever its reader stumbles over
