@@ -1,7 +1,11 @@
-"""Stopping a run from outside: a signal is noted, and obeyed at the end of a step."""
+"""Stopping a run from outside.
+
+While training, a signal is noted, and obeyed at the end of a step; elsewhere it is an exception.
+"""
 
 import signal
 from types import FrameType
+from typing import NoReturn
 
 import jax
 import numpy as np
@@ -24,6 +28,21 @@ class Interrupted(RuntimeError):
             "command resumes"
         )
         self.number = number
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where it is like Ctrl-C: whatever is unfinished is removed on the way out."""
+
+
+def leave_on_sigterm() -> None:
+    """Let SIGTERM raise ``Terminated``; a second one acts at once."""
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        del frame
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 class StopRequest:

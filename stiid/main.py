@@ -17,7 +17,7 @@ from stiid.config import parse
 from stiid.decompose import Request
 from stiid.errors import first_line
 from stiid.experiment import Experiment
-from stiid.interrupt import Interrupted
+from stiid.interrupt import Interrupted, Terminated, leave_on_sigterm
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file, with --config.section.field=value overrides."
@@ -66,6 +66,7 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         _fail(f"unexpected arguments {argv[1:]}: options start with --")
     _speak()
+    leave_on_sigterm()
     try:
         experiment: Experiment | None = None
         if _CONFIG.value is not None:
@@ -88,8 +89,9 @@ def main(argv: Sequence[str]) -> None:
             "--config.model.inference.remat=True, more train.stages.NAME.micro_batches, a smaller "
             "evaluate.batch_size, or fewer clips and frames"
         )
-    except KeyboardInterrupt:
-        _fail("stopped by SIGINT: nothing incomplete was kept", code=128 + signal.SIGINT)
+    except KeyboardInterrupt as error:
+        number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+        _fail(f"stopped by {number.name}: nothing incomplete was kept", code=128 + number)
     except Interrupted as error:
         _fail(str(error), code=128 + error.number)
 

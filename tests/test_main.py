@@ -157,14 +157,19 @@ TOO_MUCH = r"the memory of the devices does not suffice \(RESOURCE_EXHAUSTED: Ou
     ("event", "code", "answer"),
     [
         ("raise KeyboardInterrupt", 130, "stopped by SIGINT: nothing incomplete was kept"),
+        (
+            "with run.atomic_directory('RUN'): signal.raise_signal(signal.SIGTERM)",
+            143,
+            "stopped by SIGTERM: nothing incomplete was kept",
+        ),
         ("jax.numpy.zeros(1 << 46, 'int8')", 1, TOO_MUCH),
     ],
 )
 def test_what_stops_a_run_before_training_is_one_line(data_dir, tmp_path, event, code, answer):
-    """Ctrl-C while data are generated, and too little memory."""
+    """Ctrl-C while data are generated, SIGTERM while a folder is written, too little memory."""
     program = (
-        "import jax\nfrom stiid import main, run\n"
-        f"def load(*args, **options):\n    {event}\n"
+        "import signal\nimport jax\nfrom stiid import main, run\n"
+        f"def load(*args, **options):\n    {event.replace('RUN', str(tmp_path / 'run'))}\n"
         "run.registry.load = load\nmain.cli()"
     )
     _, _, _, *arguments = tiny.command(data_dir, tmp_path / "run")
@@ -179,7 +184,7 @@ def test_what_stops_a_run_before_training_is_one_line(data_dir, tmp_path, event,
     assert (result.returncode, result.stdout) == (code, "")
     assert re.fullmatch(f"error: {answer}", result.stderr.splitlines()[-1])
     assert "Traceback" not in result.stderr
-    assert not (tmp_path / "run").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_signal_saves_and_exits_with_its_code(data_dir, tmp_path):
