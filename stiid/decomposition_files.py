@@ -14,6 +14,7 @@ from PIL import Image
 
 from stiid.animation import open_mp4, write_png
 from stiid.overlay import overlay
+from stiid.spacing import spaced
 from stiid.trajectories import SlotPlace, slot_places
 from stiid.viz import PALETTE, colorize, decomposition_frames, decomposition_sheet
 
@@ -149,8 +150,7 @@ class _Samples:
 
     def sheet(self) -> np.ndarray:
         """uint8 [H', W', 3]."""
-        places = np.linspace(0, len(self._frames) - 1, min(len(self._frames), _COLUMNS))
-        frames = [self._frames[int(place)] for place in places.round()]
+        frames = [self._frames[place] for place in spaced(len(self._frames), _COLUMNS)]
         numbers = [frame.number for frame in frames]
         pictures = (np.stack(part) for part in zip(*(frame[1:] for frame in frames), strict=True))
         return decomposition_sheet(*pictures, frames=range(len(frames)), numbers=numbers)

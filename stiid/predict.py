@@ -15,6 +15,7 @@ from stiid.experiment import Evaluate, Predict
 from stiid.metrics import clip_scores
 from stiid.rollout import Clips, Rollout
 from stiid.shapes import Params
+from stiid.spacing import spaced
 from stiid.system import Decomposition, System
 from stiid.tracking import MATCHINGS, box_centers, velocity_scores
 from stiid.viz import decomposition_frames, decomposition_sheet
@@ -70,11 +71,11 @@ def total_frames(settings: Predict, source: Source) -> int:
 def sheets(clips: Clips, result: Decomposition, *, num_observed: int) -> Iterator[np.ndarray]:
     """A still picture of each clip, uint8 [H, W, 3], with some of its frames side by side."""
     frames = clips.video.shape[1]
-    columns = np.unique(np.linspace(0, frames - 1, min(frames, _COLUMNS)).round().astype(int))
+    columns = spaced(frames, _COLUMNS)
     simulated_from = num_observed if num_observed < frames else None
     for i in range(len(clips.video)):
         yield decomposition_sheet(
-            *clip_parts(clips, result, i), frames=columns.tolist(), simulated_from=simulated_from
+            *clip_parts(clips, result, i), frames=columns, simulated_from=simulated_from
         )
 
 

@@ -23,6 +23,7 @@ LAYERS = (
         "optim",
         "parallel",
         "viz",
+        "spacing",
     }
     | {"overlay", "trajectories", "tracking"},
     {"animation", "writer", "interrupt", "state", "system", "latents", "likelihood", "data"}

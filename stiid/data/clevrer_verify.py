@@ -4,16 +4,18 @@ Camera, sizes and the meaning of `orientation` are not documented by CLEVRER: th
 """
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 
 from stiid.data.clevrer import ClevrerSpec
 from stiid.data.clevrer_annotations import FRAMES, Annotation, parse_annotation
-from stiid.data.clevrer_builder import KNOWN_BROKEN
 from stiid.data.clevrer_camera import HEIGHT, WIDTH
+from stiid.data.clevrer_clips import KNOWN_BROKEN
 from stiid.data.clevrer_files import ClevrerFiles
 from stiid.data.clevrer_masks import ray_cast
 from stiid.data.clevrer_proposals import Proposals, parse_proposals
+from stiid.spacing import spaced
 
 _PER_VIDEO = 4  # frames, evenly spaced
 _SEEN = 200  # pixels of 480x320 of an object that is compared: a sphere at the origin has 1,440
@@ -54,10 +56,10 @@ def verify_clevrer(spec: ClevrerSpec, split: str, data_dir: str, clips: int) -> 
         _LOG.warning("masks were not compared: %s has no annotations and proposals", files.folder)
         return {}
     frames, objects, errors, overlaps, broken = 0, 0, [], [], []
-    for place in np.unique(np.linspace(0, len(both) - 1, min(clips, len(both))).astype(int)):
+    for place in spaced(len(both), clips):
         try:
             annotation, proposals = _read(files, both[place])
-            wanted = np.linspace(0, FRAMES - 1, _PER_VIDEO).astype(int)
+            wanted = spaced(FRAMES, _PER_VIDEO)
             compared = compare(annotation, proposals, wanted)
         except ValueError as error:
             _LOG.warning("left out a video: %s", error)
@@ -98,7 +100,7 @@ def _read(files: ClevrerFiles, number: int) -> tuple[Annotation, Proposals]:
 
 
 def compare(
-    annotation: Annotation, proposals: Proposals, wanted: np.ndarray
+    annotation: Annotation, proposals: Proposals, wanted: Sequence[int]
 ) -> list[tuple[float, float] | None]:
     """Distance of centroids, and IoU, of each object in each wanted frame that is seen well.
 
@@ -113,7 +115,7 @@ def compare(
     )
     pairs: list[tuple[float, float] | None] = []
     for frame, ours in zip(wanted, cast, strict=True):
-        theirs = proposals.ids(int(frame), annotation.names)
+        theirs = proposals.ids(frame, annotation.names)
         for i in range(1, len(annotation.names) + 1):
             one, other = ours == i, theirs == i
             if one.sum() < _SEEN:

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from stiid.animation import write_gif, write_mp4, write_png
 from stiid.data.source import UNKNOWN_OBJECTS, Source
 from stiid.overlay import overlay
+from stiid.spacing import spaced
 
 _COLUMNS = 8  # frames of a clip in the sheet
 _TILE = 128  # pixels of a tile's longer side that the scale aims at
@@ -33,8 +34,7 @@ def write_preview(folder: Path, source: Source, *, clips: int) -> list[Path]:
     Returns:
         The files.
     """
-    places = np.unique(np.linspace(0, len(source) - 1, min(clips, len(source))).round().astype(int))
-    shown = [source[int(place)] for place in places]
+    shown = [source[place] for place in spaced(len(source), clips)]
     paths = [folder / "sheet.png", folder / "clips.gif", folder / "clips.mp4"]
     write_png(paths[0], contact_sheet(shown))
     animation = _animation(shown)
@@ -47,8 +47,7 @@ def contact_sheet(clips: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """uint8 [H', W', 3]: for each clip its name, a row of its frames and a row of its objects."""
     parts = []
     for clip in clips:
-        frames = len(clip["video"])
-        columns = np.unique(np.linspace(0, frames - 1, min(frames, _COLUMNS)).round().astype(int))
+        columns = spaced(len(clip["video"]), _COLUMNS)
         rows = [_side_by_side(tiles[columns]) for tiles in _tiles(clip)]
         objects = clip["n_objects"]
         known = "no masks" if objects == UNKNOWN_OBJECTS else f"{objects} objects"

@@ -11,6 +11,7 @@ import numpy as np
 
 from stiid.data.r_nem import RNemSource, RNemSpec
 from stiid.data.source import UNKNOWN_OBJECTS, Source
+from stiid.spacing import spaced
 
 
 def verify_elements(source: Source, *, clips: int) -> dict[str, float]:
@@ -28,9 +29,9 @@ def verify_elements(source: Source, *, clips: int) -> dict[str, float]:
     Raises:
         ValueError: If an element is not as described; the message names the clip and the field.
     """
-    places = np.unique(np.linspace(0, len(source) - 1, min(clips, len(source))).round().astype(int))
+    places = spaced(len(source), clips)
     started = time.perf_counter()
-    read = [source[int(place)] for place in places]
+    read = [source[place] for place in places]
     seconds = time.perf_counter() - started
     for clip in read:
         _check_element(clip, read[0])
@@ -90,8 +91,8 @@ def verify_r_nem(spec: RNemSpec, split: str, data_dir: str, clips: int) -> dict[
     del data_dir
     source = RNemSource(spec, split)
     lit, outside, owned, dark, errors = 0, 0, 0, 0, []
-    for index in np.unique(np.linspace(0, len(source) - 1, min(clips, len(source))).astype(int)):
-        clip = source[int(index)]
+    for index in spaced(len(source), clips):
+        clip = source[index]
         seen, masks = clip["video"].any(-1), clip["masks"]
         lit, outside = lit + seen.sum(), outside + (seen & (masks == 0)).sum()
         owned, dark = owned + (masks > 0).sum(), dark + (~seen & (masks > 0)).sum()
