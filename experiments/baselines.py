@@ -19,7 +19,8 @@ import numpy as np
 from experiments.curves import in_minutes
 from stiid import parallel
 from stiid.baselines.rnem.scores import grouping_scores
-from stiid.evaluate import tables, write_json
+from stiid.evaluate import tables
+from stiid.files import write_json
 from stiid.predict import predict_clips, prediction_scores
 from stiid.restore import restore
 from stiid.shapes import Params

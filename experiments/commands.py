@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stiid.evaluate import write_json
+from stiid.files import write_json
 
 _COMPLETE, _INTERRUPTED = "cost.json", "interrupted.json"
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments.result import load_config
 from stiid.data import registry
-from stiid.evaluate import write_json
+from stiid.files import write_json
 from stiid.metrics import clip_scores, contingency
 
 

@@ -39,8 +39,7 @@ from experiments.result import (
 from experiments.runner import Runner
 from experiments.seeds import processor
 from stiid.cores import available_cores
-from stiid.evaluate import write_json
-from stiid.files import atomic_path
+from stiid.files import atomic_path, write_json
 
 NAMES = (
     "table1_decomposition",

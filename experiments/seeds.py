@@ -27,7 +27,7 @@ from experiments.commands import (
 )
 from experiments.curves import in_minutes, rounded
 from stiid.cores import available_cores
-from stiid.evaluate import write_json
+from stiid.files import write_json
 from stiid.writer import read_log
 
 _POINTS = 40  # of a curve

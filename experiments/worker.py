@@ -13,8 +13,8 @@ from ml_collections import config_flags
 from stiid import parallel
 from stiid.config import parse, to_dict
 from stiid.data.source import Source
-from stiid.evaluate import write_json
 from stiid.experiment import Experiment
+from stiid.files import write_json
 from stiid.restore import restore
 from stiid.shapes import Params
 from stiid.system import System

@@ -15,9 +15,8 @@ from stiid.data.video_file import VideoFile, video_name
 from stiid.data.view import View
 from stiid.decomposition_files import SlotFrame, open_decomposition
 from stiid.errors import first_line
-from stiid.evaluate import write_json
 from stiid.experiment import Evaluate
-from stiid.files import atomic_directory
+from stiid.files import atomic_directory, write_json
 from stiid.shapes import Params
 from stiid.system import Streams, row_keys
 

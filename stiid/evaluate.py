@@ -1,9 +1,5 @@
 """Evaluation: decompose held-out clips and score the segmentation at several lengths."""
 
-import json
-import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +10,6 @@ from stiid.config import to_dict
 from stiid.data.source import UNKNOWN_OBJECTS, Source
 from stiid.diagnostics import slot_use
 from stiid.experiment import Evaluate, Experiment
-from stiid.files import atomic_path
 from stiid.metrics import ScoreTotals, clip_scores, contingency
 from stiid.rollout import Clips, Rollout, evaluation_clips
 from stiid.shapes import Params
@@ -92,7 +87,8 @@ def check_lengths(settings: Evaluate, source: Source) -> None:
     frames = len(source[0]["video"])
     if max(settings.lengths) > frames:
         raise ValueError(
-            f"evaluate.lengths = {settings.lengths} do not fit clips of {frames} frames"
+            f"evaluate.lengths = {settings.lengths} do not fit clips of {frames} frames: make them "
+            "shorter, or the clips of the data longer"
         )
 
 
@@ -127,13 +123,6 @@ def report(
     }
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON, whole or not at all. JSON knows no NaN and no infinity: they become null."""
-    with atomic_path(path) as temporary:
-        text = json.dumps(_without_non_finite(content), indent=2, allow_nan=False)
-        temporary.write_text(f"{text}\n", encoding="utf-8")
-
-
 def table_text(scores: dict[int, dict[str, float]]) -> str:
     """Scores as text: one row per length."""
     names = list(next(iter(scores.values())))
@@ -141,14 +130,6 @@ def table_text(scores: dict[int, dict[str, float]]) -> str:
     for length, values in scores.items():
         lines.append(f"{length:>6} " + " ".join(f"{values[name]:>13.4f}" for name in names))
     return "\n".join(lines)
-
-
-def _without_non_finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_non_finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_non_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _rows(tree: Any, rows: np.ndarray) -> Any:

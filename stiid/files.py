@@ -1,12 +1,15 @@
 """Files that are whole or not there."""
 
 import fcntl
+import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -53,6 +56,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON, whole or not at all. JSON knows no NaN and no infinity: they become null."""
+    with atomic_path(path) as temporary:
+        text = json.dumps(_without_non_finite(content), indent=2, allow_nan=False)
+        temporary.write_text(f"{text}\n", encoding="utf-8")
+
+
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Lets nobody else write to a folder, which is made if it is missing.
@@ -74,3 +84,11 @@ def sole_writer(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _without_non_finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_non_finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_non_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

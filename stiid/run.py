@@ -29,10 +29,9 @@ from stiid.evaluate import (
     check_lengths,
     report,
     table_text,
-    write_json,
 )
 from stiid.experiment import Experiment
-from stiid.files import atomic_directory, sole_writer
+from stiid.files import atomic_directory, sole_writer, write_json
 from stiid.import_model import import_model
 from stiid.motion import motion_check
 from stiid.predict import predict_clips, prediction_scores, sheets, write_pictures

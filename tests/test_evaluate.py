@@ -12,7 +12,8 @@ import tiny
 from stiid import parallel
 from stiid.compatibility import MODEL, check_same
 from stiid.config import parse, to_dict
-from stiid.evaluate import Evaluator, table_text, tables, write_json
+from stiid.evaluate import Evaluator, table_text, tables
+from stiid.files import write_json
 from stiid.restore import restore
 from stiid.rollout import Clips
 from stiid.system import Decomposition

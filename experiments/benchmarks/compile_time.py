@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from configs import bouncing_balls
 from experiments.benchmarks.updates import experiment_of, use_devices
-from stiid.evaluate import write_json
+from stiid.files import write_json
 from stiid.update import init_state, make_update
 
 

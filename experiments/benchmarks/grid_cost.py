@@ -19,7 +19,7 @@ import numpy as np
 
 from configs import bouncing_balls
 from experiments.benchmarks.updates import experiment_of, timed_updates, use_devices
-from stiid.evaluate import write_json
+from stiid.files import write_json
 from stiid.grid import schedule
 
 ONE_FRAME = {

@@ -21,7 +21,7 @@ from experiments.benchmarks.updates import experiment_of, load_config
 from stiid import parallel
 from stiid.data import registry
 from stiid.data.pipeline import train_iterator
-from stiid.evaluate import write_json
+from stiid.files import write_json
 from stiid.update import init_state, make_update
 
 

@@ -30,8 +30,8 @@ import numpy as np  # noqa: E402
 
 from configs import bouncing_balls  # noqa: E402
 from stiid.config import parse  # noqa: E402
-from stiid.evaluate import write_json  # noqa: E402
 from stiid.experiment import Experiment  # noqa: E402
+from stiid.files import write_json  # noqa: E402
 from stiid.system import System  # noqa: E402
 from stiid.update import gradients  # noqa: E402
 

@@ -21,7 +21,7 @@ from experiments.benchmarks.updates import (
     use_devices,
 )
 from stiid.data import registry
-from stiid.evaluate import write_json
+from stiid.files import write_json
 
 PARTS = (1, 2, 4, 8)
 

@@ -26,7 +26,7 @@ from experiments.benchmarks.updates import (
     use_devices,
 )
 from stiid.data import registry
-from stiid.evaluate import write_json
+from stiid.files import write_json
 
 # of each process: devices, and the core that it is kept to
 LAYOUTS: dict[str, tuple[tuple[int, int | None], ...]] = {

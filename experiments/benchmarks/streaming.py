@@ -21,7 +21,8 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmarks.updates import use_devices
-from stiid.evaluate import Evaluator, write_json
+from stiid.evaluate import Evaluator
+from stiid.files import write_json
 from stiid.restore import restore
 from stiid.system import row_keys
 

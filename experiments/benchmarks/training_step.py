@@ -29,7 +29,7 @@ from configs import iodine
 from experiments.benchmarks.side import Side, serve
 from experiments.benchmarks.updates import experiment_of, timed_updates, use_devices
 from stiid.cores import available_cores
-from stiid.evaluate import write_json
+from stiid.files import write_json
 from stiid.parallel import host_device_count
 
 BATCH, SLOTS, EVALUATIONS = 2, 5, 6
