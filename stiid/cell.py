@@ -25,7 +25,7 @@ class FrameStart(NamedTuple):
     """What inference of a frame starts from; the carry of the scan over time."""
 
     posterior: Gaussian  # λ_{t,1} of a frame that is seen
-    last: Gaussian  # λ_{t−1,R̂}, from which a simulated frame may start; at t = 0 λ_{0,1}
+    last: Gaussian  # λ_{t−1,R̂+1}, from which a simulated frame may start; at t = 0 λ_{0,1}
     prior: Gaussian  # p(z_t | x_<t, z_<t), constant over r
     time: LSTMState  # state (t−1, R̂)
 

@@ -18,9 +18,9 @@ def schedule(grid: str, *, refinements: int, num_frames: int) -> tuple[int, ...]
     """Number of refinements R̂_t of each frame.
 
     Args:
-      grid: "triangular": R̂ = max(R − t, 1), the paper's, R(R+1)/2 + T − R refinements in all;
-        "alternative": R at t = 0, then 1 (Table 5); "full": R for every frame (the ablation without
-        the grid, and IODINE; with R = 1 SEQ-IODINE).
+      grid: "triangular": R̂ = max(R − t, 1), the paper's, R(R+1)/2 + T − R refinements in all of
+        T ≥ R frames; "alternative": R at t = 0, then 1 (Table 5); "full": R for every frame (the
+        ablation without the grid, and IODINE; with R = 1 SEQ-IODINE).
       refinements: R ≥ 1.
       num_frames: T ≥ 1.
     """

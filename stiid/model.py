@@ -35,7 +35,8 @@ class Inference:
       variance: σ² of the likelihood. The paper's "variance … σ = 0.3" reads as 0.09; the
         implementation that it builds on uses 0.3 as the variance.
       posterior_mask: see ``likelihood.posterior_masks``.
-      log_var_range: bounds of the posterior's log σ², or None (paper).
+      log_var_range: bounds of the posterior's log σ² after each update, or None (paper). What a
+        frame starts from is not bounded.
       gradient_scale: factor on the gradients before their layer normalization, whose ε = 1e-5 does
         not let small ones forget it. 1: the loss is summed over the batch (ours); 1/N: the mean
         over N videos, as in the implementation that the paper builds on, where N is the batch of

@@ -1,4 +1,4 @@
-"""Data parallelism by ``pmap``: the only file that knows of devices and processes.
+"""Data parallelism by ``pmap``: the only file that spreads work over devices and processes.
 
 State is *replicated without a leading axis*: it enters with ``in_axes=None``, leaves with
 ``out_axes=None``, and is placed once with a replicated ``NamedSharding``, so that a step compiles

@@ -108,7 +108,8 @@ def _check_names(state: Mapping[str, np.ndarray], config: SpatioTemporalConfig) 
     if missing or unknown:
         raise ValueError(
             f"no state_dict of IODINE with these layers: missing {missing[:5]}, unknown "
-            f"{unknown[:5]}"
+            f"{unknown[:5]}. Set model.decoder.layers, model.refiner.layers and "
+            "model.refiner.squeezenet to what the file was trained with"
         )
 
 
@@ -119,7 +120,10 @@ def _check_grids(state: Mapping[str, np.ndarray], image_shape: tuple[int, int, i
         for key in (name, f"decoder.{name}"):
             shape = state[key].shape[-2:]
             if shape != expected.shape:
-                raise ValueError(f"the file is for images of {shape}, not {expected.shape}")
+                raise ValueError(
+                    f"the file is for images of {shape}, not {expected.shape}: set "
+                    "data.options.resolution, or what the data call it"
+                )
             if not np.allclose(state[key].reshape(shape), expected, atol=1e-6):
                 raise ValueError(f"{key} has not the coordinates of the implementation's")
 
@@ -196,7 +200,7 @@ def _fitting(path: Any, wanted: jax.ShapeDtypeStruct, array: np.ndarray) -> np.n
     if array.shape != wanted.shape:
         raise ValueError(
             f"params{jax.tree_util.keystr(path)} has shape {array.shape} in the file and "
-            f"{wanted.shape} in the config"
+            f"{wanted.shape} in the config: set its numbers of features to the file's"
         )
     if not np.isfinite(array).all():
         raise ValueError(f"params{jax.tree_util.keystr(path)} is not finite in the file")

@@ -70,11 +70,6 @@ class ClipPlan:
             raise ValueError("only some videos have masks: give masks to all of them or to none")
 
     @property
-    def labelled(self) -> bool:
-        """Whether there are true masks."""
-        return all(segment.masks for s in self.segments.values() for segment in s)
-
-    @property
     def name(self) -> str:
         """A readable prefix and a hash of the plan and of the state of its files."""
         files = {segment.video for s in self.segments.values() for segment in s}

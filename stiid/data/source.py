@@ -59,7 +59,10 @@ class TfdsSource:
         """
         splits = tuple(builder.info.splits)
         if split not in splits:
-            raise ValueError(f"{builder.info.full_name} has the splits {splits}, got {split!r}")
+            raise ValueError(
+                f"{builder.info.full_name} has the splits {splits}, got {split!r}: choose one of "
+                "them, or give the data's options a share or number of clips for it"
+            )
         self.fingerprint = f"{builder.info.full_name}:{split}"
         self._folder = builder.data_dir
         with _readable(self._folder):

@@ -102,7 +102,7 @@ def poses(transitions: Array, initial: Array, *, scale: float) -> Array:
     """The initial pose and all changes up to a frame, within bounds.
 
     The scale stays within 1 of its prior mean; x and y stay where the component's center is inside
-    the frame, by a margin of half a pixel per scale.
+    the frame, by a quarter of the component's own size.
 
     Args:
       transitions: β [B, T + P, N, 3]; that of the first frame counts.
