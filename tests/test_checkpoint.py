@@ -45,7 +45,7 @@ def save(directory, scores, *, best_metric="f_ari"):
             make_state(step),
             data=data,
             progress={"stage": step, "loss": 0.1},
-            config=CONFIG,
+            config={**CONFIG, "train": {"best_metric": best_metric}},
             metrics={"f_ari": score, "mse": -score} if isinstance(score, float) else score,
         )
     checkpoints.close()
@@ -80,6 +80,16 @@ def test_the_latest_two_and_the_best_are_kept(saved):
     assert [checkpoints.choose(name) for name in ("latest", "best", "4")] == [5, 2, 4]
     with pytest.raises(FileNotFoundError, match=r"no checkpoint 3 in .*, only \[2, 4, 5\]"):
         checkpoints.choose("3")
+    checkpoints.close()
+
+
+def test_of_errors_the_smallest_is_the_best(tmp_path):
+    errors = (0.3, 0.1, 0.2)
+    scores = [{"f_ari": f_ari, "mse": mse} for f_ari, mse in zip((0, 0, 1), errors, strict=True)]
+    save(tmp_path, [*scores, None, None], best_metric="mse")
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps() == [2, 4, 5]
+    assert checkpoints.choose("best") == 2
     checkpoints.close()
 
 
