@@ -1,6 +1,7 @@
 """Files of ``--mode=decompose``: read back with other libraries, and compared with each other."""
 
 import csv
+import dataclasses
 import gc
 import json
 import os
@@ -341,8 +342,16 @@ def test_a_folder_has_one_writer(tmp_path):
         pass
 
 
-def test_the_view_of_the_training_data_is_the_default():
-    trained = View(height=8, width=8, channels=3, crop=(0, 0, 4, 4), stride=3)
-    path = str(tiny.ROOT)
-    with pytest.raises(ValueError, match="holds no pictures"):
-        Request(path).open(trained)
+def test_the_view_of_the_training_data_is_the_default(tmp_path):
+    path = tmp_path / "own.mp4"
+    tiny.write_video(path)
+    trained = View(height=8, width=8, channels=3, crop=(4, 2, 24, 16), stride=3)
+    video, view = Request(str(path)).open(trained)
+    assert (video.path, view) == (path, trained)
+    for changes in ({"crop": (0, 0, 8, 8)}, {"crop": ()}, {"stride": 2}):
+        _, view = Request(str(path), **changes).open(trained)
+        assert view == dataclasses.replace(trained, **changes)
+    with pytest.raises(ValueError, match="does not fit pictures of 32x24"):
+        Request(str(path), crop=(9, 0, 24, 16)).open(trained)
+    with pytest.raises(ValueError, match="does not fit pictures of 32x24"):
+        Request(str(path)).open(dataclasses.replace(trained, crop=(0, 9, 24, 16)))
