@@ -10,8 +10,9 @@ import time
 import jax
 import pytest
 import tiny
+from absl import flags
 
-from stiid import main, parallel
+from stiid import main, parallel, run
 
 # Runs many command lines with one import: each in a fork, before JAX has started any thread.
 FORKS = """
@@ -148,6 +149,24 @@ def test_programs_are_kept_unless_told_otherwise(monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
     parallel.keep_programs("/here")
     assert updates == [("jax_compilation_cache_dir", "/home/someone/.cache/stiid/programs")]
+
+
+def test_modes_are_offered_documented_and_run(tmp_path, monkeypatch):
+    """The flag's values are those of the README's table, and each runs what has its name."""
+    modes = flags.FLAGS["mode"].parser.enum_values
+    readme = (tiny.ROOT / "README.md").read_text(encoding="utf-8")
+    _, table = readme.split("| mode | does |\n|---|---|\n")
+    documented = re.findall(r"^\| `(\w+)` \|", table.split("\n\n")[0], re.MULTILINE)
+    assert documented == modes
+
+    called = []
+    for mode in run.MODES:
+        monkeypatch.setitem(run.MODES, mode, lambda *_, mode=mode: called.append(mode))
+    for mode, name in (("decompose", "decompose"), ("import", "import_model")):
+        monkeypatch.setattr(run, name, lambda *_, mode=mode: called.append(mode))
+    for mode in modes:
+        run.run(mode, None, workdir=str(tmp_path), checkpoint="latest")
+    assert called == modes
 
 
 TOO_MUCH = r"the memory of the devices does not suffice \(RESOURCE_EXHAUSTED: Out of memory.*frames"
