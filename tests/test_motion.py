@@ -38,11 +38,19 @@ def test_agreement_is_counted_frame_by_frame():
 
 
 def test_a_point_that_was_rounded_to_the_edge_counts():
-    """In float32, 31.9999999 is 32."""
-    tracks = TRACKS.astype(np.float32)
-    tracks[0, 0, 0] = np.float32(31.9999999)
-    assert tracks[0, 0, 0] == SIZE
-    count_pairs(tracks, UPPER_LOWER)
+    """In float32, 31.9999999 is 32: where one walker's points end below, another's on the right."""
+    starts, steps = (
+        ((4, 14.4999999), (8, 14.4999999), (26.9999999, 4)),
+        ((0, 3.5), (0, 3.5), (1, 0)),
+    )
+    tracks = np.stack([walk(*each) for each in zip(starts, steps, strict=True)])
+    slots = np.zeros((T, SIZE, SIZE), int)
+    slots[:, 14:, :16] = 1
+    rounded = tracks.astype(np.float32)
+    np.testing.assert_array_equal(rounded.max((0, 1)), SIZE)
+    assert tracks.max() < SIZE
+    assert count_pairs(rounded, slots) == pytest.approx(PairCounts(1, 1, 5 / 9, 2, 2, 2 * 4 / 9))
+    assert count_pairs(rounded, slots) == count_pairs(tracks, slots)
 
 
 def test_rows_and_columns_are_not_exchanged():
