@@ -206,7 +206,9 @@ def broken_own(tmp_path, fault):
         case "no folder":
             return {"path": str(tmp_path / "nowhere")}
         case "no videos":
-            return {"path": str(tmp_path / "masks" / "a" / ".."), "masks": ""}
+            (tmp_path / "empty").mkdir()
+            (tmp_path / "empty" / "a.txt").touch()
+            return {"path": str(tmp_path / "empty")}
         case "truncated":
             (folder / "b.mp4").write_bytes((folder / "b.mp4").read_bytes()[:900])
         case "twice":
@@ -236,6 +238,7 @@ def broken_own(tmp_path, fault):
     ("fault", "message"),
     [
         ("no folder", "no video at"),
+        ("no videos", r"empty holds no videos: expected files .*\.mp4"),
         ("truncated", r"b\.mp4 is no video that can be read"),
         ("twice", "several videos of the name 'b'"),
         ("too short", "no clip of 9 frames at stride 1 fits the train split"),
