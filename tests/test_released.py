@@ -38,7 +38,7 @@ def test_it_fits_this_version(name, tmp_path):
 
 
 def test_it_tells_balls_apart(tmp_path):
-    """On eight clips with a single draw of noise; on 128 with eight draws F-ARI is 0.98."""
+    """On eight clips with a single draw of noise; on 128 with eight draws F-ARI is 0.99."""
     with Checkpoints(RELEASES / "quickstart") as checkpoints:
         experiment = parse(Experiment, checkpoints.config(checkpoints.choose("latest")))
     options = {**experiment.data.options, "train": 0, "validation": 8}
