@@ -187,11 +187,6 @@ def test_table_has_a_row_per_length():
     ]
 
 
-def test_experiments_survive_json(data_dir):
-    experiment = tiny.experiment(data_dir)
-    assert parse(type(experiment), to_dict(experiment)) == experiment
-
-
 def test_without_true_masks_scores_are_missing_not_perfect(trained, data_dir, tmp_path):
     """MSE is left; everything that needs masks is gone, in evaluation and in prediction."""
     for name in ("a", "b"):
