@@ -11,8 +11,10 @@ import pytest
 import tiny
 from PIL import Image
 
-from stiid import run
 from stiid.data import registry
+from stiid.predict import prediction_scores
+from stiid.rollout import Clips
+from stiid.system import Decomposition
 
 
 def predict(trained, workdir, data_dir, **changes):
@@ -61,6 +63,59 @@ def test_scores_are_those_of_the_frames(trained, data_dir, tmp_path):
     assert [frame["copy_mse"] for frame in frames] == pytest.approx(copies)
 
 
+def by_hand(video, reconstruction, ids=None, slots=None):
+    """Clips and their decompositions into two slots: a row of pixels, [B, T, W], of 3 channels."""
+    video, reconstruction = (
+        np.repeat(x[:, :, None, :, None], 3, -1) for x in (video, reconstruction)
+    )
+    slots = np.zeros(video.shape[:4], int) if slots is None else slots[:, :, None]
+    masks = 0.4 + 0.2 * (slots[:, :, None] == np.arange(2)[:, None, None])
+    clips = Clips(
+        video.astype(np.uint8),
+        None if ids is None else ids[:, :, None].astype(np.uint8),
+        np.arange(len(video)),
+    )
+    means = np.repeat(reconstruction[:, :, None], 2, axis=2)
+    return clips, Decomposition(reconstruction, masks, means, np.zeros(means.shape[:3]))
+
+
+def test_errors_and_entropies():
+    """In the first clip pixels of 1, 0 become 1/2, 1/4, in the second they are exact: 1 − 1e-4.
+
+    Then 0.2 becomes 0, and that 1e-4, in both. What is observed is as wrong as can be.
+    """
+    video = np.array([[[255, 255], [255, 0], [51, 51]]] * 2)
+    reconstruction = np.array(
+        [[[0, 0], [1 / 2, 1 / 4], [0, 0]], [[0, 0], [1, 0], [0, 0]]], np.float32
+    )
+    content = prediction_scores(*by_hand(video, reconstruction), num_observed=1)
+    first, second = content["simulated_frames"]
+    entropy = (np.log(2) + np.log(4 / 3) + 2 * 1.00005e-4) / 4
+    assert (first["bce"], first["bce_sum"]) == pytest.approx((entropy, 6 * entropy), rel=1e-7)
+    assert (first["mse"], first["mse_sum"]) == pytest.approx((5 / 64, 6 * 5 / 64))
+    entropy = 0.2 * 4 * np.log(10) + 0.8 * 1.00005e-4
+    assert (second["bce"], second["bce_sum"]) == pytest.approx((entropy, 6 * entropy), rel=1e-7)
+    assert (second["mse"], second["mse_sum"]) == pytest.approx((1 / 25, 6 / 25))
+    assert "velocity" not in content
+
+
+def test_velocities_are_those_of_masks_or_of_the_model():
+    """A ball moves by two of five pixels, its slot by one; the model says backwards."""
+    ids = np.array([[[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0]]])
+    slots = np.array([[[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 1, 0, 0, 0]]])
+    clips, result = by_hand(255 * ids, ids.astype(float), ids, slots)
+    positions = np.array([[[[0.1, 0.5]], [[0.3, 0.5]], [[-0.3, 0.5]]]])
+    own = result._replace(positions=positions)
+    for given, cosine, relative in ((result, 1, 1 / 2), (own, -1, 0)):
+        content = prediction_scores(clips, given, num_observed=2)
+        for matching in ("hungarian", "nearest"):
+            scores = content["velocity"][matching]
+            assert scores["cosine"] == pytest.approx([cosine])
+            assert scores["relative"] == pytest.approx([relative])
+            assert scores["excluded"] == 0
+    assert "velocity" not in prediction_scores(clips, result, num_observed=1)
+
+
 def test_more_clips_than_there_are(trained, data_dir, tmp_path):
     """10 clips, each once, although the batch is filled up to a multiple of the devices."""
     folder, metrics = predict(
@@ -102,7 +157,3 @@ def test_a_trained_model_beside_an_untrained_one(trained, tmp_path):
     assert minutes == sorted(minutes)
     assert minutes[0] == 0.0
     assert minutes[-1] > 0.0
-
-
-def test_modes_are_the_ones_that_the_command_line_offers():
-    assert set(run.MODES) == {"train", "eval", "predict"}
