@@ -20,6 +20,15 @@ from stiid.data.bouncing_balls import BallsSpec, clips
 FOUR = BallsLaw()
 SIX_TO_EIGHT = BallsLaw(num_balls=(6, 7, 8))
 CURTAIN = BallsLaw(num_balls=(3,), box=10.0, radii=(1.2,), masses=(1.0,))
+DDPAE = {
+    "num_balls": (4,),
+    "box": 800.0,
+    "radii": (60.0,),
+    "masses": (1.0,),
+    "speed": 20.0,
+    "micro_steps": 1,
+    "law": "ddpae",
+}
 SMALL = {
     "num_balls": 3,
     "box": 10.0,
@@ -170,6 +179,25 @@ def test_start_of_a_clip(law, pixels):
     assert balls.velocities[used].mean() == pytest.approx(0, abs=0.03)
 
 
+def test_start_of_a_clip_of_ddpae():
+    """All whole: velocities -20 … 19, centers 60 + 1 off the walls, 1.25 · 120 = 150 apart."""
+    law = BallsLaw(**DDPAE)
+    x, v, radii, masses = draw(law, 400)
+    assert (radii == 60).all()
+    assert (masses == 1).all()
+    values, counts = np.unique(v, return_counts=True)
+    np.testing.assert_array_equal(values, np.arange(-20, 20))
+    # 3200 draws of 40 values, within 4 standard deviations.
+    np.testing.assert_allclose(counts, 80, atol=4 * math.sqrt(80 * 39 / 40))
+    np.testing.assert_array_equal(x, np.rint(x))
+    # The width of the original's range is 678, its last value is not drawn.
+    assert (x.min(), x.max()) == (61, 738)
+    assert x.mean() == pytest.approx(399.5, abs=14)
+    first, second = np.triu_indices(4, 1)
+    gaps = np.linalg.norm(x[:, first] - x[:, second], axis=-1)
+    assert 150 <= gaps.min() < 152
+
+
 @hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
 @hypothesis.given(
     count=st.integers(1, 5),
@@ -204,6 +232,9 @@ def test_any_law_conserves_energy_and_keeps_balls(count, kinds, speed, micro_ste
         ({"masses": (1.0, -1.0)}, "positive"),
         ({"box": 2.9}, "fit into the box"),
         ({"speed": -1.0}, "speed"),
+        ({"law": "rtrbm"}, r"law must be one of \('rnem', 'ddpae'\)"),
+        ({"law": "ddpae", "speed": 1.5}, "whole speed of at least 1, got 1.5"),
+        ({"law": "ddpae", "speed": 0.0}, "whole speed of at least 1, got 0"),
         ({"micro_steps": 0}, "micro_steps"),
         ({"colors": "pink"}, "unique4"),
         ({"colors": "unique4", "num_balls": 5}, "too few"),
@@ -282,6 +313,39 @@ def test_rendering_equals_brute_force(resolution):
     relative = np.hypot(dx, dy) / np.where(radii > 0, radii, 1e-9)
     expected = np.where(relative.min(-1) < 1, relative.argmin(-1) + 1, 0)
     np.testing.assert_array_equal(masks, expected)
+
+
+def whole_discs(centers, radius, resolution):
+    """Pixels up to a whole radius from whole centers [T, n, 2]."""
+    dx, dy = (np.arange(resolution) - np.rint(centers[..., axis, None]) for axis in (0, 1))
+    return (dx[:, :, None, :] ** 2 + dy[:, :, :, None] ** 2 <= radius**2).any(1)
+
+
+# Pixels of a whole disc: Gauss's circle problem (OEIS A000328).
+@pytest.mark.parametrize(
+    ("radius", "whole", "area"), [(0.5, 0, 1), (1.0, 1, 5), (5.99, 5, 81), (9.6, 9, 253)]
+)
+def test_snapped_discs_equal_brute_force(radius, whole, area):
+    """Radii and positions in pixels of 6.25: inside, at the edge, outside."""
+    centers = np.random.default_rng(0).uniform(-3, 43, (20, 1, 2))
+    centers[0] = (20.4, 18.6)
+    positions, radii = balls_rendering.snap(
+        np.concatenate([centers, centers], axis=1) * 6.25,
+        np.array([radius, 0.0]) * 6.25,
+        box=250.0,
+        resolution=40,
+    )
+    masks = balls_rendering.render_masks(positions, radii, box=250.0, resolution=40)
+    np.testing.assert_array_equal(masks, whole_discs(centers, whole, 40))
+    assert masks[0].sum() == area
+
+
+def test_clips_of_ddpae_have_whole_discs():
+    spec = BallsSpec(**DDPAE, resolution=128, frames=4)
+    for clip in clips(spec, "test", stop=2):
+        discs = whole_discs(clip["positions"], 9, 128)
+        np.testing.assert_array_equal(clip["masks"] > 0, discs)
+        assert clip["radii"].tolist() == pytest.approx([9.6] * 4)
 
 
 def test_color_policies():
