@@ -65,15 +65,23 @@ def samples(clip: Mapping[str, Any], z: np.ndarray, slots: np.ndarray) -> dict[s
 
     Returns:
       "z" [T·N, D], and each of ``PROPERTIES`` [T·N, d].
+
+    Raises:
+      ValueError: there are fewer slots than balls.
     """
     frames, count = len(z), int(clip["n_objects"])
+    if z.shape[1] < count:
+        raise ValueError(
+            f"expected at least {count} slots, one for each ball of a clip, got {z.shape[1]}: set "
+            f"evaluate.num_slots to {count} or more"
+        )
     masks = clip["masks"][:frames]
     held = matched_slots(slots, masks, num_slots=z.shape[1], count=count)
     each = {"color": clip["colors"][:count], "size": clip["radii"][:count, None]}
     content = {name: np.tile(value, (frames, 1)) for name, value in each.items()}
     positions = clip["positions"][:frames, :count]
     return {
-        "z": z[:, held].reshape(frames * count, -1),
+        "z": z[:, held].reshape(frames * count, z.shape[-1]),
         "position": positions.reshape(frames * count, -1),
         **content,
     }

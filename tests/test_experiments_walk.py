@@ -95,23 +95,29 @@ def test_linear_scores():
     assert linear_r2(z, np.concatenate([line, constant], 1), held_out) == pytest.approx(1.0)
 
 
+CLIP = {
+    "n_objects": 2,
+    "masks": np.array([[[1, 1, 2, 0]], [[1, 2, 2, 0]]]),
+    "positions": np.arange(8.0).reshape(2, 2, 2),
+    "colors": np.array([[9], [8], [0]]),
+    "radii": np.array([1.5, 2.5, 0.0]),
+}
+
+
 def test_each_object_gets_its_slot():
-    masks = np.array([[[1, 1, 2, 0]], [[1, 2, 2, 0]]])
     slots = np.array([[[2, 2, 0, 1]], [[2, 0, 0, 1]]])
-    assert matched_slots(slots, masks, num_slots=3, count=2).tolist() == [2, 0]
-    clip = {
-        "n_objects": 2,
-        "masks": masks,
-        "positions": np.arange(8.0).reshape(2, 2, 2),
-        "colors": np.array([[9], [8], [0]]),
-        "radii": np.array([1.5, 2.5, 0.0]),
-    }
+    assert matched_slots(slots, CLIP["masks"], num_slots=3, count=2).tolist() == [2, 0]
     z = np.arange(6.0).reshape(2, 3, 1)  # frame t, slot k: 3 t + k
-    ours = samples(clip, z, slots)
+    ours = samples(CLIP, z, slots)
     assert ours["z"].tolist() == [[2], [0], [5], [3]]
     assert ours["position"].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
     assert ours["color"].tolist() == [[9], [8], [9], [8]]
     assert ours["size"].tolist() == [[1.5], [2.5], [1.5], [2.5]]
+
+
+def test_objects_that_would_share_slots_are_refused():
+    with pytest.raises(ValueError, match=r"at least 2 slots, .* got 1: set evaluate\.num_slots"):
+        samples(CLIP, np.zeros((2, 1, 4)), np.zeros((2, 1, 4), int))
 
 
 def test_the_file_of_a_measurement(trained, data_dir, tmp_path):
