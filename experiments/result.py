@@ -57,7 +57,7 @@ class Training:
 
     def folder(self, seed: int) -> Path:
         """Its place in the workdir: named by all that decides what is learned."""
-        name = _name(self.config, self.changes, _deciding(self.config), FREE)
+        name = _name(self.config, self.changes, _deciding(self.config, self.changes), FREE)
         return Path(name) / f"seed_{seed}"
 
 
@@ -173,11 +173,16 @@ def _name(config: str, changes: Changes, fields: tuple[str, ...], free: tuple[st
     return f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
+def _deciding(config: str, changes: Changes) -> tuple[str, ...]:
+    """The fields of a changed config that decide what is learned."""
+    patience = changes.get("train.stagnation.patience", _patience(config))
+    return _TRAINING + (PATIENCE if str(patience) != "0" else ())
+
+
 @functools.cache
-def _deciding(config: str) -> tuple[str, ...]:
-    """The fields of a config that decide what is learned."""
-    watched = load_config(config).train.stagnation.patience > 0
-    return _TRAINING + (PATIENCE if watched else ())
+def _patience(config: str) -> int:
+    """For how long a config watches the loss on held-out clips; 0: it does not."""
+    return load_config(config).train.stagnation.patience
 
 
 @functools.cache

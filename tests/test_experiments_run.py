@@ -256,6 +256,12 @@ def test_trainings_are_shared_by_what_decides_them():
     watched = Training(config="configs/rnem.py:small")
     others = Training(config=watched.config, changes={"evaluate.clips": 3})
     assert others.folder(1) != watched.folder(1)
+    for patience, watches in ((5, True), ("5", True), (0, False), ("0", False)):
+        for config in (plain.config, watched.config):
+            changes = {"train.stagnation.patience": patience}
+            one = Training(config=config, changes=changes)
+            two = Training(config=config, changes={**changes, "evaluate.clips": 3})
+            assert (one.folder(1) != two.folder(1)) == watches
     other = Training(config=plain.config, changes={"model.num_slots": 3})
     assert other.folder(1) != plain.folder(1)
     measured = [
