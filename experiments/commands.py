@@ -35,6 +35,7 @@ def run_once(folder: Path, command: Sequence[str]) -> None:
     if is_complete(folder):
         return
     begin, before, commit = time.time(), _minutes_before(folder), _commit()
+    (folder / _INTERRUPTED).unlink(missing_ok=True)  # a killed attempt leaves no note
     try:
         _execute(command)
     except BaseException:

@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -198,6 +199,20 @@ def test_the_last_line_and_the_time_of_failures(tmp_path, capfd):
     assert commands.cost(folder)["minutes"] >= 3.0
     assert commands.cost(folder)["command"] == "python -m json.tool --help"
     run_once(folder, ["no_such_module"])  # complete: not run
+
+
+def test_the_time_of_a_killed_attempt_is_not_known(tmp_path, monkeypatch):
+    """Not even if an earlier one left a note."""
+    folder, killed = tmp_path / "run", tmp_path / "killed"
+    folder.mkdir()
+    (folder / "interrupted.json").write_text('{"minutes": 3.0}')
+    # What is there while a command runs is what is left if its runner is killed.
+    monkeypatch.setattr(commands, "_execute", lambda command: shutil.copytree(folder, killed))
+    run_once(folder, ["module"])
+    assert commands.cost(folder)["minutes"] >= 3.0
+    monkeypatch.setattr(commands, "_execute", lambda command: None)
+    run_once(killed, ["module"])
+    assert commands.cost(killed)["minutes"] is None
 
 
 def test_a_command_without_a_last_word(tmp_path, monkeypatch):
