@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,8 @@ class Runner:
 
 def _plain(command: str, trained: Path) -> str:
     """A command without what stands before the training's folder: a place on this machine."""
-    return re.sub(rf"=\S*?(?={re.escape(str(trained))})", "=", command)
+    place = re.compile(rf"=.*?(?={re.escape(str(trained))})")
+    return shlex.join(place.sub("=", word) for word in shlex.split(command))
 
 
 def _with_overrides(section: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

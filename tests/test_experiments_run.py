@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tiny
@@ -213,6 +214,15 @@ def test_the_time_of_a_killed_attempt_is_not_known(tmp_path, monkeypatch):
     monkeypatch.setattr(commands, "_execute", lambda command: None)
     run_once(killed, ["module"])
     assert commands.cost(killed)["minutes"] is None
+
+
+@pytest.mark.parametrize("place", ["/home/me/runs", "/home/me/my runs", "it's here"])
+def test_a_noted_command_has_no_place_of_this_machine(place):
+    trained = Path("tiny-0123abcd") / "seed_0"
+    folder = place / trained / "measurements" / "eval-0"
+    words = ["stiid.main", f"--checkpoint={place / trained}", f"--workdir={folder}", "--a=b c"]
+    noted = runner._plain(commands.command_text(folder, words), trained)
+    assert noted == (f"python -m stiid.main --checkpoint={trained} --workdir=WORKDIR '--a=b c'")
 
 
 def test_a_command_without_a_last_word(tmp_path, monkeypatch):
