@@ -119,8 +119,8 @@ def _run_and_kill(
             if process.poll() is not None:
                 return None
             rows = len(_rows(workdir))
-            if deadline is None and rows != known and rows:
-                # Resuming first drops rows after the checkpoint; then they come again.
+            known = min(known, rows)  # resuming first drops rows after the checkpoint
+            if deadline is None and rows > known:
                 deadline = time.monotonic() + (after_first_step or 0.0)
             time.sleep(0.02)
         process.kill()
