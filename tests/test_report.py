@@ -406,6 +406,23 @@ def test_what_does_not_fit_is_said(tmp_path):
     assert "a.png (0.0 MB) is left out" in media.picture(path, "x")
 
 
+def test_a_clip_that_does_not_fit_takes_no_room(tmp_path):
+    """Its films fit one by one, but not together; a picture that comes later does."""
+    video = np.random.default_rng(0).integers(0, 256, (1, 2, 8, 8, 3), np.uint8)
+    masks = np.full((1, 2, 3, 8, 8), 1 / 3)
+    means = np.broadcast_to(video[:, :, None] / 255, (1, 2, 3, 8, 8, 3))
+    result = Decomposition(video / 255, masks, means, np.zeros((1, 2, 3)))
+    path = tmp_path / "a.png"
+    Image.fromarray(video[0, 0]).save(path)
+    clips = Clips(video, None, np.zeros(1))
+    media = Media(limit=3 * path.stat().st_size)
+    figure = report_clips.clip_figures(clips, result, num_observed=2, media=media)
+    assert "Clip 0 is left out" in figure
+    assert media.picture(path, "x").startswith("<img")
+    assert media.picture(path, "x").startswith("<img")
+    assert media.picture(path, "x").startswith("<img")
+
+
 def test_frames_stand_side_by_side():
     frames = np.arange(2 * 1 * 2 * 3, dtype=np.uint8).reshape(2, 1, 2, 3)
     np.testing.assert_array_equal(report_clips.film(frames)[0, :, 0], [0, 3, 6, 9])

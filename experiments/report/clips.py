@@ -49,8 +49,8 @@ def _figure(
     name: str, strips: Sequence[Strip], paths: Sequence[Html], num_observed: int, media: Media
 ) -> Html:
     length, height, width, _ = strips[0].pictures.shape
-    addresses = [media.array(film(strip.pictures)) for strip in strips]
-    if None in addresses:
+    addresses = media.arrays([film(strip.pictures) for strip in strips])
+    if addresses is None:
         return missing(f"{name} is left out to keep this page small.")
     large, small = (max(1, round(tile / max(height, width))) for tile in (_TILE, _SMALL_TILE))
     tiles = [_tile(s, address) for s, address in zip(strips, addresses, strict=True)]
@@ -88,7 +88,7 @@ def film(pictures: np.ndarray) -> np.ndarray:
     return np.concatenate(list(pictures), axis=1)
 
 
-def _tile(strip: Strip, address: str | None, label: str = "", drawing: Html | str = "") -> Html:
+def _tile(strip: Strip, address: str, label: str = "", drawing: Html | str = "") -> Html:
     """One window through which a frame of the film is seen."""
     label = label or strip.label
     text = _TEXTS.get(strip.label, f"{strip.label} by itself, transparent where it is not")

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,11 @@ class Media:
 
     def array(self, picture: np.ndarray) -> str | None:
         """The address of a picture, uint8 [H, W, 3], or None if there is no room."""
-        file = io.BytesIO()
-        Image.fromarray(picture).save(file, format="PNG", optimize=True)
-        return self._address(file.getvalue(), "image/png")
+        return _only(self.arrays([picture]))
+
+    def arrays(self, pictures: Sequence[np.ndarray]) -> list[str] | None:
+        """The addresses of pictures, or None, and no room taken, if there is none for all."""
+        return self._addresses([_png(picture) for picture in pictures], "image/png")
 
     def picture(self, path: Path, alt: str) -> Html:
         """A picture file."""
@@ -42,13 +45,25 @@ class Media:
         return tag("video", src=address, aria_label=label, controls=True, loop=True, muted=True)
 
     def _file(self, path: Path) -> str | None:
-        return self._address(path.read_bytes(), _TYPES[path.suffix])
+        return _only(self._addresses([path.read_bytes()], _TYPES[path.suffix]))
 
-    def _address(self, content: bytes, kind: str) -> str | None:
-        if len(content) > self._room:
+    def _addresses(self, contents: Sequence[bytes], kind: str) -> list[str] | None:
+        size = sum(map(len, contents))
+        if size > self._room:
             return None
-        self._room -= len(content)
-        return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+        self._room -= size
+        texts = (base64.b64encode(content).decode("ascii") for content in contents)
+        return [f"data:{kind};base64,{text}" for text in texts]
+
+
+def _only(addresses: list[str] | None) -> str | None:
+    return None if addresses is None else addresses[0]
+
+
+def _png(picture: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="PNG", optimize=True)
+    return file.getvalue()
 
 
 def _left_out(path: Path) -> Html:
