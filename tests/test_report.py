@@ -245,10 +245,12 @@ def test_results_of_a_table_by_hand(tmp_path):
     """Mean, deviation and the paper's number in a cell; what failed, and what was not run."""
     mse = {"mean": 0.25, "std": 0.125, "runs": 2}
     run = {"seed": 3, "slots": 5, "step": 7, "minutes": 1.5, "commit": "abc", "checkpoint": "x/7"}
-    record = {"errors": {}, "paper": {}, "mean_std": {}, "runs": []}
+    record = {"status": "done", "errors": {}, "paper": {}, "mean_std": {}, "runs": []}
     rows = [
         {**record, "row": "a/our", "mean_std": {"10": {"mse": mse}}, "runs": [run]},
-        {**record, "row": "a/other", "errors": {"0": "no memory"}},
+        {**record, "row": "a/other", "status": "failed", "errors": {"0": "no memory"}},
+        {**record, "row": "a/few", "status": "missing", "runs": [run]},
+        {**record, "row": "a/none", "status": "missing"},
     ]
     rows[0]["paper"] = {"10": {"mse": 0.5}}
     content = {"result": "table", "scale": "small", "rows": rows}
@@ -258,6 +260,8 @@ def test_results_of_a_table_by_hand(tmp_path):
     found = Parsed(page).found
     assert "0.2500 ± 0.1250 (0.5000)" in [e["text"] for e in found["td"]]
     assert "a/our, seed 3" in [e["text"] for e in found["th"]]
+    facts = {e["text"]: f["text"] for e, f in zip(found["dt"], found["dd"], strict=True)}
+    assert facts["not run, or not with all seeds"] == "a/few, a/none"
     assert "a/other, seed 0 failed" in page
     assert "no memory" in page
     assert "bad.json cannot be shown" in page

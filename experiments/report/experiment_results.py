@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.records import MISSING
 from experiments.report.markup import Html, join
 from experiments.report.page import facts
 from experiments.report.tables import display_name, number_text, score_table
@@ -23,14 +24,14 @@ def described_experiment(content: Mapping[str, Any]) -> Html:
         score for row in rows for column in row["mean_std"].values() for score in column
     )
     general = {name: content[name] for name in ("scale", "hardware") if name in content}
-    lacking = [row["row"] for row in rows if not row["runs"]]
+    lacking = [row["row"] for row in rows if row["status"] == MISSING]
     errors = {
         f"{row['row']}, seed {seed} failed": text
         for row in rows
         for seed, text in row["errors"].items()
     }
     if lacking:
-        general["not run"] = ", ".join(lacking)
+        general["not run, or not with all seeds"] = ", ".join(lacking)
     runs = {
         f"{row['row']}, seed {run['seed']}": {name: run.get(name) for name in _ORIGIN}
         for row in rows
