@@ -135,12 +135,13 @@ def make(
                 runner.run(runner.resolve(row), seed)
             except CommandError as error:
                 errors.setdefault(row.name, {})[seed] = str(error)
+    counted = _counted(seeds, rows, before, runner)
     records = [
         row_record(
             result,
             row,
             runner,
-            seeds,
+            counted,
             errors=errors.get(row.name, {}),
             before=before.get(row.name, []),
         )
@@ -151,13 +152,13 @@ def make(
     content = {
         "result": result.name,
         "scale": scale,
-        "seeds": list(seeds),
+        "seeds": list(counted),
         "changes": dict(changes),
         "hardware": f"{processor()}, {available_cores()} cores visible, {platform.system()}",
         "rows": records,
     }
     write_json(stem.with_suffix(".json"), content)
-    text = table(result, scale, records, seeds=seeds, changes=changes)
+    text = table(result, scale, records, seeds=counted, changes=changes)
     with atomic_path(stem.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
     written = [stem.with_suffix(".json"), stem.with_suffix(".md")]
@@ -199,6 +200,22 @@ def _check_kept(
                     f"{where} holds {row.name}, seed {run['seed']}, without these changes, and "
                     "would lose it: give another --output"
                 )
+
+
+def _counted(
+    seeds: Sequence[int],
+    rows: Sequence[Row],
+    before: Mapping[str, Sequence[Mapping[str, Any]]],
+    runner: Runner,
+) -> range:
+    """The seeds that the means are of: those wanted, and those of runs that stay."""
+    kept = [
+        run["seed"]
+        for row in rows
+        for run in before.get(row.name, [])
+        if runner.would_repeat(row, run)
+    ]
+    return range(1 + max([*seeds, *kept]))
 
 
 def _left_out(

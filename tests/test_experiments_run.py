@@ -1,5 +1,6 @@
 """A result from training to Markdown, on the tiny experiment; and that every row can be run."""
 
+import dataclasses
 import fnmatch
 import importlib
 import json
@@ -131,24 +132,29 @@ def test_from_training_to_markdown(tmp_path, data_dir, monkeypatch):
     assert again["Broken"]["status"] == "missing"
 
 
-def test_what_a_file_has_of_another_workdir_stays(tmp_path, monkeypatch, capsys):
-    """Those of another training, or of another test, are left out, and it is said."""
-    monkeypatch.chdir(tiny.ROOT)
-    monkeypatch.setattr(commands, "_execute", refuse)
-    (row,) = RESULT.rows[:1]
-    folder = str(row.measurements[0].folder(row.training, 0))
-    run = {
-        "seed": 0,
+def noted_run(row, seed):
+    """A run of a row as a file of results has it."""
+    folder = str(row.measurements[0].folder(row.training, seed))
+    return {
+        "seed": seed,
         "slots": 3,
         "refinements": 1,
         "schedule": "triangular",
         "step": 1,
         "minutes": 0.5,
         "commit": "abc",
-        "checkpoint": str(row.training.folder(0) / "checkpoints" / "1"),
+        "checkpoint": str(row.training.folder(seed) / "checkpoints" / "1"),
         "measured": [{"folder": folder, "command": "…", "minutes": 0.1}],
         "scores": {"4": {"mse": 0.25}},
     }
+
+
+def test_what_a_file_has_of_another_workdir_stays(tmp_path, monkeypatch, capsys):
+    """Those of another training, or of another test, are left out, and it is said."""
+    monkeypatch.chdir(tiny.ROOT)
+    monkeypatch.setattr(commands, "_execute", refuse)
+    run = noted_run(RESULT.rows[0], 0)
+    folder = run["measured"][0]["folder"]
     other_training = {**run, "measured": [{"folder": folder.replace("tiny-", "tiny-0", 1)}]}
     other_test = {**run, "measured": [{"folder": f"{folder}0"}]}
     path = tmp_path / "results" / "tiny-small.json"
@@ -168,6 +174,35 @@ def test_what_a_file_has_of_another_workdir_stays(tmp_path, monkeypatch, capsys)
         assert rows["Our"]["runs"] == kept
         said = "tiny/our, seed 0: left out, it is of another config or test"
         assert (said in capsys.readouterr().err) == (kept == [])
+
+
+def test_a_file_counts_the_seeds_that_it_keeps(tmp_path, monkeypatch):
+    """The last command asks for one seed of one row; three of the other are in its mean."""
+    monkeypatch.chdir(tiny.ROOT)
+    monkeypatch.setattr(commands, "_execute", refuse)
+    our, few, none = rows = tiny_row("Our"), tiny_row("Few"), tiny_row("None")
+    kept = [
+        {"row": row.name, "runs": [noted_run(row, seed) for seed in range(count)]}
+        for row, count in ((our, 3), (few, 1), (none, 0))
+    ]
+    path = tmp_path / "results" / "tiny-small.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"rows": kept}))
+    make(
+        dataclasses.replace(RESULT, rows=rows),
+        "small",
+        seeds=(0,),
+        only="tiny/none",
+        workdir=tmp_path / "runs",
+        output=path.parent,
+        changes={},
+    )
+    content = json.loads(path.read_text())
+    assert content["seeds"] == [0, 1, 2]
+    assert [row["status"] for row in content["rows"]] == ["done", "missing", "failed"]
+    text = path.with_suffix(".md").read_text()
+    assert "--scale=small --seeds=3`" in text
+    assert "* not run, or not with all seeds: `tiny/few`\n" in text
 
 
 def test_a_training_that_failed_is_tried_once(tmp_path, monkeypatch):
