@@ -7,6 +7,7 @@ dimension of which slot each walk is along, and, where the clips say what their 
 linear scores of ``disentanglement``. The frame is the last one of the first clip of the evaluation.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,9 @@ def choose_walks(
     return chosen
 
 
+@functools.partial(jax.jit, static_argnames="system")
 def _decode(system: SpatioTemporal, params: Params, latents: Latents) -> Array:
-    return jax.jit(lambda p, z: system.decode(p, z).reconstruction)(params, latents)
+    return system.decode(params, latents).reconstruction
 
 
 def _scores(found: list[dict[str, np.ndarray]]) -> dict[str, float | None]:

@@ -49,6 +49,17 @@ def test_a_walk_starts_from_the_reconstruction(decomposed):
     assert min(np.abs(pictures[i] - pictures[1]).max() for i in (0, 2)) > 1e-4
 
 
+def test_walks_of_a_model_are_compiled_once():
+    model = Weighted()
+    latents = Latents(jnp.zeros((1, 1, 3, 4)), jnp.zeros((1, 1, 3, 1)))
+    for slot, dimension in ((0, 1), (1, 0), (2, 3)):
+        picture = walk(model, None, latents, slot, dimension, np.array([-1.0, 1.0]))
+        np.testing.assert_allclose(
+            picture.ravel(), model.weights[slot, dimension] * np.array([-1, 1])
+        )
+    assert model.decoded == 1
+
+
 class Picture(NamedTuple):
     reconstruction: jax.Array
 
@@ -58,7 +69,10 @@ class Weighted:
 
     weights = np.array([[9.0, 9.0, 9.0, 9.0], [0.0, 3.0, 1.0, 2.0], [4.0, 0.0, 5.0, 6.0]])
 
+    decoded = 0  # how often it was traced
+
     def decode(self, params, latents):
+        self.decoded += 1
         pixel = (latents.z * self.weights[None, None]).sum((2, 3))
         return Picture(pixel[..., None, None, None])
 
