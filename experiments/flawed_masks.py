@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.result import load_config
+from experiments.config_files import load_config
 from stiid.data import registry
 from stiid.files import write_json
 from stiid.metrics import clip_scores, contingency

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from experiments.config_files import load_config
 from stiid.compatibility import FREE, PATIENCE, TRAINING
 
 SCALES = ("paper", "small")
@@ -137,17 +137,6 @@ class Result:
 def arguments(changes: Changes) -> list[str]:
     """Changes as the command line takes them."""
     return [f"--config.{name}={value}" for name, value in changes.items()]
-
-
-def load_config(name: str) -> ConfigDict:
-    """The config that ``--config=NAME`` means."""
-    path, _, variant = name.partition(":")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    if spec is None or spec.loader is None:
-        raise RequestError(f"{path} is no config file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(*[variant] if variant else [])
 
 
 def has_field(config: ConfigDict | None, name: str) -> bool:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.commands import CommandError, leave_on_sigterm
+from experiments.config_files import load_config
 from experiments.markdown import table
 from experiments.records import FAILED, row_record
 from experiments.result import (
@@ -34,7 +35,6 @@ from experiments.result import (
     Result,
     Row,
     has_field,
-    load_config,
 )
 from experiments.runner import Runner
 from experiments.seeds import processor

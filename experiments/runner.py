@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.commands import CommandError, cost, is_complete, run_once
-from experiments.result import Changes, Measurement, Row, arguments, has_field, load_config
+from experiments.config_files import load_config
+from experiments.result import Changes, Measurement, Row, arguments, has_field
 
 
 class Runner:

@@ -1,6 +1,5 @@
 """Every config file parses, fits together at its full size, and trains a step when shrunk."""
 
-import importlib.util
 import json
 
 import jax
@@ -9,21 +8,14 @@ import pytest
 import tiny
 from ml_collections import ConfigDict
 
+from experiments.config_files import load_module
 from stiid.config import parse
 from stiid.data import registry
 from stiid.data.bouncing_balls import BallsSpec
 from stiid.data.r_nem_writer import write_r_nem
 from stiid.experiment import Experiment
 
-
-def _load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-FILES = {path.stem: _load(path) for path in sorted((tiny.ROOT / "configs").glob("*.py"))}
+FILES = {path.stem: load_module(path) for path in sorted((tiny.ROOT / "configs").glob("*.py"))}
 CONFIGS = [
     pytest.param(module, variant, id=f"{stem}:{variant}" if variant else stem)
     for stem, module in FILES.items()

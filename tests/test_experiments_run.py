@@ -16,6 +16,7 @@ import tiny
 
 from experiments import commands, runner
 from experiments.commands import CommandError, run_once
+from experiments.config_files import load_config
 from experiments.markdown import table
 from experiments.records import spread
 from experiments.result import (
@@ -26,7 +27,6 @@ from experiments.result import (
     Row,
     Training,
     has_field,
-    load_config,
 )
 from experiments.run import NAMES, main, make
 from experiments.systems import decomposition_scores

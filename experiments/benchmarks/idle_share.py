@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.benchmarks.updates import experiment_of, load_config
+from experiments.benchmarks.updates import experiment_of, named_config
 from stiid import parallel
 from stiid.data import registry
 from stiid.data.pipeline import train_iterator
@@ -26,7 +26,7 @@ from stiid.update import init_state, make_update
 
 
 def measure(name: str, updates: int, turns: int) -> dict[str, float]:
-    experiment = experiment_of(load_config(name))
+    experiment = experiment_of(named_config(name))
     (stage,), data = experiment.train.stages.values(), experiment.data
     folder = str(Path(data.data_dir).expanduser())
     source = registry.load(data.name, "train", data_dir=folder, **data.options)
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     stages = [
-        stage for name in options.configs for stage in load_config(name).train.stages.values()
+        stage for name in options.configs for stage in named_config(name).train.stages.values()
     ]
     sizes = [stage.batch_size for stage in stages]
     parallel.configure_host_devices(0, batch_sizes=sizes, processes=parallel.Processes(1))

@@ -16,7 +16,7 @@ from pathlib import Path
 from experiments.benchmarks.side import Side, serve
 from experiments.benchmarks.updates import (
     experiment_of,
-    load_config,
+    named_config,
     timed_updates,
     use_devices,
 )
@@ -30,7 +30,7 @@ def updates(name: str, parts: int, frames: int) -> Iterator[float]:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     use_devices(1)
     stage = {"batch_size": 8, "micro_batches": parts, "num_frames": frames}
-    experiment = experiment_of(load_config(name), **stage)
+    experiment = experiment_of(named_config(name), **stage)
     view = registry.view(experiment.data.name, **experiment.data.options)
     return timed_updates(experiment, (view.height, view.width, view.channels))
 

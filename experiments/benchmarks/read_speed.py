@@ -11,7 +11,6 @@ the three ways in which an HDF5 file may lie on the disk.
 
 import argparse
 import contextlib
-import importlib
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ import h5py
 import jax
 import numpy as np
 
+from experiments.benchmarks.updates import named_config
 from stiid.animation import write_mp4
 from stiid.config import parse
 from stiid.data import registry
@@ -140,7 +140,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"{'config':>14} {'read clips/s':>13} {'step clips/s':>13} {'ratio':>8}")
     for name in arguments.configs:
-        config = importlib.import_module(f"configs.{name}").get_config().to_dict()
+        config = named_config(name).to_dict()
         consumed = None
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(None):
             cases = small_data(name, Path(folder))

@@ -21,7 +21,7 @@ from pathlib import Path
 from experiments.benchmarks.side import Side, serve
 from experiments.benchmarks.updates import (
     experiment_of,
-    load_config,
+    named_config,
     timed_updates,
     use_devices,
 )
@@ -39,7 +39,7 @@ LAYOUTS: dict[str, tuple[tuple[int, int | None], ...]] = {
 
 def updates(name: str, devices: int, rows: int) -> Iterator[float]:
     use_devices(devices)
-    experiment = experiment_of(load_config(name), batch_size=rows * devices)
+    experiment = experiment_of(named_config(name), batch_size=rows * devices)
     view = registry.view(experiment.data.name, **experiment.data.options)
     return timed_updates(experiment, (view.height, view.width, view.channels))
 

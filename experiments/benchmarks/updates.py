@@ -3,12 +3,13 @@
 import dataclasses
 import time
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
+from experiments.config_files import load_config
 from stiid import parallel
 from stiid.config import parse
 from stiid.curriculum import Stage
@@ -21,10 +22,10 @@ def use_devices(count: int) -> None:
     parallel.configure_host_devices(count, batch_sizes=(), processes=parallel.Processes(1))
 
 
-def load_config(name: str) -> Any:
+def named_config(name: str) -> ConfigDict:
     """The config of a file in configs/ by its name, such as "iodine:quick"."""
-    module, _, variant = name.partition(":")
-    return import_module(f"configs.{module}").get_config(*filter(None, [variant]))
+    file, colon, variant = name.partition(":")
+    return load_config(f"configs/{file}.py{colon}{variant}")
 
 
 def experiment_of(config: Any, **stage: Any) -> Experiment:
