@@ -12,7 +12,7 @@ Variants: ``binary`` and ``color`` train and test on 4 balls with 5 slots. ``bin
 that was trained with ``binary`` or ``color``: 6 to 8 balls, 9 slots. ``small_binary`` and
 ``small_color``, tested by ``small_binary_678``, ``small_color_678_4`` and ``small_color_678_8``,
 are for two CPU cores: 32×32 pixels, a smaller box, networks and recipe of ``quickstart.py``.
-They took five and three hours on one of them, evaluations aside
+They took seven and five hours on one of them, evaluations aside
 (experiments/results/table1_decomposition-small.md has their scores).
 
 What the paper leaves open, and what stands here: the variance is 0.3 ("the variance … is set to
@@ -73,6 +73,7 @@ _COLOR_REFINED: Stages = (
     (8, 400, _LAST, {"beta": 30.0, "slot_entropy": 0.3, "num_simulated": 2}),
     (12, 420, _LAST, {"beta": 30.0, "largest_share": 0.3, "num_simulated": 6}),
     (12, 250, _LAST, {"beta": 30.0, "largest_share": 0.4, "num_simulated": 8}),
+    (12, 1700, _LAST, {"beta": 30.0, "largest_share": 0.35, "num_simulated": 6}),
 )
 _BINARY_CLIPS: Stages = (
     (4, 500, {}, {"slot_entropy": 0.3}),
@@ -98,6 +99,7 @@ _BINARY_REFINED: Stages = (
     (12, 300, _LAST, {"largest_share": 0.3, "gamma": 0.0, "num_simulated": 6}),
     (12, 500, _LAST, {"largest_share": 0.5, "gamma": 0.0, "num_simulated": 8}),
     (14, 320, _LAST, {"largest_share": 0.5, "gamma": 0.0, "num_simulated": 6}),
+    (20, 1100, _LAST, {"largest_share": 0.5, "gamma": 0.0, "num_simulated": 6}),
 )
 
 
