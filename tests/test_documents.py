@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 import tiny
 
-DOCUMENTS = ("README.md", "CHANGELOG.md", "experiments/README.md", "experiments/benchmarks/README.md")
+DOCUMENTS = (
+    "README.md",
+    "CHANGELOG.md",
+    "experiments/README.md",
+    "experiments/benchmarks/README.md",
+)
 
 
 def links(document: Path) -> list[str]:
