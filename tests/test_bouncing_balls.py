@@ -326,11 +326,11 @@ def whole_discs(centers, radius, resolution):
     ("radius", "whole", "area"), [(0.5, 0, 1), (1.0, 1, 5), (5.99, 5, 81), (9.6, 9, 253)]
 )
 def test_snapped_discs_equal_brute_force(radius, whole, area):
-    """Radii and positions in pixels of 6.25: inside, at the edge, outside."""
+    """Radii and positions in pixels of 6.25: inside, at the edge, outside; radius 0 is no ball."""
     centers = np.random.default_rng(0).uniform(-3, 43, (20, 1, 2))
     centers[0] = (20.4, 18.6)
     positions, radii = balls_rendering.snap(
-        np.concatenate([centers, centers], axis=1) * 6.25,
+        np.concatenate([centers, centers[::-1]], axis=1) * 6.25,
         np.array([radius, 0.0]) * 6.25,
         box=250.0,
         resolution=40,
