@@ -38,9 +38,9 @@ def test_agreement_is_counted_frame_by_frame():
 
 
 def test_a_point_that_was_rounded_to_the_edge_counts():
-    """In float32, 31.9999999 is 32: where one walker's points end below, another's on the right."""
+    """In float32, 31.9999999 is 32: where a point of one walker ends below, of one on the right."""
     starts, steps = (
-        ((4, 14.4999999), (8, 14.4999999), (26.9999999, 4)),
+        ((4, 14.4999999), (8, 14), (26.9999999, 4)),
         ((0, 3.5), (0, 3.5), (1, 0)),
     )
     tracks = np.stack([walk(*each) for each in zip(starts, steps, strict=True)])
