@@ -63,20 +63,17 @@ def test_scores_are_those_of_the_frames(trained, data_dir, tmp_path):
     assert [frame["copy_mse"] for frame in frames] == pytest.approx(copies)
 
 
-def by_hand(video, reconstruction, ids=None, slots=None):
-    """Clips and their decompositions into two slots: a row of pixels, [B, T, W], of 3 channels."""
-    video, reconstruction = (
-        np.repeat(x[:, :, None, :, None], 3, -1) for x in (video, reconstruction)
-    )
-    slots = np.zeros(video.shape[:4], int) if slots is None else slots[:, :, None]
+def by_hand(video, reconstruction, ids, slots):
+    """Clips and decompositions into two slots, from rows [B, T, W]: two equal, of 3 channels."""
+    fields = (np.repeat(x[:, :, None], 2, axis=2) for x in (video, reconstruction, ids, slots))
+    video, reconstruction, ids, slots = fields
+    video, reconstruction = (np.repeat(x[..., None], 3, axis=-1) for x in (video, reconstruction))
     masks = 0.4 + 0.2 * (slots[:, :, None] == np.arange(2)[:, None, None])
-    clips = Clips(
-        video.astype(np.uint8),
-        None if ids is None else ids[:, :, None].astype(np.uint8),
-        np.arange(len(video)),
-    )
     means = np.repeat(reconstruction[:, :, None], 2, axis=2)
-    return clips, Decomposition(reconstruction, masks, means, np.zeros(means.shape[:3]))
+    return (
+        Clips(video.astype(np.uint8), ids.astype(np.uint8), np.arange(len(video))),
+        Decomposition(reconstruction, masks, means, np.zeros(means.shape[:3])),
+    )
 
 
 def test_errors_and_entropies():
@@ -88,15 +85,15 @@ def test_errors_and_entropies():
     reconstruction = np.array(
         [[[0, 0], [1 / 2, 1 / 4], [0, 0]], [[0, 0], [1, 0], [0, 0]]], np.float32
     )
-    content = prediction_scores(*by_hand(video, reconstruction), num_observed=1)
+    clips, result = by_hand(video, reconstruction, video > 0, video > 0)
+    content = prediction_scores(clips, result, num_observed=1)
     first, second = content["simulated_frames"]
     entropy = (np.log(2) + np.log(4 / 3) + 2 * 1.00005e-4) / 4
-    assert (first["bce"], first["bce_sum"]) == pytest.approx((entropy, 6 * entropy), rel=1e-7)
-    assert (first["mse"], first["mse_sum"]) == pytest.approx((5 / 64, 6 * 5 / 64))
+    assert (first["bce"], first["bce_sum"]) == pytest.approx((entropy, 12 * entropy), rel=1e-7)
+    assert (first["mse"], first["mse_sum"]) == pytest.approx((5 / 64, 12 * 5 / 64))
     entropy = 0.2 * 4 * np.log(10) + 0.8 * 1.00005e-4
-    assert (second["bce"], second["bce_sum"]) == pytest.approx((entropy, 6 * entropy), rel=1e-7)
-    assert (second["mse"], second["mse_sum"]) == pytest.approx((1 / 25, 6 / 25))
-    assert "velocity" not in content
+    assert (second["bce"], second["bce_sum"]) == pytest.approx((entropy, 12 * entropy), rel=1e-7)
+    assert (second["mse"], second["mse_sum"]) == pytest.approx((1 / 25, 12 / 25))
 
 
 def test_velocities_are_those_of_masks_or_of_the_model():
@@ -114,6 +111,7 @@ def test_velocities_are_those_of_masks_or_of_the_model():
             assert scores["relative"] == pytest.approx([relative])
             assert scores["excluded"] == 0
     assert "velocity" not in prediction_scores(clips, result, num_observed=1)
+    assert "velocity" not in prediction_scores(clips._replace(masks=None), result, num_observed=2)
 
 
 def test_more_clips_than_there_are(trained, data_dir, tmp_path):
