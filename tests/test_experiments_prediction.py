@@ -19,32 +19,32 @@ def clip(*rows_of_frames):
 
 # Slot 1 moves a column to the right each frame, slot 2 half a row down; 0 is the ground.
 OBSERVED = clip(
-    ("110002", "000000", "000000", "000000"),
-    ("011002", "000000", "000000", "000000"),
-    ("001100", "000002", "000000", "000000"),
+    ("110000", "000002", "000000", "000000"),
+    ("011000", "000002", "000000", "000000"),
+    ("001100", "000000", "000002", "000000"),
 )
-# Of 0, 1, 2; a lighter ground, 9 of its 21 pixels; their mean; a part of slot 1.
-COLORS = np.array([[0.25], [0.5], [1.0], [0.75], [13 / 28], [0.6]])
+# Of 0, 1, 2; a lighter ground, 10 of its 21 pixels; their mean; a part of slot 1.
+COLORS = np.array([[0.25], [0.5], [1.0], [0.75], [41 / 84], [0.6]])
 
 
 def test_slots_that_move_on():
-    """By hand: slot 1 goes out of the frame on the right; 1/2, 1, 3/2 rows are 0, 1, 2 (to even).
+    """By hand: they leave the frame on the right and below; 1/2, 1, 3/2 rows are 0, 1, 2 (to even).
 
     The ground keeps its colors, and has its mean color where something has left.
     """
     frames = COLORS[OBSERVED]
-    frames[-1] = COLORS[clip(("335133", "333332", "000000", "000000"))[0]]
+    frames[-1] = COLORS[clip(("335133", "333333", "000002", "000000"))[0]]
     predicted = move_on(OBSERVED, frames, num_slots=4, count=3)
     expected = clip(
-        ("000110", "000002", "000000", "000000"),
-        ("000011", "000000", "000002", "000000"),
-        ("000001", "000000", "000000", "000002"),
+        ("000110", "000000", "000002", "000000"),
+        ("000011", "000000", "000000", "000002"),
+        ("000001", "000000", "000000", "000000"),
     )
     np.testing.assert_array_equal(predicted.slots, expected)
     expected = clip(
-        ("334513", "333332", "000000", "000000"),
-        ("334451", "333334", "000002", "000000"),
-        ("334435", "333334", "000000", "000002"),
+        ("334513", "333333", "000002", "000000"),
+        ("334451", "333333", "000004", "000002"),
+        ("334435", "333333", "000004", "000000"),
     )
     np.testing.assert_allclose(predicted.frames, COLORS[expected])
 
