@@ -149,6 +149,12 @@ def noted_run(row, seed):
     }
 
 
+def make_beside(path, result, *, only):
+    """Seed 0 of one row, into a file of results that is there."""
+    folders = {"workdir": path.parents[1] / "runs", "output": path.parent}
+    make(result, "small", seeds=(0,), only=only, changes={}, **folders)
+
+
 def test_what_a_file_has_of_another_workdir_stays(tmp_path, monkeypatch, capsys):
     """Those of another training, or of another test, are left out, and it is said."""
     monkeypatch.chdir(tiny.ROOT)
@@ -161,15 +167,7 @@ def test_what_a_file_has_of_another_workdir_stays(tmp_path, monkeypatch, capsys)
     path.parent.mkdir()
     for before, kept in ((run, [run]), (other_training, []), (other_test, [])):
         path.write_text(json.dumps({"rows": [{"row": "tiny/our", "runs": [before]}]}))
-        make(
-            RESULT,
-            "small",
-            seeds=(0,),
-            only="tiny/broken",
-            workdir=tmp_path / "runs",
-            output=path.parent,
-            changes={},
-        )
+        make_beside(path, RESULT, only="tiny/broken")
         rows = {r["model"]: r for r in json.loads(path.read_text())["rows"]}
         assert rows["Our"]["runs"] == kept
         said = "tiny/our, seed 0: left out, it is of another config or test"
@@ -188,15 +186,7 @@ def test_a_file_counts_the_seeds_that_it_keeps(tmp_path, monkeypatch):
     path = tmp_path / "results" / "tiny-small.json"
     path.parent.mkdir()
     path.write_text(json.dumps({"rows": kept}))
-    make(
-        dataclasses.replace(RESULT, rows=rows),
-        "small",
-        seeds=(0,),
-        only="tiny/none",
-        workdir=tmp_path / "runs",
-        output=path.parent,
-        changes={},
-    )
+    make_beside(path, dataclasses.replace(RESULT, rows=rows), only="tiny/none")
     content = json.loads(path.read_text())
     assert content["seeds"] == [0, 1, 2]
     assert [row["status"] for row in content["rows"]] == ["done", "missing", "failed"]

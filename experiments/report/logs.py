@@ -5,11 +5,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from experiments.report.curves import Curve, line_chart
 from experiments.report.markup import Html
 from experiments.report.tables import NAMES, display_name
+from stiid.spacing import spaced
 
 _POINTS = 300  # of a curve
 _FIXED = ("step", "split", "time", "minute", "num_frames")
@@ -59,7 +58,7 @@ def stage_ends(rows: Sequence[Mapping[str, Any]]) -> list[float]:
 def _points(rows: Sequence[Mapping[str, Any]], scalar: str) -> list[tuple[float, float]]:
     """At most ``_POINTS`` of a curve, spread evenly, the first and the last among them."""
     values = [(row["step"], row[scalar]) for row in rows if scalar in row]
-    kept = np.unique(np.linspace(0, len(values) - 1, min(len(values), _POINTS)).round().astype(int))
+    kept = spaced(len(values), _POINTS)
     return [(x, math.nan if y is None else y) for x, y in (values[i] for i in kept)]
 
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from experiments.report.clips import clip_figures
 from experiments.report.curves import Curve, charts, line_chart
 from experiments.report.decompositions import decompositions
@@ -20,6 +18,7 @@ from experiments.report.tables import display_name, score_table
 from stiid.predict import predict_clips
 from stiid.restore import restore
 from stiid.run import USER_ERRORS
+from stiid.spacing import spaced
 from stiid.writer import read_log
 
 TRACES = ("metrics.jsonl", "run.json", "checkpoints", "eval", "predict", "decompose")
@@ -148,7 +147,7 @@ def _pictures(folder: Path, media: Media) -> Html:
     paths = sorted(folder.glob("step_*_00.png"))
     if not paths:
         return missing("There are no pictures/step_*.png: training writes them.")
-    kept = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), _SHEETS)).round().astype(int))
+    kept = spaced(len(paths), _SHEETS)
     figures = []
     for path in (paths[i] for i in kept):
         step = int(path.stem.split("_")[1])

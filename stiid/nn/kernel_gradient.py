@@ -34,6 +34,7 @@ def kernel_gradient(x: Array, g: Array, *, size: tuple[int, int]) -> Array:
     x = jnp.pad(x, ((0, 0), (below, below), (beside, beside), (0, 0)))
     images, rows = _block(count, height, width)
     bands = height // rows
+    exact = jnp.promote_types(g.dtype, jnp.float32)
 
     def add(total: Array, block: Array) -> tuple[Array, None]:
         start = (block // bands * images, block % bands * rows, 0, 0)
@@ -49,7 +50,6 @@ def kernel_gradient(x: Array, g: Array, *, size: tuple[int, int]) -> Array:
         )
         return total + product, None
 
-    exact = jnp.promote_types(g.dtype, jnp.float32)
     zeros = jnp.zeros((size[0] * size[1] * features, g.shape[-1]), exact)
     total, _ = lax.scan(add, zeros, jnp.arange(count // images * bands))
     return total.reshape(*size, features, -1).astype(g.dtype)
