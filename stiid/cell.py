@@ -19,6 +19,7 @@ from stiid.elbo import (
 from stiid.model import Model
 from stiid.nn.positions import positions
 from stiid.shapes import Array, Gaussian, LSTMState, Params
+from stiid.short_sums import spread
 
 
 class FrameStart(NamedTuple):
@@ -128,11 +129,11 @@ def _image_inputs(model: Model, evaluation: Evaluation, grads: Gradients, frame:
     decoded = evaluation.decoded
     everywhere = (-3, -2, -1)
     log_likelihood = _normalize(lax.stop_gradient(evaluation.log_likelihood), axes=(-2, -1))
-    shared = [frame, log_likelihood[..., None], positions(*frame.shape[1:3])[None]]
-    slots = decoded.means.shape[:2]
-    x, log_likelihood, grid = (
-        jnp.broadcast_to(image[:, None], (*slots, *image.shape[1:])) for image in shared
+    shape = decoded.logits.shape
+    x, log_likelihood = (
+        spread(image[:, None], shape[1], 1) for image in (frame, log_likelihood[..., None])
     )
+    grid = jnp.broadcast_to(positions(*shape[2:4]), (*shape[:4], 2))
     return jnp.concatenate(
         [
             x,
@@ -166,7 +167,7 @@ def _result(evaluation: Evaluation, posterior: Gaussian, start: FrameStart) -> F
 
 
 def _terms(evaluation: Evaluation) -> Terms:
-    log_masks = jax.nn.log_softmax(evaluation.decoded.logits, axis=1)
+    log_masks = likelihood.log_slot_masks(evaluation.decoded.logits)
     masks = jnp.exp(log_masks)
     return Terms(
         nll=evaluation.nll,

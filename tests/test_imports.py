@@ -24,6 +24,7 @@ LAYERS = (
         "parallel",
         "viz",
         "spacing",
+        "short_sums",
     }
     | {"overlay", "trajectories", "tracking"},
     {"animation", "writer", "interrupt", "state", "system", "latents", "likelihood", "data"}

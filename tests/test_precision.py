@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 import tiny
-from jax.extend.core import jaxprs_in_params
 
 from stiid.elbo import ElboWeights
 from stiid.inference import infer_video
@@ -70,16 +69,10 @@ def test_image_sized_layers_compute_in_bfloat16_alone(make_model, random_params)
     images = np.zeros((1, 3, 8, 8, 16), np.float32)
     vectors = np.zeros((1, 3, 16), np.float32)
 
-    def equations(jaxpr):
-        for eqn in jaxpr.eqns:
-            yield eqn
-            for inner in jaxprs_in_params(eqn.params):
-                yield from equations(inner)
-
     def formats(function, *arguments):
         """Number formats of products, by whether they give images or rows of their 64 pixels."""
         found = {True: set(), False: set()}
-        for eqn in equations(jax.make_jaxpr(function)(*arguments).jaxpr):
+        for eqn in tiny.equations(jax.make_jaxpr(function)(*arguments).jaxpr):
             if eqn.primitive.name == "dot_general":
                 result = eqn.outvars[0].aval
                 found[result.ndim == 4 or result.shape[-2] == 64].add(str(result.dtype))

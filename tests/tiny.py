@@ -15,6 +15,7 @@ from typing import Any
 import av
 import jax
 import numpy as np
+from jax.extend.core import jaxprs_in_params
 from ml_collections import ConfigDict
 
 from stiid import run
@@ -235,6 +236,14 @@ def state(workdir: Path, checkpoint: str = "latest") -> TrainState:
     restored = restore(None, workdir, checkpoint)[1]
     plain = restored.replace(key=jax.random.key_data(restored.key))
     return jax.tree.map(np.asarray, plain)
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """All equations of a program, with those of the programs inside of it."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jaxprs_in_params(equation.params):
+            yield from equations(inner)
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
