@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jax.extend.core import jaxprs_in_params
 
 from stiid.nn.conv import BroadcastConv, Conv, conv2d, plain_conv2d
-from stiid.nn.kernel_gradient import kernel_gradient
+from stiid.nn.kernel_gradient import kernel_gradient, pixelwise_kernel_gradient
 from stiid.nn.winograd import is_faster
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -208,6 +208,24 @@ def test_kernel_gradient_sums_bfloat16_in_float32(channels):
     gradient = kernel_gradient(x, g, size=(3, 3))
     assert gradient.dtype == jnp.bfloat16
     np.testing.assert_array_equal(np.float32(gradient[1, 1]), 40.0 * 64 * 64)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(12, 1), (32, 32), (33, 32), (32, 33)])
+def test_gradient_of_a_1x1_kernel_is_the_product_of_pixels(inputs, outputs):
+    """By sums up to 1024 weights; of more by a product, whichever side is the wider one."""
+    x, g = normal(6, (2, 9, 7, inputs), (2, 9, 7, outputs))
+    expected = np.einsum("nhwi,nhwo->io", *(a.astype(np.float64) for a in (x, g)))
+    gradient = pixelwise_kernel_gradient(x, g)
+    assert gradient.shape == (inputs, outputs)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [(5, 4), (40, 30), (30, 40)])
+def test_gradient_of_a_1x1_kernel_sums_bfloat16_in_float32(channels):
+    x, g = (np.ones((40, 64, 64, count), jnp.bfloat16) for count in channels)
+    gradient = pixelwise_kernel_gradient(x, g)
+    assert gradient.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(np.float32(gradient), 40.0 * 64 * 64)
 
 
 @pytest.mark.parametrize("layer", [Conv(2), BroadcastConv(2)])

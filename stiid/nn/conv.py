@@ -8,9 +8,8 @@ ourselves, in forms that are fast anywhere:
 * with respect to the input: a plain convolution with the flipped, transposed kernel, behind an
   ``optimization_barrier`` so that XLA does not fold the transposition back;
 * with respect to the kernel: ``nn.kernel_gradient``;
-* of 1×1 kernels: the product that JAX would write as its transpose, for which XLA:CPU first copies
-  the image-sized factor into another order (a sixth of the step of ``configs/clevrer.py:small``);
-* with a stride: patches and one matrix product, for which plain differentiation is fast.
+* of 1×1 kernels: ``nn.kernel_gradient`` as well;
+* with a stride: patches and one matrix product, as of a 1×1 kernel.
 
 Wide 3×3 convolutions and their gradients go by ``nn.winograd``, with half the multiplications.
 
@@ -27,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from stiid.nn.kernel_gradient import kernel_gradient
+from stiid.nn.kernel_gradient import kernel_gradient, pixelwise_kernel_gradient
 from stiid.nn.plain_conv import plain_conv2d
 from stiid.nn.winograd import is_faster, winograd_conv2d, winograd_kernel_gradient
 from stiid.shapes import Array
@@ -90,13 +89,14 @@ def _pixelwise_fwd(x: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]
 
 def _pixelwise_bwd(residuals: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
     x, matrix = residuals
-    pixels, out = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
-    return g @ matrix.T, pixels.T @ out
+    return g @ matrix.T, pixelwise_kernel_gradient(x, g)
 
 
 _pixelwise.defvjp(_pixelwise_fwd, _pixelwise_bwd)
 
 
+# Patches are cut again for the gradient: they would be more to keep than what they are cut from.
+@partial(jax.checkpoint, prevent_cse=False, static_argnums=2)
 def _patch_conv2d(x: Array, kernel: Array, stride: int) -> Array:
     """Strided SAME convolution as one product of patches with the kernel."""
     size = kernel.shape[0]
@@ -111,7 +111,7 @@ def _patch_conv2d(x: Array, kernel: Array, stride: int) -> Array:
         for i in range(size)
         for j in range(size)
     ]
-    return jnp.concatenate(patches, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+    return _pixelwise(jnp.concatenate(patches, axis=-1), kernel.reshape(-1, kernel.shape[-1]))
 
 
 class Conv(nn.Module):
@@ -197,17 +197,36 @@ class BroadcastConv(nn.Module):
         return y if maps is None else y + map_positions(positions, maps)
 
 
+@jax.custom_vjp
 def map_positions(positions: Array, maps: Array) -> Array:
     """Features [H, W, P] by maps [N, P, O] → [N, H, W, O].
 
     The features are repeated for a product with N as a batch: that copy is shared by all cells of
-    a program, while a product without it would transpose its large result each time.
+    a program, while a product without it would transpose its large result each time. So is the
+    transposed copy that the gradient takes, which makes it half as fast again.
     """
     height, width, channels = positions.shape
     repeated = jnp.broadcast_to(
         positions.reshape(1, -1, channels), (len(maps), height * width, channels)
     )
     return (repeated @ maps).reshape(len(maps), height, width, -1)
+
+
+def _map_positions_fwd(positions: Array, maps: Array) -> tuple[Array, tuple[Array, Array]]:
+    return map_positions(positions, maps), (positions, maps)
+
+
+def _map_positions_bwd(residuals: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    positions, maps = residuals
+    channels = positions.shape[-1]
+    transposed = lax.optimization_barrier(positions.reshape(-1, channels).T)
+    transposed = jnp.broadcast_to(transposed, (len(maps), *transposed.shape))
+    of_maps = transposed @ g.reshape(len(maps), -1, g.shape[-1])
+    # Features of pixels are constants: of this product nothing is left in a program.
+    return jnp.einsum("nhwo,npo->hwp", g, maps), of_maps
+
+
+map_positions.defvjp(_map_positions_fwd, _map_positions_bwd)
 
 
 def _sum_visible_taps(kernel: Array, *, axis: int) -> Array:

@@ -74,7 +74,8 @@ class BroadcastDecoder(nn.Module):
             x = Conv(self.features, self.kernel_size, name=f"conv_{i}")(elu(x))
         x = Conv(self.channels + 1, self.kernel_size, name="out")(elu(x))
         x = x.reshape(*slots, self.height, self.width, self.channels + 1).astype(z.dtype)
-        return Decoded(nn.sigmoid(x[..., :-1]), x[..., -1:])
+        means, logits = jnp.split(x, [self.channels], axis=-1)
+        return Decoded(nn.sigmoid(means), logits)
 
 
 class ModulatedPositions(nn.Module):

@@ -14,6 +14,7 @@ from jax import lax
 from stiid.shapes import Array
 
 _BLOCK_PIXELS = 256
+_FEW_WEIGHTS = 1024
 
 
 def kernel_gradient(x: Array, g: Array, *, size: tuple[int, int]) -> Array:
@@ -53,6 +54,30 @@ def kernel_gradient(x: Array, g: Array, *, size: tuple[int, int]) -> Array:
     zeros = jnp.zeros((size[0] * size[1] * features, g.shape[-1]), exact)
     total, _ = lax.scan(add, zeros, jnp.arange(count // images * bands))
     return total.reshape(*size, features, -1).astype(g.dtype)
+
+
+def pixelwise_kernel_gradient(x: Array, g: Array) -> Array:
+    """d/d kernel of a 1×1 convolution, Σ_p x[p] g[p]ᵀ.
+
+    Of a few weights by sums of scaled rows: at 5×32×32 pixels with 32 channels it takes 50 µs of a
+    core for 4 outputs, 170 for 32, where XLA:CPU's product takes 320 and 260. Of more weights by
+    a product, for which the narrower side is transposed first (patches of 144 and 288 channels with
+    32 outputs: 80 GFLOP/s of a core instead of 40 to 80).
+
+    Args:
+      x: its input [..., I].
+      g: the gradient with respect to its output [..., O].
+
+    Returns:
+      [I, O], in the number format of g.
+    """
+    pixels, out = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+    if pixels.shape[-1] * out.shape[-1] <= _FEW_WEIGHTS:
+        exact = jnp.promote_types(g.dtype, jnp.float32)
+        return (pixels[:, None].astype(exact) * out[:, :, None]).sum(0).T.astype(g.dtype)
+    if out.shape[-1] < pixels.shape[-1]:
+        return (lax.optimization_barrier(out.T) @ pixels).T
+    return lax.optimization_barrier(pixels.T) @ out
 
 
 def _block(count: int, height: int, width: int) -> tuple[int, int]:
