@@ -74,6 +74,7 @@ _COLOR_REFINED: Stages = (
     (12, 420, _LAST, {"beta": 30.0, "largest_share": 0.3, "num_simulated": 6}),
     (12, 250, _LAST, {"beta": 30.0, "largest_share": 0.4, "num_simulated": 8}),
     (12, 1700, _LAST, {"beta": 30.0, "largest_share": 0.35, "num_simulated": 6}),
+    (12, 800, _LAST, {"beta": 30.0, "largest_share": 0.2, "num_simulated": 6}),
 )
 _BINARY_CLIPS: Stages = (
     (4, 500, {}, {"slot_entropy": 0.3}),
