@@ -95,7 +95,8 @@ def refiner(module, params, images, vectors, refinement, time):
         x = elu(conv2d(x, layer["kernel"], module.stride) + layer["bias"])
     if module.pool == "average":
         n, height, width, features = x.shape
-        x = x.reshape(n, height // 4, 4, width // 4, 4, features).mean((2, 4))
+        whole = x[:, : height - height % 4, : width - width % 4]
+        x = whole.reshape(n, height // 4, 4, width // 4, 4, features).mean((2, 4))
     elif module.pool == "mean":
         x = x.mean((1, 2))
     if module.layers:

@@ -129,7 +129,7 @@ def test_prior_is_an_mlp_that_predicts_mean_and_log_sigma():
 )
 def test_refiner_equals_numpy(states, layers, stride, pool, with_time):
     refiner = dataclasses.replace(REFINER, layers=layers, stride=stride, pool=pool)
-    images, vectors = normal(1, *SLOTS, 8, 12, 3), normal(2, *SLOTS, 6)
+    images, vectors = normal(1, *SLOTS, 9, 14, 3), normal(2, *SLOTS, 6)
     refinement, time = states if with_time else (states[0], None)
     inputs = (images, vectors, refinement, time)
     params = with_random_biases(refiner.init(jax.random.key(0), *inputs)["params"])

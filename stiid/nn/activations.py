@@ -13,7 +13,7 @@ from stiid.shapes import Array
 @jax.custom_vjp
 def elu(x: Array) -> Array:
     """x for x > 0, exp(x) − 1 below."""
-    return jnp.where(x > 0, x, jnp.exp(jnp.minimum(x, 0.0)) - 1.0)
+    return jnp.maximum(x, jnp.exp(jnp.minimum(x, 0.0)) - 1.0)
 
 
 def _elu_fwd(x: Array) -> tuple[Array, Array]:
