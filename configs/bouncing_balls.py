@@ -12,7 +12,7 @@ Variants: ``binary`` and ``color`` train and test on 4 balls with 5 slots. ``bin
 that was trained with ``binary`` or ``color``: 6 to 8 balls, 9 slots. ``small_binary`` and
 ``small_color``, tested by ``small_binary_678``, ``small_color_678_4`` and ``small_color_678_8``,
 are for two CPU cores: 32×32 pixels, a smaller box, networks and recipe of ``quickstart.py``.
-They took seven and five hours on one of them, evaluations aside
+They took seven and six hours on one of them, evaluations aside
 (experiments/results/table1_decomposition-small.md has their scores).
 
 What the paper leaves open, and what stands here: the variance is 0.3 ("the variance … is set to
