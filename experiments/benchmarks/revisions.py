@@ -1,0 +1,113 @@
+"""An update of this checkout against that of another one, such as one of before a change.
+
+    python -m experiments.benchmarks.revisions --before CHECKOUT [--updates quickstart,stage_1 …] \\
+        [--output FILE.json]
+
+The stages of the configs that are meant for two cores, on noise, with a host device for each core;
+their configs must be the same in both. ``in_one_part`` is the other checkout without micro-batches.
+All three take turns; speedups are medians of the pairs, over ``before`` and ``in_one_part``.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from experiments.benchmarks.side import Side, serve
+from experiments.benchmarks.updates import (
+    experiment_of,
+    named_config,
+    timed_updates,
+    use_devices,
+)
+from stiid.cores import available_cores
+from stiid.data import registry
+from stiid.files import write_json
+from stiid.parallel import host_device_count
+
+HERE = Path(__file__).parents[2]
+STAGES = (
+    "quickstart,stage_0",
+    "quickstart,stage_1",
+    "bouncing_balls:small_color,stage_11",
+    "clevrer:small,stage_4",
+)
+
+
+def updates(name: str, stage: str, **changes: int) -> Iterator[float]:
+    config = named_config(name)
+    with config.unlocked():
+        config.train.stages = {stage: config.train.stages[stage]}
+    experiment = experiment_of(config, **changes)
+    batch = experiment.train.stages[stage].batch_size
+    use_devices(host_device_count(available_cores(), (batch,), num_processes=1))
+    view = registry.view(experiment.data.name, **experiment.data.options)
+    return timed_updates(experiment, (view.height, view.width, view.channels))
+
+
+def side(checkout: Path, update: str, *options: str) -> Side:
+    """This file as a program on the modules of a checkout, in its folder."""
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    command = [sys.executable, __file__, f"--updates={update}", "--serve", *options]
+    return Side(command, cwd=checkout, env=environment)
+
+
+def compare(before: Path, update: str, steps: int) -> dict[str, Any]:
+    """Medians of the seconds of an update, and of the ratios to this checkout's."""
+    sides = {
+        "now": side(HERE, update),
+        "before": side(before, update),
+        "in_one_part": side(before, update, "--in_one_part"),
+    }
+    for _ in range(steps):
+        for one in sides.values():
+            one.do_step()
+    for one in sides.values():
+        one.process.terminate()
+    seconds = {name: one.seconds for name, one in sides.items()}
+
+    def speedup(name: str) -> float:
+        pairs = zip(seconds[name], seconds["now"], strict=True)
+        return round(statistics.median(old / new for old, new in pairs), 2)
+
+    return {
+        "seconds": {name: round(statistics.median(some), 3) for name, some in seconds.items()},
+        "speedup": {name: speedup(name) for name in ("before", "in_one_part")},
+    }
+
+
+def commit(checkout: Path) -> str:
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--before", type=Path, help="a checkout of the project")
+    parser.add_argument("--updates", nargs="+", default=STAGES, help="CONFIG,STAGE …")
+    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--in_one_part", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        name, stage = options.updates[0].split(",")
+        changes = {"micro_batches": 1} if options.in_one_part else {}
+        return serve(updates(name, stage, **changes))
+    if not options.before:
+        parser.error("--before: name another checkout of this project")
+    before = options.before.resolve()
+    result: dict[str, Any] = {"commits": {"now": commit(HERE), "before": commit(before)}}
+    for update in options.updates:
+        result[update] = compare(before, update, options.steps)
+        print(update, result[update], flush=True)
+    if options.output:
+        write_json(options.output, result)
+
+
+if __name__ == "__main__":
+    main()
