@@ -1,6 +1,6 @@
 """Three colored balls at 24×24, on two CPU cores: see balls told apart within minutes.
 
-Hardware: 2 CPU cores, no GPU. Time: 13 minutes on both of them, 19 on one.
+Hardware: 2 CPU cores, no GPU. Time: 11 to 13 minutes on both of them, 19 on one.
 Expected, at 10 and at 20 frames: F-ARI per clip 0.99 (experiments/results/quickstart.json).
 
     python -m stiid.main --config=configs/quickstart.py --workdir=runs/quickstart
