@@ -486,7 +486,7 @@ def final_dir(data_dir, **options):
 
 
 def test_stored_clips_equal_simulated_clips(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("stiid.data.generated._SHARD_BYTES", 10 * 6 * 24 * 24 * 4)
+    monkeypatch.setattr("stiid.data.source._SHARD_BYTES", 10 * 6 * 24 * 24 * 4)
     source = load(tmp_path)
     assert "35/35" in capfd.readouterr().err  # a progress bar with the total of all splits
     assert len(list(final_dir(tmp_path).glob("*train.array_record*"))) == 3

@@ -15,11 +15,12 @@ import tensorflow_datasets as tfds
 
 from stiid.data import balls_rendering
 from stiid.data.balls_physics import Balls, BallsLaw, draw_balls, simulate, stack_balls
-from stiid.data.generated import SPLITS, Counts, GeneratedBuilder
+from stiid.data.generated import Counts, GeneratedBuilder, clip_rng
 from stiid.data.source import tensor
 from stiid.data.view import View
 
 _CLIPS_PER_SIMULATION = 256
+_MOTION, _COLORS = 0, 1  # what a clip's random numbers are for; `r_nem_writer` has 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,7 +125,7 @@ def clips(
     scale = spec.resolution / spec.box
     for first in range(start, stop, chunk):
         indices = range(first, min(first + chunk, stop))
-        starts = [draw_balls(spec, _stream(spec, split, index, 0)) for index in indices]
+        starts = [draw_balls(spec, clip_rng(spec.seed, split, index, _MOTION)) for index in indices]
         balls = stack_balls(starts)
         path = simulate(spec, balls, num_frames=spec.frames)
         for row, index in enumerate(indices):
@@ -136,7 +137,7 @@ def clips(
             masks = balls_rendering.render_masks(
                 centers, radii, box=spec.box, resolution=spec.resolution
             )
-            colors = _colors(spec, starts[row], _stream(spec, split, index, 1))
+            colors = _colors(spec, starts[row], clip_rng(spec.seed, split, index, _COLORS))
             yield {
                 "video": balls_rendering.paint(masks, colors),
                 "masks": masks,
@@ -147,12 +148,6 @@ def clips(
                 "radii": (balls.radii[row] * scale).astype(np.float32),
                 "colors": colors,
             }
-
-
-def _stream(spec: BallsSpec, split: str, index: int, purpose: int) -> np.random.Generator:
-    """The generator of one clip for one purpose: 0 motion, 1 colors."""
-    key = (SPLITS.index(split), index, purpose)
-    return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=key))
 
 
 def _colors(spec: BallsSpec, balls: Balls, rng: np.random.Generator) -> np.ndarray:

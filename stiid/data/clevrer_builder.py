@@ -17,11 +17,9 @@ from stiid.cores import available_cores
 from stiid.data.clevrer_annotations import FRAMES
 from stiid.data.clevrer_clips import KNOWN_BROKEN, Cut, cut_clips
 from stiid.data.clevrer_files import ClevrerFiles
-from stiid.data.source import tensor
+from stiid.data.source import clips_per_shard, tensor
 from stiid.data.workers import ordered_map
 
-# tfds keeps the examples of one shard in memory until the shard is complete.
-_SHARD_BYTES = 128 * 2**20
 _WORTH_A_PROCESS = 32  # videos that take longer than starting a process
 _LOG = logging.getLogger("stiid")
 
@@ -97,9 +95,8 @@ class Clevrer(tfds.core.ShardBasedBuilder):
         del dl_manager
         config = self.builder_config
         cut: Cut = config.cut
-        clip_bytes = cut.frames * cut.view.height * cut.view.width * (cut.view.channels + 1)
         most = 1 if cut.objects else FRAMES // (cut.frames * cut.view.stride) + 1
-        per_shard = max(1, _SHARD_BYTES // (clip_bytes * most))
+        per_shard = clips_per_shard(cut.view, frames=cut.frames, clips=most)
         known = [number for number in config.numbers if number in KNOWN_BROKEN]
         numbers = [number for number in config.numbers if number not in KNOWN_BROKEN]
         tally = _Tally(config.name, total=len(numbers), known=len(known))

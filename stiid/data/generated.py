@@ -7,17 +7,21 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow_datasets as tfds
 from tqdm.auto import tqdm
 
-from stiid.data.source import Source, TfdsSource, prepare
+from stiid.data.source import Source, TfdsSource, clips_per_shard, prepare
 
 SPLITS = ("train", "validation", "test")  # the position is part of every clip's seed
 
-# tfds keeps the examples of one shard in memory until the shard is complete.
-_SHARD_BYTES = 256 * 2**20
-
 _Examples = Iterator[tuple[int, dict[str, Any]]]
+
+
+def clip_rng(seed: int, split: str, index: int, *purpose: int) -> np.random.Generator:
+    """The random numbers of one clip of a split, or of one purpose in it."""
+    key = (SPLITS.index(split), index, *purpose)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 class Counts:
@@ -81,9 +85,7 @@ class GeneratedBuilder(tfds.core.ShardBasedBuilder):
             total=sum(spec.counts.values()),
             unit="clip",
         )
-        view = spec.view
-        clip_bytes = spec.frames * view.height * view.width * (view.channels + 1)
-        per_shard = max(1, _SHARD_BYTES // clip_bytes)
+        per_shard = clips_per_shard(spec.view, frames=spec.frames)
         return {
             split: [
                 functools.partial(

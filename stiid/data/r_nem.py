@@ -24,6 +24,7 @@ import h5py
 import numpy as np
 
 from stiid.data import balls_rendering
+from stiid.data.generated import clip_rng
 from stiid.data.options import check_types
 from stiid.data.view import View
 
@@ -162,8 +163,7 @@ class RNemSource:
                 f"{self._where()}: clip {index} has {count} balls, colors={self._spec.colors!r} "
                 f"has {capacity} colors: use a policy with repetition"
             )
-        key = (tuple(GROUPS).index(self._split), index)
-        rng = np.random.default_rng(np.random.SeedSequence(self._spec.seed, spawn_key=key))
+        rng = clip_rng(self._spec.seed, self._split, index)
         colors = np.zeros((balls, balls_rendering.color_channels(self._spec.colors)), np.uint8)
         colors[:count] = balls_rendering.draw_colors(self._spec.colors, count, rng)
         return colors

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from stiid.data.bouncing_balls import BallsSpec, clips
-from stiid.data.generated import SPLITS
+from stiid.data.generated import SPLITS, clip_rng
 from stiid.data.r_nem import GROUPS
 from stiid.files import atomic_path
 
@@ -106,9 +106,7 @@ def _rows(
 
 def _outside_curtain(spec: BallsSpec, split: str, index: int) -> np.ndarray:
     """uint8 [H, W], 0 behind the clip's curtain and 1 elsewhere."""
-    # bouncing_balls draws motion from purpose 0 and colors from 1
-    key = (SPLITS.index(split), index, 2)
-    rng = np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=key))
+    rng = clip_rng(spec.seed, split, index, 2)  # `bouncing_balls` has 0 and 1
     side = round(_CURTAIN * spec.resolution)
     top, left = rng.integers(spec.resolution - side + 1, size=2)
     seen = np.ones((spec.resolution, spec.resolution), np.uint8)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stiid.data import clevrer_camera as camera
-from stiid.data.generated import SPLITS, Counts
+from stiid.data.generated import Counts, clip_rng
 from stiid.data.rendered_physics import Motion, simulate
 from stiid.data.rendered_scene import Scene, SceneLaw, draw_scene
 from stiid.data.rendered_shading import render
@@ -146,8 +146,7 @@ def make_motion(
     As in CLEVRER, every clip with two objects or more has a collision: starts are drawn until there
     is one, 8 times at most, which is enough unless there are few frames.
     """
-    key = (SPLITS.index(split), index)
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+    rng = clip_rng(seed, split, index)
     for _ in range(_DRAWS):
         scene = draw_scene(law, rng, frames=frames)
         motion = simulate(scene, frames=frames)

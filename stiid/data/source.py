@@ -11,9 +11,13 @@ from typing import Any, Protocol
 
 import tensorflow_datasets as tfds
 
+from stiid.data.view import View
 from stiid.errors import first_line
 
 UNKNOWN_OBJECTS = -1
+
+# tfds keeps the examples of one shard in memory until the shard is complete.
+_SHARD_BYTES = 128 * 2**20
 
 
 class Source(Protocol):
@@ -41,6 +45,12 @@ class Source(Protocol):
 def tensor(shape: tuple[int | None, ...], dtype: type) -> tfds.features.Tensor:
     """A feature that is stored as it lies in memory; the file compresses it."""
     return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
+
+
+def clips_per_shard(view: View, *, frames: int, clips: int = 1) -> int:
+    """How many examples of some clips with their masks a shard of a data set holds."""
+    clip_bytes = frames * view.height * view.width * (view.channels + 1)
+    return max(1, _SHARD_BYTES // (clip_bytes * clips))
 
 
 class TfdsSource:

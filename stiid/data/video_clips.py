@@ -16,13 +16,10 @@ from tqdm.auto import tqdm
 
 from stiid.data.clip_plan import ClipPlan, Segment
 from stiid.data.mask_folder import MaskFolder
-from stiid.data.source import UNKNOWN_OBJECTS, tensor
+from stiid.data.source import UNKNOWN_OBJECTS, clips_per_shard, tensor
 from stiid.data.tracklets import Tracklets
 from stiid.data.video_file import VideoFile
 from stiid.data.view import View
-
-# tfds keeps the examples of one shard in memory until the shard is complete.
-_SHARD_BYTES = 128 * 2**20
 
 _Part = tuple[Segment, range]  # first frames of some clips of a segment
 
@@ -85,8 +82,7 @@ class VideoClips(tfds.core.ShardBasedBuilder):
     ) -> dict[str, list[Callable[[], Iterator[tuple[int, dict[str, Any]]]]]]:
         del dl_manager
         plan: ClipPlan = self.builder_config.plan
-        clip_bytes = plan.frames * plan.view.height * plan.view.width * (plan.view.channels + 1)
-        per_shard = max(1, _SHARD_BYTES // clip_bytes)
+        per_shard = clips_per_shard(plan.view, frames=plan.frames)
         tracklets = Tracklets.load(plan.tracklets) if plan.tracklets else None
         shards = {split: _shards(plan, split, per_shard) for split in plan.segments}
         total = sum(len(starts) for s in shards.values() for parts in s for _, starts in parts)
