@@ -34,7 +34,7 @@ def run_once(folder: Path, command: Sequence[str]) -> None:
     """
     if is_complete(folder):
         return
-    begin, before, commit = time.time(), _minutes_before(folder), _commit()
+    begin, before, commit = time.time(), _minutes_before(folder), commit_of(Path.cwd())
     (folder / _INTERRUPTED).unlink(missing_ok=True)  # a killed attempt leaves no note
     try:
         _execute(command)
@@ -99,8 +99,9 @@ def _execute(command: Sequence[str]) -> None:
         raise CommandError(last or f"{command[0]} ended with {process.returncode}")
 
 
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+def commit_of(checkout: Path) -> str:
+    """The commit of a checkout, "-dirty" if it was changed since, or "unknown"."""
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):  # no git, or files without their history

@@ -11,7 +11,6 @@ All three take turns; speedups are medians of the pairs, over ``before`` and ``i
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,11 +79,6 @@ def compare(before: Path, update: str, steps: int) -> dict[str, Any]:
     }
 
 
-def commit(checkout: Path) -> str:
-    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--before", type=Path, help="a checkout of the project")
@@ -100,8 +94,10 @@ def main() -> None:
         return serve(updates(name, stage, **changes))
     if not options.before:
         parser.error("--before: name another checkout of this project")
+    from experiments.commands import commit_of  # which a side's checkout need not have
+
     before = options.before.resolve()
-    result: dict[str, Any] = {"commits": {"now": commit(HERE), "before": commit(before)}}
+    result: dict[str, Any] = {"commits": {"now": commit_of(HERE), "before": commit_of(before)}}
     for update in options.updates:
         result[update] = compare(before, update, options.steps)
         print(update, result[update], flush=True)

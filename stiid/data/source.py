@@ -48,7 +48,7 @@ def tensor(shape: tuple[int | None, ...], dtype: type) -> tfds.features.Tensor:
 
 
 def clips_per_shard(view: View, *, frames: int, clips: int = 1) -> int:
-    """How many examples of some clips with their masks a shard of a data set holds."""
+    """How many times so many clips with their masks a shard of a data set holds."""
     clip_bytes = frames * view.height * view.width * (view.channels + 1)
     return max(1, _SHARD_BYTES // (clip_bytes * clips))
 

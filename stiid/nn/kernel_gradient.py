@@ -41,7 +41,7 @@ def kernel_gradients(x: Array, g: Array, *, size: tuple[int, int]) -> Array:
     Args:
       x: the inputs [G, N, H + rows − 1, W + columns − 1, I].
       g: the gradients with respect to the outputs [G, N, H, W, O].
-      size: rows and columns of the kernels, both odd.
+      size: rows and columns of the kernels.
 
     Returns:
       [G, *size, I, O], in the number format of g.

@@ -7,9 +7,9 @@ the same along columns too). The kernel's gradient takes six likewise.
 
 Along rows alone, all sums are of whole rows, and the products remain convolutions, of 1×3 kernels,
 at which XLA:CPU is good. At 5×64×64 pixels and 64 channels, one core takes 14 ms instead of 18 for
-the convolution (another processor 16 instead of 25), and 17 instead of 24 for the kernel's
-gradient. Tiles in both directions took 42 to 57 where rows took 16, and an image or a band of rows
-at a time is no faster. Rounding errors grow to some 4e-6 of the largest output.
+the convolution and an ELU (another processor 16 instead of 25 without), and 17 instead of 24 for
+the kernel's gradient. Tiles in both directions took 42 to 57 where rows took 16, and an image or a
+band of rows at a time is no faster. Rounding errors grow to some 4e-6 of the largest output.
 """
 
 import jax
@@ -67,9 +67,9 @@ def winograd_kernel_gradient(x: Array, g: Array) -> Array:
     """d/d kernel [3, 3, I, O] of ``winograd_conv2d`` for output gradients g [N, H, W, O]."""
     transposed = tuple(zip(*_OUTPUT, strict=True))
     outputs = _sums(transposed, [g[:, row::_ROWS] for row in range(_ROWS)])
-    beside = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
+    padded = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
     # Without the barrier the sums are made again for every block of the products.
-    pairs = (jnp.stack(_sums(_INPUT, _overlapping_rows(beside))), jnp.stack(outputs))
+    pairs = (jnp.stack(_sums(_INPUT, _overlapping_rows(padded))), jnp.stack(outputs))
     gradients = kernel_gradients(*lax.optimization_barrier(pairs), size=(1, 3))
     return jnp.einsum("ia,ibco->abco", jnp.array(_KERNEL, x.dtype), gradients[:, 0])
 
