@@ -2,7 +2,7 @@
 
 Hardware: 8 GPUs of 11 GB or more. Not measured by us. Expected: the paper shows pictures only, and
 no true masks exist: evaluation gives the MSE, and with tracklets the motion check of
-``stiid.motion`` in ``eval/motion.json``.
+``stiid.evaluation.track_agreement`` in ``eval/motion.json``.
 
     python -m stiid.main --config=configs/grand_central.py --workdir=runs/grand_central \
         --config.data.options.path=/data/grandcentral.avi \

@@ -18,13 +18,13 @@ import numpy as np
 
 from experiments.curves import in_minutes
 from stiid import parallel
-from stiid.baselines.rnem.scores import grouping_scores
-from stiid.evaluate import tables
+from stiid.evaluation.evaluator import tables
+from stiid.evaluation.prediction import predict_clips, prediction_scores
 from stiid.files import write_json
-from stiid.predict import predict_clips, prediction_scores
-from stiid.restore import restore
+from stiid.models.rnem.scores import grouping_scores
 from stiid.shapes import Params
-from stiid.writer import read_log
+from stiid.training.log import read_log
+from stiid.training.restore import restore
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ import numpy as np
 
 from experiments.config_files import load_config
 from stiid.data import registry
+from stiid.evaluation.metrics import clip_scores, contingency
 from stiid.files import write_json
-from stiid.metrics import clip_scores, contingency
 
 
 def object_in_ground(masks: np.ndarray) -> np.ndarray:

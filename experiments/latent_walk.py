@@ -18,13 +18,13 @@ import numpy as np
 from experiments.disentanglement import DESCRIBED, PROPERTIES, linear_r2, samples
 from experiments.result import WALK
 from experiments.worker import run_worker
+from stiid.config.experiment import Experiment
 from stiid.data.source import Source
-from stiid.experiment import Experiment
+from stiid.evaluation.rollout import Rollout, evaluation_clips
 from stiid.files import atomic_path
-from stiid.rollout import Rollout, evaluation_clips
+from stiid.models.base import Latents, System
+from stiid.models.spatiotemporal.model import SpatioTemporal
 from stiid.shapes import Array, Params
-from stiid.spatiotemporal import SpatioTemporal
-from stiid.system import Latents, System
 
 SLOTS, DIMENSIONS = 3, 3  # walks: the most telling dimensions of the largest slots but the ground
 OFFSETS = np.linspace(-3.0, 3.0, 7)  # standard deviations of the dimension over slots and clips

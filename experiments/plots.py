@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from stiid.files import atomic_path
-from stiid.viz import PALETTE
+from stiid.outputs.sheets import PALETTE
 
 # Files that are made again from the same numbers are the same.
 _METADATA: Mapping[str, dict[str, Any]] = {

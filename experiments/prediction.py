@@ -16,14 +16,14 @@ import numpy as np
 from experiments.result import MODEL, SIMULATE
 from experiments.trivial_prediction import Predicted, move_on, repeat_last
 from experiments.worker import run_worker
+from stiid.config.experiment import Experiment
 from stiid.data.source import Source
-from stiid.evaluate import tables
-from stiid.experiment import Experiment
-from stiid.predict import mean_scores, total_frames
-from stiid.rollout import Clips, Rollout, evaluation_clips
+from stiid.evaluation.evaluator import tables
+from stiid.evaluation.prediction import mean_scores, total_frames
+from stiid.evaluation.rollout import Clips, Rollout, evaluation_clips
+from stiid.evaluation.velocity import MATCHINGS, SHIFT, box_centers, velocity_scores
+from stiid.models.base import Decomposition, System
 from stiid.shapes import Params
-from stiid.system import Decomposition, System
-from stiid.tracking import MATCHINGS, SHIFT, box_centers, velocity_scores
 
 PARTS = (MODEL, "last frame", "linear motion")
 

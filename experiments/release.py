@@ -13,9 +13,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from stiid.checkpoint import RELEASED, RELEASES, Checkpoints
 from stiid.data.options import PLACES
 from stiid.files import atomic_directory
+from stiid.training.checkpoints import RELEASED, RELEASES, Checkpoints
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from experiments.config_files import load_config
-from stiid.compatibility import FREE, PATIENCE, TRAINING
+from stiid.training.compatibility import FREE, PATIENCE, TRAINING
 
 SCALES = ("paper", "small")
 # Of a config, what decides what is learned, and what is then measured; every seed has a folder of

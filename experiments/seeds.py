@@ -28,7 +28,7 @@ from experiments.commands import (
 from experiments.curves import in_minutes, rounded
 from stiid.cores import available_cores
 from stiid.files import write_json
-from stiid.writer import read_log
+from stiid.training.log import read_log
 
 _POINTS = 40  # of a curve
 _CURVES = ("nll", "kl", "mse")

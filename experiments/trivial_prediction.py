@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stiid.tracking import SHIFT, box_centers
+from stiid.evaluation.velocity import SHIFT, box_centers
 
 
 class Predicted(NamedTuple):

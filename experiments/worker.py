@@ -11,13 +11,13 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from stiid import parallel
-from stiid.config import parse, to_dict
+from stiid.config.experiment import Experiment
 from stiid.data.source import Source
-from stiid.experiment import Experiment
 from stiid.files import write_json
-from stiid.restore import restore
+from stiid.models.base import System
 from stiid.shapes import Params
-from stiid.system import System
+from stiid.training.restore import restore
+from stiid.typed_config import parse, to_dict
 
 Measure = Callable[[Experiment, System, Source, Params, Path], dict[str, Any]]
 

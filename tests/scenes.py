@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from stiid.data.rendered_physics import Motion
-from stiid.data.rendered_scene import Scene
+from stiid.data.solids.physics import Motion
+from stiid.data.solids.scene import Scene
 from stiid.data.view import View
 
 CUBE, CYLINDER, SPHERE = range(3)

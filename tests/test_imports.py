@@ -9,48 +9,36 @@ import tiny
 
 PACKAGE = tiny.ROOT / "stiid"
 
-# A module imports from its own layer or from layers above it in this list. "nn" means "nn.*".
-LAYERS = (
-    {
-        "shapes",
-        "files",
-        "cores",
-        "errors",
-        "config",
-        "grid",
-        "metrics",
-        "curriculum",
-        "optim",
-        "parallel",
-        "viz",
-        "spacing",
-        "short_sums",
-    }
-    | {"overlay", "trajectories", "tracking"},
-    {"animation", "writer", "interrupt", "state", "system", "latents", "likelihood", "data"}
-    | {"decomposition_files"},
-    {"nn"},
-    {"model", "elbo", "cell", "inference", "objective", "spatiotemporal", "baselines"}
-    | {"spatiotemporal_config"},
-    {"experiment", "compatibility", "checkpoint", "rollout", "validation"},
-    {"diagnostics"},
-    {"evaluate", "predict", "decompose", "motion"},
-    {"update", "train", "preflight", "import_model"},
-    {"restore"},
-    {"run", "main"},
+# The rooms from the ground up: each imports only from itself and from rooms before it. "" is the
+# ground, the files beside the rooms.
+ROOMS = (
+    "",
+    "data",
+    "kernels",
+    "nn",
+    "method",
+    "models",
+    "config",
+    "outputs",
+    "evaluation",
+    "training",
+    "interop",
+    "cli",
 )
+# Entry points, which hand over to the command line.
+ENTRIES = {"main", "data.__main__"}
 
-# Who may import what, by the first part of the module's name.
+# Who may import what, by room or ground file.
 ONLY = {
-    "orbax": {"checkpoint"},
-    "tensorboardX": {"writer"},
-    "absl": {"main"},
-    "ml_collections": {"main"},
-    "optax": {"optim", "update"},
-    "flax": {"nn", "state", "baselines"},
+    "orbax": {"training"},
+    "tensorboardX": {"training"},
+    "absl": {"cli", "main"},
+    "ml_collections": {"cli"},
+    "optax": {"config", "training"},
+    "flax": {"kernels", "nn", "models", "training"},
     "tensorflow_datasets": {"data"},
-    "PIL": {"viz", "animation", "data", "decomposition_files"},
-    "av": {"animation", "data"},
+    "PIL": {"outputs", "media", "data"},
+    "av": {"media", "data"},
     "h5py": {"data"},
 }
 
@@ -72,19 +60,22 @@ def imports(path: Path) -> set[str]:
 
 
 FILES = {name_of(path): imports(path) for path in sorted(PACKAGE.rglob("*.py"))}
+FOLDERS = {path.parent.name for path in PACKAGE.glob("*/*.py")}
 
 
-def layer(module: str) -> int:
-    matches = [i for i, layer in enumerate(LAYERS) if module.split(".")[0] in layer]
-    assert len(matches) == 1, f"{module} needs a place in LAYERS"
-    return matches[0]
+def room(module: str) -> str:
+    """The folder of a module; "" for files beside the folders."""
+    if module in ENTRIES:
+        return "cli"
+    first = module.split(".")[0]
+    return first if first in FOLDERS else ""
 
 
 def own(names: set[str]) -> set[str]:
     """The modules of the package among imported names."""
     parts = [name.removeprefix("stiid.") for name in names if name.startswith("stiid.")]
     prefixes = {".".join(p.split(".")[:n]) for p in parts for n in range(1, p.count(".") + 2)}
-    return (prefixes & FILES.keys()) - {"data", "nn", ""}
+    return (prefixes & FILES.keys()) - FOLDERS - {""}
 
 
 def libraries(module: str) -> set[str]:
@@ -95,15 +86,16 @@ def libraries(module: str) -> set[str]:
 MODULES = sorted(FILES.keys() - {"__init__"})
 
 
-def test_there_are_modules():
-    assert {"nn.decoder", "data.pipeline", "inference", "main"} <= FILES.keys()
-    assert own(FILES["inference"]) >= {"cell", "elbo", "shapes"}
+def test_the_rooms_are_the_folders():
+    assert set(ROOMS) - {""} == FOLDERS
+    assert own(FILES["method.inference"]) >= {"method.refinement", "method.elbo", "shapes"}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_from_above_only(module):
-    for imported in own(FILES[module]):
-        assert layer(imported) <= layer(module), f"{module} imports {imported}"
+def test_rooms_import_from_the_rooms_below():
+    for module in MODULES:
+        for imported in own(FILES[module]):
+            places = ROOMS.index(room(imported)), ROOMS.index(room(module))
+            assert places[0] <= places[1], f"{module} imports {imported}"
 
 
 def test_there_are_no_cycles():
@@ -114,23 +106,25 @@ def test_there_are_no_cycles():
 @pytest.mark.parametrize("library", ONLY)
 def test_a_library_is_imported_in_its_place(library):
     users = {
-        m.split(".")[0]
-        for m, names in FILES.items()
-        if any(n.split(".")[0] == library for n in names)
+        module.split(".")[0]
+        for module, names in FILES.items()
+        if any(name.split(".")[0] == library for name in names)
     }
     assert users
     assert users <= ONLY[library]
 
 
-def test_networks_know_nothing_but_shapes():
+@pytest.mark.parametrize("room_name", ["kernels", "nn", "method"])
+def test_the_method_knows_neither_data_nor_configs(room_name):
     for module in MODULES:
-        if module.startswith("nn."):
-            assert all(m == "shapes" or m.startswith("nn.") for m in own(FILES[module])), module
+        if room(module) == room_name:
+            rooms = {room(imported) for imported in own(FILES[module])}
+            assert not rooms & {"data", "config"}, module
 
 
 def test_data_and_pictures_do_without_jax():
     for module in MODULES:
-        if module.split(".")[0] in ("data", "files", "viz", "animation", "writer", "config"):
+        if room(module) in ("data", "outputs") or module in ("files", "media", "typed_config"):
             assert not libraries(module) & {"jax", "flax"}, module
 
 
@@ -147,6 +141,4 @@ def test_devices_are_the_business_of_one_file():
 
 def test_nothing_needs_tensorflow():
     for module in MODULES:
-        assert not any(name.split(".")[0] in ("tensorflow", "clu") for name in FILES[module]), (
-            module
-        )
+        assert not libraries(module) & {"tensorflow", "clu"}, module

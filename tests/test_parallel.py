@@ -11,8 +11,8 @@ import pytest
 import tiny
 
 from stiid import parallel
-from stiid.system import row_keys
-from stiid.train import init_state, make_update
+from stiid.models.base import row_keys
+from stiid.training.loop import init_state, make_update
 
 SHAPE = (8, 8, 3)
 

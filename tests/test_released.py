@@ -10,11 +10,11 @@ import pytest
 import tiny
 
 from experiments import release
-from stiid.checkpoint import RELEASES, Checkpoints, locate
-from stiid.config import parse
+from stiid.config.experiment import Experiment
 from stiid.data import registry
-from stiid.experiment import Experiment
-from stiid.preflight import trained_shapes
+from stiid.training.checkpoints import RELEASES, Checkpoints, locate
+from stiid.training.validate import trained_shapes
+from stiid.typed_config import parse
 
 NAMES = sorted(path.name for path in RELEASES.iterdir())
 

@@ -18,13 +18,13 @@ import numpy as np
 from jax.extend.core import jaxprs_in_params
 from ml_collections import ConfigDict
 
-from stiid import run
-from stiid.config import parse
-from stiid.experiment import Experiment
-from stiid.objective import Objective
-from stiid.restore import restore
-from stiid.state import TrainState
-from stiid.writer import read_log
+from stiid.cli import modes
+from stiid.config.experiment import Experiment
+from stiid.method.objective import Objective
+from stiid.training.log import read_log
+from stiid.training.restore import restore
+from stiid.training.state import TrainState
+from stiid.typed_config import parse
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ROOT / ".pytest_cache" / "jax"  # compiled, of this process and of subprocesses
@@ -201,7 +201,7 @@ def execute(
 ) -> None:
     """Run a mode in this process."""
     with quick_compilation():
-        run.run(mode, experiment, workdir=str(workdir), checkpoint=checkpoint)
+        modes.run(mode, experiment, workdir=str(workdir), checkpoint=checkpoint)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from configs import bouncing_balls
 from experiments.benchmarks.updates import experiment_of, use_devices
 from stiid.files import write_json
-from stiid.update import init_state, make_update
+from stiid.training.update import init_state, make_update
 
 
 def measure(frames: int) -> dict[str, float]:

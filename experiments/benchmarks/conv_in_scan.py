@@ -15,8 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from stiid.nn.activations import elu
-from stiid.nn.conv import conv2d, plain_conv2d
+from stiid.kernels.conv import conv2d, plain_conv2d
+from stiid.kernels.elu import elu
 
 BATCH, SIZE, FEATURES, LAYERS, LENGTH = 5, 64, 64, 4, 3
 

@@ -20,7 +20,7 @@ import numpy as np
 from configs import bouncing_balls
 from experiments.benchmarks.updates import experiment_of, timed_updates, use_devices
 from stiid.files import write_json
-from stiid.grid import schedule
+from stiid.method.schedule import schedule
 
 ONE_FRAME = {
     "grid": "full",

@@ -22,7 +22,7 @@ from stiid import parallel
 from stiid.data import registry
 from stiid.data.pipeline import train_iterator
 from stiid.files import write_json
-from stiid.update import init_state, make_update
+from stiid.training.update import init_state, make_update
 
 
 def measure(name: str, updates: int, turns: int) -> dict[str, float]:

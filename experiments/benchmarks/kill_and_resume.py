@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import orbax.checkpoint as ocp
 
-from stiid.writer import read_log
+from stiid.training.log import read_log
 
 TINY = (
     "--config=tests/tiny.py",

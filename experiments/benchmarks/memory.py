@@ -29,11 +29,11 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 from configs import bouncing_balls  # noqa: E402
-from stiid.config import parse  # noqa: E402
-from stiid.experiment import Experiment  # noqa: E402
+from stiid.config.experiment import Experiment  # noqa: E402
 from stiid.files import write_json  # noqa: E402
-from stiid.system import System  # noqa: E402
-from stiid.update import gradients  # noqa: E402
+from stiid.models.base import System  # noqa: E402
+from stiid.training.update import gradients  # noqa: E402
+from stiid.typed_config import parse  # noqa: E402
 
 DEVICES_GB = (16, 24, 80)
 

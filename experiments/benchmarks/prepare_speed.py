@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from stiid.data import registry
-from stiid.data.rendered_writer import ClevrerLayout, write_clevrer
+from stiid.data.solids.writer import ClevrerLayout, write_clevrer
 
 CASES = {
     "train": {"split": "train"},

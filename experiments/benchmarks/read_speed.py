@@ -24,14 +24,14 @@ import jax
 import numpy as np
 
 from experiments.benchmarks.updates import named_config
-from stiid.animation import write_mp4
-from stiid.config import parse
+from stiid.config.experiment import Experiment
 from stiid.data import registry
-from stiid.data.bouncing_balls import BallsSpec, clips
+from stiid.data.balls.bouncing_balls import BallsSpec, clips
+from stiid.data.balls.r_nem_writer import write_r_nem
 from stiid.data.pipeline import train_iterator
-from stiid.data.r_nem_writer import write_r_nem
-from stiid.data.rendered_writer import ClevrerLayout, write_clevrer
-from stiid.experiment import Experiment
+from stiid.data.solids.writer import ClevrerLayout, write_clevrer
+from stiid.media import write_mp4
+from stiid.typed_config import parse
 
 CONFIGS = ("quickstart", "rnem_files", "own_video", "grand_central", "clevrer")
 LAYOUTS: dict[str, dict[str, Any]] = {

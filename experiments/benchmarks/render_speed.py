@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stiid.data.rendered_clips import RenderedSpec, clips, make_motion
-from stiid.data.rendered_writer import FRAMES, ClevrerLayout, write_clevrer
+from stiid.data.solids.clips import RenderedSpec, clips, make_motion
+from stiid.data.solids.writer import FRAMES, ClevrerLayout, write_clevrer
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -21,10 +21,10 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmarks.updates import use_devices
-from stiid.evaluate import Evaluator
+from stiid.evaluation.evaluator import Evaluator
 from stiid.files import write_json
-from stiid.restore import restore
-from stiid.system import row_keys
+from stiid.models.base import row_keys
+from stiid.training.restore import restore
 
 NEXT = 20  # frames that compile all programs
 

@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 
 from experiments.config_files import load_config
 from stiid import parallel
-from stiid.config import parse
-from stiid.curriculum import Stage
-from stiid.experiment import Experiment
-from stiid.update import init_state, make_update
+from stiid.config.curriculum import Stage
+from stiid.config.experiment import Experiment
+from stiid.training.update import init_state, make_update
+from stiid.typed_config import parse
 
 
 def use_devices(count: int) -> None:

@@ -17,7 +17,8 @@ from absl import logging as absl_logging
 
 from experiments.report import results, workdir
 from experiments.report.page import page
-from stiid import parallel, run
+from stiid import parallel
+from stiid.cli import modes
 from stiid.files import atomic_path
 
 
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     absl_logging.set_verbosity(absl_logging.ERROR)
     parallel.keep_programs(parallel.PROGRAMS)
-    sizes = run.batch_sizes("predict", None, str(options.folder), "latest")
+    sizes = modes.batch_sizes("predict", None, str(options.folder), "latest")
     parallel.configure_host_devices(0, batch_sizes=sizes, processes=parallel.Processes(1))
     try:
         path = write_report(options.folder, options.output, clips=options.clips)

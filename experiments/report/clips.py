@@ -8,10 +8,10 @@ from experiments.report.markup import Html, join, tag
 from experiments.report.media import Media
 from experiments.report.page import missing
 from experiments.report.paths import clip_paths, path_drawing
-from stiid.predict import clip_parts
-from stiid.rollout import Clips
-from stiid.system import Decomposition
-from stiid.viz import Strip, decomposition_strips
+from stiid.evaluation.prediction import clip_parts
+from stiid.evaluation.rollout import Clips
+from stiid.models.base import Decomposition
+from stiid.outputs.sheets import Strip, decomposition_strips
 
 _TILE, _SMALL_TILE = 120, 96  # pixels of a tile's longer side to aim at, on screens and phones
 _TEXTS = {

@@ -7,7 +7,7 @@ from experiments.report.markup import Html, join, tag
 from experiments.report.media import Media
 from experiments.report.page import missing
 from experiments.report.paths import path_drawing, read_paths
-from stiid.data.video_file import VideoFile
+from stiid.data.video.video_file import VideoFile
 
 
 def decompositions(folder: Path, media: Media) -> Html:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from experiments.report.markup import Html, tag
-from stiid.rollout import Clips
-from stiid.system import Decomposition
-from stiid.trajectories import slot_places
-from stiid.viz import PALETTE
+from stiid.evaluation.rollout import Clips
+from stiid.models.base import Decomposition
+from stiid.outputs.sheets import PALETTE
+from stiid.outputs.trajectories import slot_places
 
 Points = Sequence[tuple[float, float]]  # NaN where there is nothing
 

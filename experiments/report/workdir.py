@@ -15,11 +15,11 @@ from experiments.report.markup import Html, join, tag
 from experiments.report.media import Media
 from experiments.report.page import Section, facts, missing, note
 from experiments.report.tables import display_name, score_table
-from stiid.predict import predict_clips
-from stiid.restore import restore
-from stiid.run import USER_ERRORS
+from stiid.cli.modes import USER_ERRORS
+from stiid.evaluation.prediction import predict_clips
 from stiid.spacing import spaced
-from stiid.writer import read_log
+from stiid.training.log import read_log
+from stiid.training.restore import restore
 
 TRACES = ("metrics.jsonl", "run.json", "checkpoints", "eval", "predict", "decompose")
 _FRAME_SCORES = ("f_ari", "ari", "miou")  # beside the error

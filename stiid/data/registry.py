@@ -5,17 +5,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from stiid.data.bouncing_balls import BallsSpec, BouncingBalls
-from stiid.data.clevrer import ClevrerSpec, open_clevrer
-from stiid.data.clevrer_verify import verify_clevrer
+from stiid.data.balls.bouncing_balls import BallsSpec, BouncingBalls
+from stiid.data.balls.r_nem import RNemSpec, open_r_nem
+from stiid.data.clevrer.source import ClevrerSpec, open_clevrer
+from stiid.data.clevrer.verify import verify_clevrer
 from stiid.data.generated import open_generated
-from stiid.data.grand_central import GrandCentralSpec, open_grand_central
-from stiid.data.own_video import OwnVideoSpec, open_own_video
-from stiid.data.r_nem import RNemSpec, open_r_nem
-from stiid.data.rendered import Rendered
-from stiid.data.rendered_clips import RenderedSpec
+from stiid.data.solids.clips import RenderedSpec
+from stiid.data.solids.rendered import Rendered
 from stiid.data.source import Source
 from stiid.data.verify import verify_r_nem
+from stiid.data.video.grand_central import GrandCentralSpec, open_grand_central
+from stiid.data.video.own_video import OwnVideoSpec, open_own_video
 from stiid.data.view import View
 
 

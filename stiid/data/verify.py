@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stiid.data.r_nem import RNemSource, RNemSpec
+from stiid.data.balls.r_nem import RNemSource, RNemSpec
 from stiid.data.source import UNKNOWN_OBJECTS, Source
 from stiid.spacing import spaced
 

@@ -1,1 +1,1 @@
-"""Linen leaves (decoder, refiner, prior) and the fast paths that they need."""
+"""Linen leaves: decoder, refinement network, 2D-LSTM cell, prior."""

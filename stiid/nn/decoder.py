@@ -3,10 +3,10 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from stiid.nn.activations import elu
-from stiid.nn.conv import BroadcastConv, Conv
+from stiid.kernels.conv import BroadcastConv, Conv
+from stiid.kernels.elu import elu
+from stiid.kernels.precision import image_sized
 from stiid.nn.positions import positions
-from stiid.nn.precision import image_sized
 from stiid.shapes import Array, Decoded
 
 
@@ -26,7 +26,7 @@ class BroadcastDecoder(nn.Module):
       mlp_features: hidden width of the MLP that turns the pair (z, h) into one vector.
       residual: add the MLP's output to z instead of using it alone (ours; keeps z readable while
         the MLP is untrained).
-      precision: of everything image-sized, one of ``nn.precision.PRECISIONS``.
+      precision: of everything image-sized, one of ``kernels.precision.PRECISIONS``.
     """
 
     height: int

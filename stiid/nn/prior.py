@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from stiid.nn.activations import elu
+from stiid.kernels.elu import elu
 from stiid.shapes import Array, Gaussian
 
 

@@ -3,10 +3,10 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from stiid.nn.activations import elu
-from stiid.nn.conv import Conv
+from stiid.kernels.conv import Conv
+from stiid.kernels.elu import elu
+from stiid.kernels.precision import image_sized
 from stiid.nn.lstm2d import LSTM2D
-from stiid.nn.precision import image_sized
 from stiid.nn.squeezenet import SqueezeFeatures
 from stiid.shapes import Array, Gaussian, LSTMState
 
@@ -35,7 +35,7 @@ class Refiner(nn.Module):
       two_biases: see ``LSTM2D``.
       output_scale: factor on the initial weights of the last layer; small values (ours) start
         the refinement near no change.
-      precision: of the convolutions, one of ``nn.precision.PRECISIONS``.
+      precision: of the convolutions, one of ``kernels.precision.PRECISIONS``.
     """
 
     latent_size: int

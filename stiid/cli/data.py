@@ -1,0 +1,157 @@
+"""Data sets from the command line: ``python -m stiid.data list | prepare | verify | preview``."""
+
+import argparse
+import ast
+import dataclasses
+import logging
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from stiid.cores import available_cores
+from stiid.data import registry
+from stiid.data.balls.r_nem_writer import SETS, write_r_nem
+from stiid.data.solids.writer import ClevrerLayout, write_clevrer
+from stiid.data.verify import verify_elements
+from stiid.outputs.preview import write_preview
+
+_DATA_DIR = "~/.cache/stiid"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; an error that a user can mend is one line and the exit code 1."""
+    parser = _parser()
+    parsed = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    logging.getLogger("stiid").setLevel(logging.INFO)
+    try:
+        parsed.run(parsed)
+    except (ValueError, TypeError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except BrokenProcessPool:
+        print(
+            "error: a process that shares the work was ended, for want of memory perhaps: "
+            "start the command again",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("error: stopped by SIGINT: nothing incomplete was kept", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stiid.data", description="Data sets.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("list", help="name all sources and their options").set_defaults(run=_list)
+    for name, run, text in (
+        ("prepare", _prepare, "generate or cut a data set, unless that is done"),
+        ("verify", _verify, "check some clips, and print figures"),
+        ("preview", _preview, "write a contact sheet and an animation with masks"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("name", metavar="NAME", help="of a source, see 'list'")
+        command.add_argument(
+            "options", metavar="option=value", nargs="*", help="of the source, see 'list'"
+        )
+        command.add_argument("--data_dir", default=_DATA_DIR, help="default: %(default)s")
+        command.add_argument("--split", default="train", help="default: %(default)s")
+        command.set_defaults(run=run)
+        if run is not _prepare:
+            command.add_argument("--clips", type=int, default=4 if run is _preview else 32)
+        if run is _preview:
+            command.add_argument("--output", default="preview", help="folder; default: %(default)s")
+    command = commands.add_parser("simulate", help="write balls in the layout of R-NEM's h5 files")
+    command.add_argument("set", choices=sorted(SETS))
+    command.add_argument("path", metavar="FILE.h5")
+    for split, count in SETS["balls4mass64"].counts.items():
+        command.add_argument(f"--{split}", type=int, default=count, help="default: %(default)s")
+    command.add_argument("--seed", type=int, default=0)
+    command.set_defaults(run=_simulate)
+    command = commands.add_parser("render", help="write a stand-in for CLEVRER in its own layout")
+    command.add_argument("folder", metavar="FOLDER")
+    defaults = " ".join(
+        f"{field.name}={_text(field.default)}" for field in dataclasses.fields(ClevrerLayout)
+    )
+    command.add_argument("options", metavar="option=value", nargs="*", help=f"of {defaults}")
+    command.add_argument("--processes", type=int, default=available_cores())
+    command.set_defaults(run=_render)
+    return parser
+
+
+def _list(parsed: argparse.Namespace) -> None:
+    del parsed
+    for name, entry in registry.ENTRIES.items():
+        print(f"{name}: {entry.summary}")
+        fields = dataclasses.fields(entry.spec)
+        print("    " + " ".join(f"{field.name}={_text(field.default)}" for field in fields))
+
+
+def _prepare(parsed: argparse.Namespace) -> None:
+    source = _open(parsed)
+    print(f"{parsed.name}: {len(source)} clips in {parsed.split}: {source.fingerprint}")
+
+
+def _verify(parsed: argparse.Namespace) -> None:
+    source = _open(parsed)
+    _print(verify_elements(source, clips=parsed.clips))
+    verify = registry.ENTRIES[parsed.name].verify
+    if verify is not None:
+        spec = registry.make_spec(parsed.name, **_options(parsed))
+        _print(verify(spec, parsed.split, _data_dir(parsed), parsed.clips))
+    print(f"{parsed.name}: the clips are as they should be")
+
+
+def _preview(parsed: argparse.Namespace) -> None:
+    for path in write_preview(Path(parsed.output), _open(parsed), clips=parsed.clips):
+        print(f"wrote {path}")
+
+
+def _simulate(parsed: argparse.Namespace) -> None:
+    counts = {split: getattr(parsed, split) for split in SETS[parsed.set].counts}
+    spec = dataclasses.replace(SETS[parsed.set], **counts, seed=parsed.seed)
+    write_r_nem(Path(parsed.path), spec, curtain="curtain" in parsed.set)
+    print(f"wrote {parsed.path}")
+
+
+def _render(parsed: argparse.Namespace) -> None:
+    layout = ClevrerLayout(**_options(parsed))
+    write_clevrer(Path(parsed.folder).resolve(), layout, processes=parsed.processes)
+    print(f"wrote {parsed.folder}")
+
+
+def _open(parsed: argparse.Namespace) -> Any:
+    if getattr(parsed, "clips", 1) < 1:
+        raise ValueError(f"--clips must be at least 1, got {parsed.clips}")
+    return registry.load(parsed.name, parsed.split, data_dir=_data_dir(parsed), **_options(parsed))
+
+
+def _data_dir(parsed: argparse.Namespace) -> str:
+    return str(Path(parsed.data_dir).expanduser())
+
+
+def _options(parsed: argparse.Namespace) -> dict[str, Any]:
+    options = {}
+    for text in parsed.options:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"expected option=value, got {text!r}")
+        try:
+            options[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):  # a word, as a path is
+            options[name] = value
+    return options
+
+
+def _text(value: Any) -> str:
+    return repr(value).replace(" ", "")
+
+
+def _print(figures: Mapping[str, float]) -> None:
+    for name, value in figures.items():
+        print(f"{name:>20} {value:.6g}")

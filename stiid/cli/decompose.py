@@ -1,0 +1,130 @@
+"""Decomposition of any video by a trained model: ``--mode=decompose --input=VIDEO``."""
+
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm.auto import tqdm
+
+from stiid.config.experiment import Evaluate
+from stiid.data.video.video_file import VideoFile, video_name
+from stiid.data.view import View
+from stiid.errors import first_line
+from stiid.files import atomic_directory, write_json
+from stiid.models.base import Streams, row_keys
+from stiid.outputs.decomposition import SlotFrame, open_decomposition
+from stiid.shapes import Params
+
+
+class Request(NamedTuple):
+    """A video, and how the model looks at it."""
+
+    path: str | None  # a video file or a folder of pictures
+    crop: tuple[int, ...] | None = None  # see ``data.view.View``; None: as in training
+    stride: int | None = None  # None: as in training
+
+    def open(self, trained: View) -> tuple[VideoFile, View]:
+        """The video, and how its frames become frames for the model.
+
+        Raises:
+          OSError, ValueError: the video is missing or damaged, or the crop does not fit it.
+        """
+        if self.path is None:
+            raise ValueError("--input is missing: name a video file or a folder of pictures")
+        video = VideoFile(Path(self.path).expanduser().resolve())
+        view = dataclasses.replace(
+            trained,
+            crop=trained.crop if self.crop is None else self.crop,
+            stride=trained.stride if self.stride is None else self.stride,
+        )
+        view.window(video.height, video.width)
+        return video, view
+
+
+def target(workdir: Path, video: VideoFile) -> Path:
+    """The folder for the decomposition of a video: named like it.
+
+    Raises:
+      ValueError: it holds that of another input.
+    """
+    path = video.path
+    folder = workdir / "decompose" / video_name(path)
+    card = folder / "info.json"
+    if card.exists():
+        try:
+            other = json.loads(card.read_text(encoding="utf-8"))["input"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{card} is damaged ({first_line(error)}): move {folder} away"
+            ) from error
+        if other != str(path):
+            raise ValueError(
+                f"{folder} holds the decomposition of {other}, not of {path}: move it away, or use "
+                "another --workdir"
+            )
+    return folder
+
+
+def decompose_video(
+    folder: Path,
+    video: VideoFile,
+    view: View,
+    *,
+    settings: Evaluate,
+    system: Streams,
+    params: Params,
+    card: dict[str, Any],
+) -> int:
+    """Decomposes a video frame after frame and writes ``decomposition_files``' files.
+
+    Args:
+      folder: of the files; replaced when all of them are complete.
+      video: of any length.
+      view: how a frame of the file becomes a frame for the model.
+      settings: slots, noise, restarts and seed; the noise is that of a source's first clip.
+      system: the model with its test-time inference.
+      params: of the model.
+      card: what ``info.json`` says beside the video and the view.
+
+    Returns:
+      The number of frames.
+    """
+    numbers = range(0, video.num_frames, view.stride)
+    frames, inputs = itertools.tee(map(view.frame, video.frames(step=view.stride)))
+    results = system.stream(
+        params,
+        inputs,
+        row_keys(jax.random.key(settings.seed), jnp.zeros(1, jnp.int32))[0],
+        num_slots=settings.num_slots,
+        noise=settings.noise,
+        restarts=settings.restarts,
+        restart_frames=settings.restart_frames,
+    )
+    with atomic_directory(folder) as temporary:
+        with open_decomposition(
+            temporary,
+            fps=video.fps / view.stride,
+            origin=view.origin(),
+            scale=view.scale(video.height, video.width),
+        ) as append:
+            progress = tqdm(numbers, unit="frame")
+            for number, frame, result in zip(progress, frames, results, strict=True):
+                parts = (result.reconstruction, result.masks, result.means)
+                append(SlotFrame(number, frame, *(np.asarray(part)[0, 0] for part in parts)))
+        write_json(
+            temporary / "info.json",
+            {
+                "input": str(video.path),
+                "frames": len(numbers),
+                "fps": video.fps,
+                "view": dataclasses.asdict(view),
+                "slots": settings.num_slots,
+                **card,
+            },
+        )
+    return len(numbers)

@@ -1,0 +1,168 @@
+"""Command line: ``python -m stiid.main --config=configs/NAME.py --workdir=DIR [--mode=…]``."""
+
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import jax
+from absl import app, flags
+from absl import logging as absl_logging
+from ml_collections import config_flags
+
+from stiid import parallel
+from stiid.cli import modes
+from stiid.cli.decompose import Request
+from stiid.config.experiment import Experiment
+from stiid.errors import first_line
+from stiid.training.interrupt import Interrupted, Terminated, leave_on_sigterm
+from stiid.typed_config import parse
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file, with --config.section.field=value overrides."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of checkpoints, logs and results.")
+_MODE = flags.DEFINE_enum("mode", "train", [*modes.MODES, "decompose", "import"], "What to do.")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint",
+    "latest",
+    "For eval, predict and decompose: 'latest' or 'best' of the workdir, the path of another "
+    "workdir or of one checkpoint in it, or stiid://NAME, a model that comes with the package.",
+)
+_INPUT = flags.DEFINE_string(
+    "input",
+    None,
+    "For decompose: a video file, or a folder of pictures. For import: a state_dict file of "
+    "PyTorch's IODINE.",
+)
+_CROP = flags.DEFINE_list(
+    "crop",
+    None,
+    "For decompose: left,top,width,height of a window, or () for all; default: as in training.",
+)
+_STRIDE = flags.DEFINE_integer(
+    "stride", None, "For decompose: look at every n-th frame; default: as in training."
+)
+_PROGRAMS = flags.DEFINE_string(
+    "compilation_cache",
+    parallel.PROGRAMS,
+    "Folder of compiled programs, which a second run need not compile again; '' keeps none. "
+    "JAX_COMPILATION_CACHE_DIR goes before it.",
+)
+_TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where an error of one line came from.")
+_DEVICES = flags.DEFINE_integer(
+    "host_devices", 0, "CPU devices to make; 0: one per core, as far as batches divide by them."
+)
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0 of several.")
+_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "How many processes train together; default: as the cluster says, or 1."
+)
+_PROCESS = flags.DEFINE_integer("process_id", None, "Which of them this one is.")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, say where we run, dispatch; an error that a user can mend is one line."""
+    if len(argv) > 1:
+        _fail(f"unexpected arguments {argv[1:]}: options start with --")
+    _speak()
+    leave_on_sigterm()
+    try:
+        experiment: Experiment | None = None
+        if _CONFIG.value is not None:
+            experiment = parse(Experiment, _CONFIG.value.to_dict())
+        _start_jax(experiment)
+        modes.run(
+            _MODE.value,
+            experiment,
+            workdir=_WORKDIR.value,
+            checkpoint=_CHECKPOINT.value,
+            video=Request(_INPUT.value, _crop(), _STRIDE.value),
+        )
+    except modes.USER_ERRORS as error:
+        _fail(str(error))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _fail(
+            f"the memory of the devices does not suffice ({first_line(error)}): use "
+            "--config.model.inference.remat=True, more train.stages.NAME.micro_batches, a smaller "
+            "evaluate.batch_size, or fewer clips and frames"
+        )
+    except KeyboardInterrupt as error:
+        number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+        _fail(f"stopped by {number.name}: nothing incomplete was kept", code=128 + number)
+    except Interrupted as error:
+        _fail(str(error), code=128 + error.number)
+
+
+def _start_jax(experiment: Experiment | None) -> None:
+    """Choose devices and processes, which JAX takes only before its backend starts."""
+    parallel.keep_programs(_PROGRAMS.value)
+    processes = parallel.find_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    parallel.configure_host_devices(
+        _DEVICES.value,
+        batch_sizes=modes.batch_sizes(_MODE.value, experiment, _WORKDIR.value, _CHECKPOINT.value),
+        processes=processes,
+    )
+    try:
+        parallel.initialize_processes(processes)
+        logging.getLogger("stiid").info("JAX %s on %s", jax.__version__, jax.devices())
+    except RuntimeError as error:
+        raise ValueError(f"JAX does not start: {error}") from error
+
+
+def _crop() -> tuple[int, ...] | None:
+    if _CROP.value is None:
+        return None
+    if _CROP.value in ([], ["()"]):
+        return ()
+    if not all(number.isdigit() for number in _CROP.value):
+        raise ValueError(
+            f"--crop must be left,top,width,height in pixels, or (), got {','.join(_CROP.value)}"
+        )
+    return tuple(int(number) for number in _CROP.value)
+
+
+def _fail(message: str, *, code: int = 1) -> NoReturn:
+    """Ends with an error of one line, after its traceback if that is wanted."""
+    parsed = flags.FLAGS.is_parsed()
+    if sys.exc_info()[0] and (_TRACEBACK.value if parsed else "--traceback" in sys.argv):
+        traceback.print_exc()
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _speak() -> None:
+    """Our own messages on standard error; of the libraries' only errors."""
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("stiid")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+
+
+def cli() -> None:
+    """Entry point: flag errors, config typos among them, are one line too."""
+    app.run(main, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    try:
+        return list(flags.FLAGS(argv))
+    except (KeyError, AttributeError) as error:  # no such field, if an override names it
+        reason = " ".join(str(error.args[0]).split())
+        name = reason.split("'")[1] if "'" in reason else ""
+        options = [option.partition("=")[0] for option in argv if option.startswith("--config.")]
+        wrong = [option for option in options if name in option.split(".")]
+        if not wrong:
+            _fail(str(error) or repr(error))
+        _fail(
+            f"{wrong[0]}: there is no field {reason}. The command line changes fields that the "
+            "config file has: write new ones into the file"
+        )
+    except Exception as error:  # a config file is code: whatever it raises is the user's to mend
+        _fail(str(error) or repr(error))

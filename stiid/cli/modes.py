@@ -1,0 +1,242 @@
+"""The modes of the command line: train, eval, predict, decompose, import."""
+
+import contextlib
+import importlib.metadata
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from stiid.cli.decompose import Request, decompose_video, target
+from stiid.config.experiment import Experiment
+from stiid.data import registry
+from stiid.data.source import Source
+from stiid.evaluation.evaluator import (
+    Evaluation,
+    Evaluator,
+    check_best_metric,
+    check_lengths,
+    report,
+    table_text,
+)
+from stiid.evaluation.prediction import predict_clips, prediction_scores, sheets, write_pictures
+from stiid.evaluation.slot_usage import findings, summary
+from stiid.evaluation.track_agreement import motion_check
+from stiid.files import atomic_directory, sole_writer, write_json
+from stiid.interop.import_model import import_model
+from stiid.media import write_png
+from stiid.models.base import Streams
+from stiid.training.checkpoints import Checkpoints, locate, stored_batch_sizes
+from stiid.training.compatibility import (
+    check_begun,
+    check_processes,
+    check_same,
+    training_fields,
+)
+from stiid.training.log import MetricWriter
+from stiid.training.loop import NonFiniteError, Trainer
+from stiid.training.restore import chosen, load_clips, restore, restored
+from stiid.training.validate import check_stages, check_test, trained_shapes
+from stiid.typed_config import to_dict
+
+_LOG = logging.getLogger("stiid")
+
+USER_ERRORS = (ValueError, TypeError, OSError, NonFiniteError)
+
+
+def run(
+    mode: str,
+    experiment: Experiment | None,
+    *,
+    workdir: str | None,
+    checkpoint: str,
+    video: Request | None = None,
+) -> None:
+    """Run a mode.
+
+    Args:
+      mode: one of ``MODES``, "decompose" or "import".
+      experiment: of the config file, or None to take the one stored in the checkpoint.
+      workdir: folder of results.
+      checkpoint: "latest", "best", a path, or "stiid://NAME"; training always resumes from the
+        latest of its own.
+      video: what to decompose.
+
+    Raises:
+      USER_ERRORS: with one line that says what was expected, what came, and what to do.
+    """
+    if workdir is None:
+        raise ValueError("--workdir is missing: name the folder for checkpoints and results")
+    path = Path(workdir).expanduser().resolve()
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"--workdir={workdir} is a file: name a folder")
+    request = video or Request(None)
+    if mode == "decompose":
+        decompose(experiment, path, checkpoint, request)
+    elif request != Request(request.path if mode == "import" else None):
+        raise ValueError(
+            "--input goes with --mode=decompose or import, --crop and --stride with decompose"
+        )
+    elif mode == "import":
+        if checkpoint != "latest":
+            raise ValueError("--checkpoint does not go with --mode=import, which makes one")
+        import_model(experiment, path, request.path)
+    else:
+        MODES[mode](experiment, path, checkpoint)
+
+
+def batch_sizes(
+    mode: str, experiment: Experiment | None, workdir: str | None, checkpoint: str
+) -> list[int]:
+    """What devices must divide, of all batches of a mode known before JAX starts."""
+    if experiment is not None:
+        sizes = [experiment.evaluate.batch_size]
+        if mode == "train":
+            sizes += [stage.batch_size for stage in experiment.train.stages.values()]
+        return sizes
+    try:
+        directory, _ = locate(Path(workdir or ".").expanduser().resolve(), checkpoint)
+    except OSError:
+        return []  # the mode itself says so
+    return stored_batch_sizes(directory)
+
+
+def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
+    """Train, or resume; evaluate at the end into ``eval/metrics.json``."""
+    if experiment is None:
+        raise ValueError("--config is missing: training needs one")
+    if checkpoint != "latest":
+        raise ValueError("--checkpoint goes with the other modes: training resumes itself")
+    train_source, eval_source = load_clips(experiment, "train"), load_clips(experiment)
+    check_lengths(experiment.evaluate, eval_source)
+    check_best_metric(experiment.train.best_metric, eval_source)
+    trained = trained_shapes(experiment, train_source[0]["video"].shape[1:]).params
+    check_stages(experiment, train_source, eval_source, trained)
+    check_test(experiment, eval_source[0]["video"].shape[1:], trained)
+    chief = jax.process_index() == 0
+    with contextlib.ExitStack() as stack:
+        if chief:
+            stack.enter_context(sole_writer(workdir))
+        checkpoints = stack.enter_context(
+            Checkpoints(workdir / "checkpoints", best_metric=experiment.train.best_metric)
+        )
+        steps = checkpoints.steps()
+        if steps:
+            stored = checkpoints.config(steps[-1])
+            progress = checkpoints.progress(steps[-1])
+            check_same(training_fields(experiment), experiment, stored, where=workdir)
+            begun = progress["stage"] + (progress["step_in_stage"] > 0)
+            check_begun(begun, experiment, stored, where=workdir)
+            check_processes(progress["processes"], where=workdir)
+        resume_step = steps[-1] if steps else None
+        writer = stack.enter_context(MetricWriter(workdir, resume_step=resume_step, enabled=chief))
+
+        def on_evaluation(step: int, evaluation: Evaluation) -> None:
+            if chief:
+                clips, result = evaluation.preview
+                pictures = sheets(clips, result, num_observed=clips.video.shape[1])
+                for i, picture in enumerate(pictures):
+                    write_png(workdir / "pictures" / f"step_{step:06d}_{i:02d}.png", picture)
+                    writer.write_image(step, f"clips/{i:02d}", picture)
+
+        trainer = Trainer(experiment, train_source, eval_source, checkpoints, writer, on_evaluation)
+        if chief:
+            write_json(workdir / "run.json", _run_card(experiment, train_source))
+        state, evaluation = trainer.run()
+    _write_scores(workdir, evaluation, int(state.step), experiment, eval_source)
+
+
+def evaluate(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
+    """Restore, score, print, and write ``eval/metrics.json``."""
+    experiment, state, source, system = restore(experiment, workdir, checkpoint)
+    evaluation = Evaluator(experiment.evaluate, system, source)(state.params)
+    _write_scores(workdir, evaluation, int(state.step), experiment, source)
+    if "tracks" in source[0]:
+        content = motion_check(experiment.evaluate, system, source, state.params)
+        if jax.process_index() == 0:
+            write_json(workdir / "eval" / "motion.json", content)
+            print(f"wrote {workdir / 'eval' / 'motion.json'}: {content}")
+
+
+def predict(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
+    """Restore, infer n frames, simulate m; animations and scores become the folder ``predict/``."""
+    experiment, state, source, system = restore(experiment, workdir, checkpoint)
+    settings = experiment.predict
+    clips, result = predict_clips(settings, experiment.evaluate, system, source, state.params)
+    scores = prediction_scores(clips, result, num_observed=settings.num_observed)
+    if jax.process_index() == 0:
+        folder = workdir / "predict"
+        origin = {"step": int(state.step), "data": source.fingerprint}
+        content = {**scores, **origin, "config": to_dict(experiment)}
+        with atomic_directory(folder) as temporary:
+            paths = write_pictures(temporary, clips, result, num_observed=settings.num_observed)
+            write_json(temporary / "metrics.json", content)
+        print(f"wrote {len(paths)} pictures and animations and metrics.json to {folder}")
+
+
+def decompose(
+    experiment: Experiment | None, workdir: Path, checkpoint: str, request: Request
+) -> None:
+    """Restore, decompose a video of any length; see ``decomposition_files`` for what is written."""
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"--mode=decompose works frame after frame in one process, got {jax.process_count()}: "
+            "start it by itself (--num_processes=1)"
+        )
+    with chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
+        data = experiment.data
+        video, view = request.open(registry.view(data.name, **data.options))
+        folder = target(workdir, video)
+        state, system = restored(checkpoints, step, experiment)
+    if not isinstance(system, Streams):
+        raise ValueError(
+            f"models of the family {experiment.model.family!r} do not decompose frame after "
+            "frame: --mode=decompose needs another checkpoint"
+        )
+    count = decompose_video(
+        folder,
+        video,
+        view,
+        settings=experiment.evaluate,
+        system=system,
+        params=jax.device_put(state.params),
+        card={"step": step, "config": to_dict(experiment)},
+    )
+    print(f"wrote masks, pictures and trajectories of {count} frames to {folder}")
+
+
+MODES: dict[str, Callable[[Experiment | None, Path, str], None]] = {
+    "train": train,
+    "eval": evaluate,
+    "predict": predict,
+}
+
+
+def _run_card(experiment: Experiment, source: Source) -> dict[str, Any]:
+    """What a result needs beside its numbers."""
+    packages = ("stiid", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
+    return {
+        "config": to_dict(experiment),
+        "data": source.fingerprint,
+        "devices": [str(device) for device in jax.devices()],
+        "processes": jax.process_count(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def _write_scores(
+    workdir: Path, evaluation: Evaluation, step: int, experiment: Experiment, source: Source
+) -> None:
+    if jax.process_index() == 0:
+        path = workdir / "eval" / "metrics.json"
+        content = report(
+            evaluation, step=step, experiment=experiment, fingerprint=source.fingerprint
+        )
+        write_json(path, content)
+        print(table_text(evaluation.scores))
+        print(summary(evaluation.use))
+        for finding in findings(evaluation.use, family=experiment.model.family):
+            print(f"note: {finding}")
+        print(f"wrote {path}")

@@ -1,0 +1,216 @@
+"""An experiment: the typed form of a config file, section by section."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stiid.config.curriculum import Stage, Stagnation, in_order
+from stiid.config.optimizer import Optim
+from stiid.models.ddpae.model import DdpaeConfig
+from stiid.models.rnem.model import RnemConfig
+from stiid.models.spatiotemporal.config import SpatioTemporalConfig
+from stiid.typed_config import override
+
+NON_FINITE = ("stop", "skip")
+BEST_METRICS = ("ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "mse")
+EVAL_NOISE = ("first", "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Where videos come from.
+
+    Attributes:
+      name: of a source in ``stiid.data.registry``.
+      data_dir: folder of prepared data sets; created on first use.
+      max_frames: training clips lie within the first so many frames. Paper: 40 of 50.
+      options: of the source.
+    """
+
+    name: str
+    data_dir: str
+    max_frames: int
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """How long, how often, and what to do when it goes wrong.
+
+    Attributes:
+      stages: the curriculum, run in the order of their names (stage_2 before stage_10).
+      stagnation: when a stage may end early.
+      log_every: steps between lines of the metric log.
+      eval_every: steps between evaluations.
+      checkpoint_every: steps between checkpoints (one is also saved at each evaluation, at the
+        end, and on SIGTERM).
+      best_metric: of the evaluation; the checkpoint with the largest (of "mse" the smallest) is
+        kept. Data without true masks have only "mse".
+      non_finite: what an update with a non-finite loss, gradient or new parameters does: "stop"
+        with a report (the update is not applied), or "skip" it and count.
+      max_skips: so many updates in a row may be skipped; one more stops as well.
+    """
+
+    stages: Mapping[str, Stage]
+    stagnation: Stagnation
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    best_metric: str
+    non_finite: str
+    max_skips: int
+
+    @property
+    def order(self) -> list[str]:
+        """The names of the stages as they are run."""
+        return in_order(self.stages)
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown policy or metric, no stages, and intervals of nothing."""
+        if not self.stages:
+            raise ValueError("train.stages is empty: training needs at least one stage")
+        if self.non_finite not in NON_FINITE:
+            raise ValueError(
+                f"train.non_finite: expected one of {NON_FINITE}, got {self.non_finite!r}"
+            )
+        if self.best_metric not in BEST_METRICS:
+            raise ValueError(
+                f"train.best_metric: expected one of {BEST_METRICS}, got {self.best_metric!r}"
+            )
+        for name in ("log_every", "eval_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name} must be at least 1, got {getattr(self, name)}")
+        if self.max_skips < 0:
+            raise ValueError(f"train.max_skips must not be negative, got {self.max_skips}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """What evaluation measures.
+
+    Attributes:
+      split: of the data.
+      clips: how many, from the first on; 0 means all.
+      batch_size: clips at a time, over all devices.
+      lengths: numbers of frames to score at, in one pass over the longest. The scores of the
+        first, the shortest, tell which checkpoint is the best.
+      num_slots: K at test.
+      model: fields of the model that differ at test, such as {"inference": {"refinements": 6}}.
+        What stages override is not in force at test.
+      noise: "first": z is sampled in frame 0 only, where slots must break their symmetry, and is
+        the posterior mean afterwards and in the decode after the last refinement; "all": sampled
+        always. To a model without memory (IODINE) every frame is frame 0.
+      restarts: draws of the noise of frame 0, of which that with the lowest free energy is kept
+        (ours; no label is used). Paper: 1.
+      restart_frames: how many of the first frames that free energy is summed over: two objects in
+        one slot may cost little in frame 0, and more once they move apart. More than 1 looks
+        ahead. A model without memory (IODINE) draws and chooses in each frame alone.
+      seed: of that noise. A clip's noise depends on the seed and its number only.
+    """
+
+    split: str
+    clips: int
+    batch_size: int
+    lengths: tuple[int, ...]
+    num_slots: int
+    model: Mapping[str, Any]
+    noise: str
+    restarts: int
+    restart_frames: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown kind of noise, and impossible numbers."""
+        if self.noise not in EVAL_NOISE:
+            raise ValueError(f"evaluate.noise: expected one of {EVAL_NOISE}, got {self.noise!r}")
+        ordered = sorted(set(self.lengths))
+        if not self.lengths or ordered[0] < 1 or list(self.lengths) != ordered:
+            raise ValueError(
+                f"evaluate.lengths: expected positive lengths that grow, got {self.lengths}"
+            )
+        if "num_slots" in self.model:
+            raise ValueError("evaluate.model.num_slots: set evaluate.num_slots instead")
+        if self.clips < 0:
+            raise ValueError(f"evaluate.clips must not be negative, got {self.clips}: 0 means all")
+        for name in ("batch_size", "num_slots", "restarts", "restart_frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"evaluate.{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """What ``--mode=predict`` does, beside what ``Evaluate`` says of slots and noise.
+
+    Attributes:
+      clips: how many to animate.
+      num_observed: frames n to infer.
+      num_simulated: frames m to simulate after them (section 3.2.3).
+    """
+
+    clips: int
+    num_observed: int
+    num_simulated: int
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers."""
+        for name, least in {"clips": 1, "num_observed": 1, "num_simulated": 0}.items():
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"predict.{name} must be at least {least}, got {getattr(self, name)}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """All sections of a config file.
+
+    Attributes:
+      seed: of the initial parameters, the order of the data, and all noise in training.
+      data: see ``Data``.
+      model: a ``models.base.Family``; its field ``family`` says which.
+      optim: see ``config.optimizer.Optim``.
+      train: see ``Train``.
+      evaluate: see ``Evaluate``.
+      predict: see ``Predict``.
+    """
+
+    seed: int
+    data: Data
+    model: SpatioTemporalConfig | RnemConfig | DdpaeConfig
+    optim: Optim
+    train: Train
+    evaluate: Evaluate
+    predict: Predict
+
+    def __post_init__(self) -> None:
+        """Apply every override once, so that a typo stops the run now."""
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+        for name in self.train.stages:
+            self._at(name)
+        if isinstance(self._test_model(), DdpaeConfig) and len(self.evaluate.lengths) > 1:
+            raise ValueError(
+                "evaluate.lengths: DDPAE, whose pictures depend on all frames that it is given, "
+                f"has one length, got {self.evaluate.lengths}"
+            )
+
+    def at_stage(self, name: str) -> "Experiment":
+        """The experiment with a stage's overrides applied, and no other stage."""
+        model, optim = self._at(name)
+        alone = dataclasses.replace(self.train.stages[name], model={}, optim={})
+        train = dataclasses.replace(self.train, stages={name: alone})
+        return dataclasses.replace(self, model=model, optim=optim, train=train)
+
+    def at_test(self) -> "Experiment":
+        """The experiment with the evaluation's overrides applied."""
+        evaluate = dataclasses.replace(self.evaluate, model={})
+        return dataclasses.replace(self, model=self._test_model(), evaluate=evaluate)
+
+    def _at(self, name: str) -> tuple[Any, Optim]:
+        stage, where = self.train.stages[name], f"train.stages.{name}"
+        model = override(self.model, stage.model, f"{where}.model")
+        return model, override(self.optim, stage.optim, f"{where}.optim")
+
+    def _test_model(self) -> Any:
+        return override(self.model, self.evaluate.model, "evaluate.model")

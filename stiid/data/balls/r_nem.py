@@ -1,0 +1,267 @@
+"""Bouncing Balls as R-NEM published it: HDF5 files that are read where they are.
+
+`balls4mass64.h5`, `balls678mass64.h5` and `balls3curtain64.h5` (van Steenkiste et al., ICLR 2018)
+have the groups `training`, `validation` and `test`, each with the datasets below. `r_nem_writer`
+writes the same layout from our simulator.
+
+========== ================== ====================================================================
+features   [T, N, H, W, 1]    bool, a pixel is lit; T = 51
+groups     [T, N, H, W, 1]    0 is background, 1..n the ball, stable over the clip
+positions  [T, N, n, 2]       centers (column, row) in box units (not documented; not in every file)
+velocities [T, N, n, 2]       box units per frame (likewise)
+========== ================== ====================================================================
+"""
+
+import dataclasses
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from stiid.data.balls import rendering
+from stiid.data.generated import clip_rng
+from stiid.data.options import check_types
+from stiid.data.view import View
+
+GROUPS = {"train": "training", "validation": "validation", "test": "test"}
+_CACHE_BYTES = 64 * 2**20  # of decompressed chunks, per dataset
+_MAX_BALLS = 255
+_RANKS = {"features": 5, "groups": 5, "positions": 4, "velocities": 4}
+_OPTIONAL = ("positions", "velocities")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RNemSpec:
+    """Which file is read, and how it is colored.
+
+    Attributes:
+        path: The file.
+        colors: A color policy, see `balls_rendering.draw_colors`. The paper colors the balls by
+            the file's masks (appendix B).
+        frames: The first so many frames of each clip are read; R-NEM trains on 31, the paper on 40.
+        box: Side of the box in the units of `positions`: 15 in the two-mass sets, 10 in the curtain
+            set.
+        resolution: Height and width of the file's pictures.
+        seed: Of the colors.
+
+    Raises:
+        TypeError: If a value has the wrong type.
+        ValueError: If a value is out of range.
+    """
+
+    path: str = "balls4mass64.h5"
+    colors: str = "binary"
+    frames: int = 51
+    box: float = 15.0
+    resolution: int = 64
+    seed: int = 0
+
+    def __post_init__(self):
+        check_types(self)
+        if self.colors not in rendering.COLOR_POLICIES:
+            raise ValueError(
+                f"colors must be one of {rendering.COLOR_POLICIES}, got {self.colors!r}"
+            )
+        if self.frames < 1 or self.box <= 0 or self.seed < 0 or self.resolution < 1:
+            raise ValueError(
+                "frames and resolution must be at least 1, box positive and seed not negative, "
+                f"got {self.frames}, {self.resolution}, {self.box} and {self.seed}"
+            )
+
+    @property
+    def view(self) -> View:
+        """How a frame of a video file would become a frame of this source."""
+        channels = rendering.color_channels(self.colors)
+        return View(height=self.resolution, width=self.resolution, channels=channels)
+
+
+class RNemSource:
+    """A split of an R-NEM file as a `source.Source`; reads a clip when it is asked for.
+
+    An element has the fields of `bouncing_balls.clips`, with `radii` estimated from the largest
+    area of each ball, sqrt(area / pi), and without `positions` and `velocities` where the file has
+    none; where it has, the others are padded to as many balls.
+
+    Args:
+        spec: Which file, and how.
+        split: "train", "validation" or "test".
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or not laid out as described. The message names the dataset.
+    """
+
+    def __init__(self, spec: RNemSpec, split: str):
+        if split not in GROUPS:
+            raise ValueError(f"split must be one of {tuple(GROUPS)}, got {split!r}")
+        path = Path(spec.path).expanduser().resolve()
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"no R-NEM file at {path}: download it, or write one with "
+                f"'python -m stiid.data simulate {path.stem} {path}'"
+            )
+        self._spec, self._split, self._path = spec, split, path
+        self._file: h5py.File | None = None
+        self._lock = threading.Lock()
+        state = os.stat(path)
+        self.fingerprint = (
+            f"r_nem/{path.name}:{state.st_size}:{state.st_mtime_ns}:{spec.colors}:"
+            f"{spec.frames}:{spec.box}:{spec.seed}:{split}"
+        )
+        with self._lock:
+            self._count, self._balls = _check_layout(self._shapes(), spec, self._where())
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < self._count:
+            raise IndexError(f"{self._where()} has clips 0..{self._count - 1}, got {index}")
+        frames = self._spec.frames
+        with self._lock:  # the threads of the pipeline share one file
+            data = self._group()
+            with _reading(f"{self._where()}, clip {index}"):
+                read = {name: data[name][:frames, index] for name in _RANKS if name in data}
+        masks = _ids(read["groups"], where=f"{self._where()}/groups, clip {index}")[..., 0]
+        balls, count = max(self._balls, int(masks.max())), int(masks.max())
+        if self._spec.colors == "binary":
+            video = np.where(read["features"] > 0.5, np.uint8(255), np.uint8(0))
+            colors = np.zeros((balls, 1), np.uint8)
+            colors[:count] = 255
+        else:
+            colors = self._colors(index, count, balls)
+            video = rendering.paint(masks, colors)
+        areas = _areas(masks, balls + 1)[:, 1:].max(0)
+        clip = {
+            "video": video,
+            "masks": masks,
+            "id": f"{self._split}/{index:06d}",
+            "n_objects": count,
+            "radii": np.sqrt(areas / np.pi).astype(np.float32),
+            "colors": colors,
+        }
+        scale = self._spec.resolution / self._spec.box
+        for name in ("positions", "velocities"):
+            if name in read:
+                with np.errstate(all="ignore"):
+                    clip[name] = (read[name] * scale).astype(np.float32)
+                if not np.isfinite(clip[name]).all():
+                    raise ValueError(
+                        f"{self._where()}/{name}, clip {index}: has values that are not finite"
+                    )
+        return clip
+
+    def _colors(self, index: int, count: int, balls: int) -> np.ndarray:
+        capacity = rendering.color_capacity(self._spec.colors)
+        if capacity is not None and count > capacity:
+            raise ValueError(
+                f"{self._where()}: clip {index} has {count} balls, colors={self._spec.colors!r} "
+                f"has {capacity} colors: use a policy with repetition"
+            )
+        rng = clip_rng(self._spec.seed, self._split, index)
+        colors = np.zeros((balls, rendering.color_channels(self._spec.colors)), np.uint8)
+        colors[:count] = rendering.draw_colors(self._spec.colors, count, rng)
+        return colors
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the datasets that are there, all of them numbers of the right rank."""
+        group, where, shapes = self._group(), self._where(), {}
+        with _reading(where):
+            present = {name: group.get(name) for name in sorted(group)}
+        for name, rank in _RANKS.items():
+            item = present.get(name)
+            if item is None and name in _OPTIONAL:
+                continue
+            if not isinstance(item, h5py.Dataset):
+                raise ValueError(f"{where} has no dataset {name!r}, only {list(present)}")
+            with _reading(f"{where}/{name}"):
+                dtype, shapes[name] = item.dtype, item.shape
+            if len(shapes[name] or ()) != rank or dtype.kind not in "biuf":
+                raise ValueError(
+                    f"{where}/{name}: expected numbers with {rank} axes, got {dtype} {shapes[name]}"
+                )
+        return shapes
+
+    def _group(self) -> h5py.Group:
+        """The split's group; the file is opened on first use, so that a source can be pickled."""
+        if self._file is None:
+            with _reading(str(self._path)):
+                self._file = h5py.File(self._path, "r", rdcc_nbytes=_CACHE_BYTES)
+        with _reading(str(self._path)):
+            group, names = self._file.get(GROUPS[self._split]), sorted(self._file)
+        if not isinstance(group, h5py.Group):
+            raise ValueError(
+                f"{self._path} has no group {GROUPS[self._split]!r}, only {names}: "
+                "choose another split or file"
+            )
+        return group
+
+    def _where(self) -> str:
+        return f"{self._path}/{GROUPS[self._split]}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+
+def open_r_nem(spec: RNemSpec, split: str, data_dir: str) -> RNemSource:
+    """Opens a split where it is; nothing is prepared."""
+    del data_dir
+    return RNemSource(spec, split)
+
+
+@contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Turns what h5py raises on a damaged file into one kind of error."""
+    try:
+        yield
+    except Exception as error:  # a damaged file raises whatever its reader stumbles over
+        raise ValueError(
+            f"{where} cannot be read ({error}): the file is no whole HDF5 file, fetch it again"
+        ) from error
+
+
+def _check_layout(
+    shapes: Mapping[str, tuple[int, ...]], spec: RNemSpec, where: str
+) -> tuple[int, int]:
+    """The number of clips and of ball slots, of datasets that fit each other and the options."""
+    frames, count, *image = shapes["features"]
+    if not count:
+        raise ValueError(f"{where} has no clips: choose another split or file")
+    if tuple(image) != (spec.resolution, spec.resolution, 1):
+        raise ValueError(
+            f"{where}/features: expected {spec.resolution}x{spec.resolution} pixels of one channel "
+            f"(option resolution), got {tuple(image)}"
+        )
+    if spec.frames > frames:
+        raise ValueError(f"{where} has {frames} frames, frames={spec.frames}: make it smaller")
+    for name, shape in shapes.items():
+        expected = (frames, count, *(image if len(shape) == 5 else (shape[2], 2)))
+        if shape != expected:
+            raise ValueError(f"{where}/{name}: expected shape {expected}, got {shape}")
+    if len({shape[2] for shape in shapes.values() if len(shape) == 4}) > 1:
+        raise ValueError(f"{where}: positions and velocities are of different numbers of balls")
+    if "positions" in shapes:
+        return count, shapes["positions"][2]
+    return count, 0
+
+
+def _areas(masks: np.ndarray, count: int) -> np.ndarray:
+    """Pixels [T, count] of the ids 0, 1, ... in every frame of masks [T, H, W]."""
+    frame = np.arange(len(masks))[:, None, None] * count
+    return np.bincount((frame + masks).ravel(), minlength=len(masks) * count).reshape(-1, count)
+
+
+def _ids(groups: np.ndarray, *, where: str) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        rounded = np.round(groups) if groups.dtype.kind == "f" else groups
+    if not ((rounded == groups).all() and groups.min() >= 0 and groups.max() <= _MAX_BALLS):
+        raise ValueError(f"{where}: expected whole numbers from 0 to {_MAX_BALLS}")
+    return rounded.astype(np.uint8)

@@ -1,0 +1,1 @@
+"""CLEVRER from the official archives, with true masks by ray casting."""

@@ -1,0 +1,177 @@
+"""CLEVRER's clips as a tfds data set, which leaves out broken videos and says so."""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm.auto import tqdm
+
+from stiid.cores import available_cores
+from stiid.data.clevrer.annotations import FRAMES
+from stiid.data.clevrer.clips import KNOWN_BROKEN, Cut, cut_clips
+from stiid.data.clevrer.files import ClevrerFiles
+from stiid.data.source import clips_per_shard, tensor
+from stiid.data.workers import ordered_map
+
+_WORTH_A_PROCESS = 32  # videos that take longer than starting a process
+_LOG = logging.getLogger("stiid")
+
+
+@dataclasses.dataclass(eq=False)
+class ClevrerConfig(tfds.core.BuilderConfig):
+    """A tfds config of one split, named by all that decides its content.
+
+    Splits are prepared one by one: the test set of other numbers of objects needs no new training
+    set, and no training videos.
+    """
+
+    name: str = ""
+    cut: Cut | None = None
+    split: str = ""
+    files: ClevrerFiles | None = None
+    numbers: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        assert self.cut is not None  # tfds wants a default for every field
+        assert self.files is not None
+        states = [
+            (number, *(self.files.state(kind, number) for kind in self.cut.kinds))
+            for number in self.numbers
+        ]
+        self.description = str(self.cut)
+        content = json.dumps([self.description, self.split, states]).encode()
+        view, digest = self.cut.view, hashlib.sha256(content).hexdigest()[:12]
+        self.name = f"{self.split}_{view.width}x{view.height}_{self.cut.frames}f_{digest}"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Clevrer(tfds.core.ShardBasedBuilder):
+    """Decodes the videos of a `ClevrerConfig`, shard after shard; needs no TensorFlow.
+
+    A video of which a file is missing or broken is left out, and reported once. An element is what
+    `source.Source` asks for, and
+
+        file: Name of the video file.
+        first_frame: Number of the clip's first frame in the file.
+        objects: Text: color, material and shape of the objects, in the order of their ids.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: Mapping[str, str] = {"1.0.0": "First version."}
+    url_infos: Mapping[str, Any] = {}  # nothing is downloaded, see BouncingBalls
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        cut: Cut = self.builder_config.cut
+        image = (cut.frames, cut.view.height, cut.view.width)
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Clips cut from the videos of CLEVRER.",
+            features=tfds.features.FeaturesDict(
+                {
+                    "video": tensor((*image, cut.view.channels), np.uint8),
+                    "masks": tensor(image, np.uint8),
+                    "id": tfds.features.Text(),
+                    "n_objects": tfds.features.Scalar(np.int32),
+                    "file": tfds.features.Text(),
+                    "first_frame": tfds.features.Scalar(np.int32),
+                    "objects": tfds.features.Text(),
+                }
+            ),
+            disable_shuffling=True,
+        )
+
+    def _shard_iterators_per_split(
+        self, dl_manager: Any
+    ) -> dict[str, list[Callable[[], Iterator[tuple[int, dict[str, Any]]]]]]:
+        del dl_manager
+        config = self.builder_config
+        cut: Cut = config.cut
+        most = 1 if cut.objects else FRAMES // (cut.frames * cut.view.stride) + 1
+        per_shard = clips_per_shard(cut.view, frames=cut.frames, clips=most)
+        known = [number for number in config.numbers if number in KNOWN_BROKEN]
+        numbers = [number for number in config.numbers if number not in KNOWN_BROKEN]
+        tally = _Tally(config.name, total=len(numbers), known=len(known))
+        if not numbers:
+            tally.sum_up()
+        # Shards are asked for one after the other: one row of results serves them all.
+        results = ordered_map(
+            functools.partial(_clips_or_reason, cut),
+            ((config.files.only(number), number) for number in numbers),
+            processes=min(available_cores(), 1 + len(numbers) // _WORTH_A_PROCESS),
+        )
+        return {
+            config.split: [
+                functools.partial(_examples, results, start, per_shard, tally)
+                for start in range(0, len(numbers), per_shard)
+            ]
+        }
+
+
+def _clips_or_reason(
+    cut: Cut, video: tuple[ClevrerFiles, int]
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The clips of a video, and why there are none if it is broken."""
+    try:
+        return cut_clips(*video, cut), None
+    except ValueError as error:
+        return [], " ".join(str(error).split())
+
+
+def _examples(
+    results: Iterator[tuple[list[dict[str, Any]], str | None]],
+    start: int,
+    count: int,
+    tally: "_Tally",
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The clips of one shard: the next `count` videos, of which the first is number `start`."""
+    for video, (clips, reason) in enumerate(itertools.islice(results, count), start):
+        for place, clip in enumerate(clips):
+            yield (video << 32) + place, clip
+        tally.count(len(clips), reason)
+    tally.sum_up()
+
+
+class _Tally:
+    """Counts videos and clips over all shards, reports what is left out, and sums up."""
+
+    def __init__(self, name: str, *, total: int, known: int):
+        self._progress = tqdm(desc=f"Decoding {name}", total=total, unit="video")
+        self._name, self._known = name, known
+        self._clips, self._empty = 0, 0
+        self._broken: list[str] = []
+
+    def count(self, clips: int, reason: str | None) -> None:
+        """A video gave so many clips, or is broken for a reason."""
+        if reason is not None:
+            self._broken.append(reason)
+            _LOG.warning("left out a video: %s", reason)
+        self._clips += clips
+        self._empty += not clips and reason is None
+        self._progress.update()
+
+    def sum_up(self) -> None:
+        """After every shard; does something after the last one only.
+
+        Raises:
+            ValueError: If there is no clip.
+        """
+        if self._progress.n < self._progress.total:
+            return
+        self._progress.close()
+        counts = (
+            f"{self._progress.total + self._known} videos, {self._known} of them known to be "
+            f"broken and {len(self._broken)} found to be, {self._empty} without a suitable part"
+        )
+        if not self._clips:
+            reason = f"; the first broken one: {self._broken[0]}" if self._broken else ""
+            raise ValueError(f"{self._name}: there are no clips in {counts}{reason}")
+        _LOG.info("%s: %d clips from %s", self._name, self._clips, counts)

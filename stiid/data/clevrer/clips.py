@@ -1,0 +1,173 @@
+"""Clips of CLEVRER's videos: which frames of a video, and the true masks in them."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from stiid.data.clevrer.annotations import FRAMES, Annotation, Name, parse_annotation
+from stiid.data.clevrer.camera import HEIGHT, WIDTH
+from stiid.data.clevrer.files import ClevrerFiles
+from stiid.data.clevrer.masks import ray_cast
+from stiid.data.clevrer.proposals import parse_proposals
+from stiid.data.source import UNKNOWN_OBJECTS
+from stiid.data.video.clip_plan import Segment
+from stiid.data.video.clips import consecutive_ids
+from stiid.data.video.video_file import VideoFile
+from stiid.data.view import View
+
+# Items that others found to be broken (github.com/pairlab/SlotFormer, issue 10).
+KNOWN_BROKEN = {
+    7648: "104 frames",
+    8182: "8 objects in a frame of the proposals",
+    9777: "104 frames",
+    10800: "broken annotation",
+    18700: "8 objects in a frame of the proposals",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cut:
+    """How clips are cut from a video of 128 frames.
+
+    Attributes:
+        view: How a frame of a file becomes a frame of a clip.
+        frames: Clip length T.
+        masks: "annotations", "proposals" or "none".
+        objects: The one clip of a video shows so many different objects, any of these numbers;
+            without numbers, clips are cut back to back, whatever they show.
+        min_objects: So many objects are seen in each frame, if `objects` are given,
+        min_speed: and at least one of them moves faster than that over the floor.
+    """
+
+    view: View
+    frames: int
+    masks: str
+    objects: tuple[int, ...] = ()
+    min_objects: int = 0
+    min_speed: float = 0.0
+
+    @property
+    def span(self) -> int:
+        """Frames of a video from the first to the last frame of a clip."""
+        return (self.frames - 1) * self.view.stride + 1
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Which files of a video are needed, kinds of `clevrer_files`."""
+        kinds = ["video"]
+        if self.objects or self.masks != "none":
+            kinds.append("annotation")
+        if self.masks == "proposals":
+            kinds.append("proposal")
+        return tuple(kinds)
+
+
+def cut_clips(files: ClevrerFiles, number: int, cut: Cut) -> list[dict[str, Any]]:
+    """All clips of a video; elements as `source.Source` says, with what `Clevrer` adds.
+
+    Raises:
+        ValueError: If a file of the video is missing or is not as it should be.
+    """
+    annotation, seen, proposals = None, np.zeros(0, np.uint8), None
+    if "annotation" in cut.kinds:
+        name = files.name("annotation", number)
+        annotation = parse_annotation(files.read("annotation", number), name)
+        seen = annotated_masks(annotation, cut.view)
+    starts = range(0)
+    if not cut.objects:
+        starts = Segment(files.folder, 0, FRAMES).clips(frames=cut.frames, stride=cut.view.stride)
+    elif annotation and (start := find_start(annotation, seen, cut)) is not None:
+        starts = range(start, start + 1)
+    if not starts:
+        return []
+    if cut.masks == "proposals":
+        name = files.name("proposal", number)
+        proposals = parse_proposals(files.read("proposal", number), name)
+    pictures = _decode(files, number, cut, range(starts[0], starts[-1] + cut.span))
+    clips: list[dict[str, Any]] = []
+    for start in starts:
+        wanted = range(start, start + cut.span, cut.view.stride)
+        first = (start - starts[0]) // cut.view.stride
+        ids = np.zeros((cut.frames, cut.view.height, cut.view.width), np.uint8)
+        shown: list[Name] = []
+        if annotation:
+            if proposals:
+                found = (proposals.ids(frame, annotation.names) for frame in wanted)
+                ids = np.stack([cut.view.ids(frame) for frame in found])
+            elif cut.masks == "annotations":
+                ids = seen[wanted]
+            present = np.bincount(ids.ravel(), minlength=len(annotation.names) + 1)[1:]
+            shown = [name for name, pixels in zip(annotation.names, present, strict=True) if pixels]
+        count = UNKNOWN_OBJECTS
+        if cut.masks != "none":
+            ids, count = consecutive_ids(ids)
+        clips.append(
+            {
+                "video": pictures[first : first + cut.frames],
+                "masks": ids,
+                "id": f"{number:05d}/{start:03d}",
+                "n_objects": count,
+                "file": files.name("video", number),
+                "first_frame": start,
+                "objects": ", ".join(map(" ".join, shown)),
+            }
+        )
+    return clips
+
+
+def annotated_masks(annotation: Annotation, view: View) -> np.ndarray:
+    """Ids uint8 [128, height, width] by ray casting: 0 is background, n + 1 object n.
+
+    Rays go through the centers of those pixels of the file that are nearest to the centers of the
+    pixels of the result, as when masks of the size of the file are resized.
+    """
+    rows, columns = view.places(HEIGHT, WIDTH)
+    shapes = [shape for _, _, shape in annotation.names]
+    return ray_cast(
+        shapes,
+        annotation.locations,
+        annotation.orientations,
+        rows=rows + 0.5,
+        columns=columns + 0.5,
+    )
+
+
+def find_start(annotation: Annotation, seen: np.ndarray, cut: Cut) -> int | None:
+    """First frame of the clip of a video, the earliest possible; None if there is no clip.
+
+    In all frames from the first to the last of the clip, at least `min_objects` are seen, that is
+    have a pixel in the masks, and one of them moves. Only then the objects are counted.
+
+    Args:
+        annotation: Of the video.
+        seen: Ids [128, height, width], see `annotated_masks`.
+        cut: With `objects`.
+    """
+    count = len(annotation.names)
+    visible = np.stack([(seen == i + 1).any((1, 2)) for i in range(count)], axis=1)
+    moving = np.linalg.norm(annotation.velocities[..., :2], axis=-1) > cut.min_speed
+    good = (visible.sum(1) >= cut.min_objects) & (visible & moving).any(1)
+    for start in range(FRAMES - cut.span + 1):
+        if good[start : start + cut.span].all():
+            shown = visible[start : start + cut.span : cut.view.stride].any(0).sum()
+            return start if shown in cut.objects else None
+    return None
+
+
+def _decode(files: ClevrerFiles, number: int, cut: Cut, wanted: range) -> np.ndarray:
+    """uint8 [T', height, width, 3]: every stride-th of the wanted frames."""
+    name = files.name("video", number)
+    with files.local("video", number) as path:
+        try:
+            video = VideoFile(path)
+            if (video.width, video.height) != (WIDTH, HEIGHT):
+                raise ValueError(
+                    f"it has {video.width}x{video.height} pixels, expected {WIDTH}x{HEIGHT}"
+                )
+            if video.num_frames != FRAMES:
+                raise ValueError(f"it has {video.num_frames} frames, expected {FRAMES}")
+            frames = video.frames(wanted.start, wanted.stop, cut.view.stride)
+            return np.stack([cut.view.frame(frame) for frame in frames])
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error

@@ -1,0 +1,176 @@
+"""CLEVRER: things that move, collide and hide each other (Yi et al., ICLR 2020).
+
+The paper's preprocessing (section 4.1, appendices B and C): 40 pixels are cut off at both sides of
+the 480x320 videos, the rest is scaled to 64x64; training videos are split into shorter sequences;
+tests are on those parts of the validation videos that show at least 3 objects, and motion.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from stiid.data.clevrer.annotations import FRAMES
+from stiid.data.clevrer.builder import Clevrer, ClevrerConfig
+from stiid.data.clevrer.camera import HEIGHT, WIDTH
+from stiid.data.clevrer.clips import Cut
+from stiid.data.clevrer.files import ClevrerFiles
+from stiid.data.generated import SPLITS
+from stiid.data.options import check_types
+from stiid.data.source import Source, TfdsSource, prepare
+from stiid.data.view import View
+
+MASKS = ("annotations", "proposals")
+
+_TRAIN, _TEST = range(10_000), range(10_000, 15_000)  # the official numbers
+_HOST = "http://data.csail.mit.edu/clevrer"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClevrerSpec:
+    """Where the official files are and how clips are cut from them.
+
+    The split "train" is the official training videos without the last ones, which are "validation";
+    "test" is the official validation videos (the official test videos have no annotations).
+    Training clips are cut back to back. Of each other video there is at most one clip: the earliest
+    part in which in every frame at least `min_objects` objects are seen and one of them moves.
+
+    Attributes:
+        path: Folder of the official archives, or of what is in them, see `ClevrerFiles`.
+        crop: (left, top, width, height) of the window in pixels of the files.
+        resolution: Height and width of the result.
+        stride: Frames of the file per frame of a clip.
+        frames: Clip length T.
+        objects: Validation and test clips show so many different objects, any of these numbers.
+        min_objects: See above. "Seen" means in the masks from annotations, so inside the crop.
+        min_speed: "Moves" means faster than this over the floor, in units of the annotations.
+        masks: Of validation and test: "annotations" (ray casting) or "proposals".
+        train_masks: The same for training, or "none": annotations are then not needed.
+        validation: How many training videos are held out.
+        limit: Use the first so many videos of each split; 0 means all.
+
+    Raises:
+        TypeError: If a value has the wrong type.
+        ValueError: If a value is out of range.
+    """
+
+    path: str = "clevrer"
+    crop: tuple[int, ...] = (40, 0, 400, 320)
+    resolution: int = 64
+    stride: int = 1
+    frames: int = 40
+    objects: tuple[int, ...] = (3, 4, 5)
+    min_objects: int = 3
+    min_speed: float = 0.02
+    masks: str = "annotations"
+    train_masks: str = "none"
+    validation: int = 200
+    limit: int = 0
+
+    def __post_init__(self):
+        check_types(self)
+        self.view.window(HEIGHT, WIDTH)
+        if self.frames < 1 or (self.frames - 1) * self.stride >= FRAMES:
+            raise ValueError(
+                f"frames must be at least 1 and fit a video of {FRAMES} frames at stride "
+                f"{self.stride}, got {self.frames}"
+            )
+        if not self.objects or min(self.objects) < max(1, self.min_objects):
+            raise ValueError(
+                f"objects must be numbers of at least min_objects = {self.min_objects} and 1, "
+                f"got {self.objects}"
+            )
+        if min(self.min_objects, self.min_speed, self.validation, self.limit) < 0:
+            raise ValueError("min_objects, min_speed, validation, limit must not be negative")
+        for name, known in (("masks", MASKS), ("train_masks", (*MASKS, "none"))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
+
+    @property
+    def view(self) -> View:
+        """How a frame of a file becomes a frame of a clip."""
+        size = self.resolution
+        return View(height=size, width=size, channels=3, crop=self.crop, stride=self.stride)
+
+    def cut(self, split: str) -> Cut:
+        """How clips of a split are cut."""
+        if split == "train":
+            return Cut(view=self.view, frames=self.frames, masks=self.train_masks)
+        return Cut(
+            view=self.view,
+            frames=self.frames,
+            masks=self.masks,
+            objects=self.objects,
+            min_objects=self.min_objects,
+            min_speed=self.min_speed,
+        )
+
+    def files(self) -> ClevrerFiles:
+        """The official files; raises ValueError if an archive is damaged."""
+        return ClevrerFiles(Path(self.path).expanduser().resolve())
+
+    def numbers(self, split: str, files: ClevrerFiles) -> list[int]:
+        """Numbers of the videos of a split.
+
+        Raises:
+            FileNotFoundError: If there are none, or none of the annotations or proposals for them.
+            ValueError: If there is no such split, or `validation` leaves nothing to train on.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
+        official = _TEST if split == "test" else _TRAIN
+        numbers = {
+            kind: [number for number in files.numbers(kind) if number in official]
+            for kind in self.cut(split).kinds
+        }
+        missing = [kind for kind, found in numbers.items() if not found]
+        if missing:
+            raise FileNotFoundError(_how_to_get(missing[0], split, files.folder))
+        videos = numbers["video"]
+        if split != "test":
+            if self.validation >= len(videos):
+                raise ValueError(
+                    f"validation = {self.validation} of {len(videos)} training videos leaves "
+                    "nothing to train on: make it smaller"
+                )
+            kept = len(videos) - self.validation
+            videos = videos[:kept] if split == "train" else videos[kept:]
+            if not videos:
+                raise ValueError("validation = 0: there is no such split, choose another one")
+        return videos[: self.limit or None]
+
+
+def _how_to_get(kind: str, split: str, folder: Path) -> str:
+    """The message for files that are missing."""
+    official, first = ("validation", _TEST.start) if split == "test" else ("train", _TRAIN.start)
+    block = f"{first:05d}-{first + 1000:05d}"
+    archive, inside, address = {
+        "video": (
+            f"video_{official}.zip",
+            f"video_{block}/video_{first:05d}.mp4",
+            f"videos/{official}/video_{official}.zip",
+        ),
+        "annotation": (
+            f"annotation_{official}.zip",
+            f"annotation_{block}/annotation_{first:05d}.json",
+            f"annotations/{official}/annotation_{official}.zip",
+        ),
+        "proposal": (
+            "derender_proposals.zip",
+            f"derender_proposals/proposal_{first:05d}.json",
+            "derender_proposals.zip",
+        ),
+    }[kind]
+    return (
+        f"no {kind}s of CLEVRER for the {split} split in {folder}: put {archive} from "
+        f"{_HOST}/{address} there, as it is or unpacked ({inside}, ...), or name its folder by the "
+        f"option path. 'python -m stiid.data render {folder}' writes a stand-in of the same "
+        "format without a download"
+    )
+
+
+def open_clevrer(spec: ClevrerSpec, split: str, data_dir: str) -> Source:
+    """Opens a split, after decoding its videos on first use."""
+    files = spec.files()
+    config = ClevrerConfig(
+        cut=spec.cut(split), split=split, files=files, numbers=tuple(spec.numbers(split, files))
+    )
+    return TfdsSource(prepare(Clevrer, config=config, data_dir=data_dir), split)

@@ -1,0 +1,47 @@
+"""The rendered stand-in for CLEVRER as a tfds data set."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from stiid.cores import available_cores
+from stiid.data.generated import GeneratedBuilder
+from stiid.data.solids.clips import clips
+from stiid.data.source import tensor
+
+
+class Rendered(GeneratedBuilder):
+    """`rendered_clips.clips`; all cores that the process may use share the work."""
+
+    VERB = "Rendering"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        spec = self.builder_config.spec
+        image, objects = (spec.frames, spec.height, spec.width), spec.max_objects
+
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Spheres, cubes and cylinders that move and collide on a floor.",
+            features=tfds.features.FeaturesDict(
+                {
+                    "video": tensor((*image, 3), np.uint8),
+                    "masks": tensor(image, np.uint8),
+                    "id": tfds.features.Text(),
+                    "n_objects": tfds.features.Scalar(np.int32),
+                    "positions": tensor((spec.frames, objects, 2), np.float32),
+                    "visible": tensor((spec.frames, objects), np.uint8),
+                    "locations": tensor((spec.frames, objects, 3), np.float32),
+                    "velocities": tensor((spec.frames, objects, 3), np.float32),
+                    "shapes": tensor((objects,), np.uint8),
+                    "materials": tensor((objects,), np.uint8),
+                    "colors": tensor((objects,), np.uint8),
+                }
+            ),
+            disable_shuffling=True,
+        )
+
+    def _clips(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
+        spec = self.builder_config.spec
+        return clips(spec, split, start=start, stop=stop, processes=available_cores())

@@ -1,0 +1,1 @@
+"""Clips cut from video files and from folders of images."""

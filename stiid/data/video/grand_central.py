@@ -1,0 +1,103 @@
+"""Grand Central Station: one long surveillance video of a crowd, without true masks.
+
+The paper cuts "a portion of the feed of resolution 128x128" into sequences of 20 frames (section
+4.1) and states neither the window nor the stride nor the split. The video `grandcentral.avi` (Zhou,
+Wang, Tang, CVPR 2012) has 50,010 frames of 720x480 at 25 per second. The video of the same place
+that was annotated again in 2015 (1920x1080) is another one.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from stiid.data.options import check_types
+from stiid.data.source import Source, TfdsSource, prepare
+from stiid.data.video.clip_plan import ClipPlan, Segment, split_by_time
+from stiid.data.video.clips import VideoClips, VideoClipsConfig
+from stiid.data.video.video_file import VideoFile
+from stiid.data.view import View
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GrandCentralSpec:
+    """Which part of the video is used, and how.
+
+    Attributes:
+        path: The video, of any format that FFmpeg reads.
+        tracklets: `trajectoriesNew.mat`, or "": the motion check of evaluation needs it.
+        crop: (left, top, width, height) of the window in pixels of the file; () is the whole
+            picture. The default is a square on the open floor.
+        resolution: Height and width of the result.
+        stride: Frames of the file per frame of a clip. People move 1 to 3 pixels per frame of the
+            file.
+        frames: Clip length T.
+        train, validation, test: Shares of the video, in this order of time.
+        gap: Frames of the file left out between two splits; 250 are ten seconds.
+
+    Raises:
+        TypeError: If a value has the wrong type.
+        ValueError: If a value is out of range.
+    """
+
+    path: str = "grandcentral.avi"
+    tracklets: str = ""
+    crop: tuple[int, ...] = (232, 200, 256, 256)
+    resolution: int = 128
+    stride: int = 4
+    frames: int = 20
+    train: float = 0.8
+    validation: float = 0.1
+    test: float = 0.1
+    gap: int = 250
+
+    def __post_init__(self):
+        check_types(self)
+        if self.frames < 1:
+            raise ValueError(f"frames must be at least 1, got {self.frames}")
+        split_by_time(10**9, self.shares, gap=self.gap)
+        assert self.view
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the video per split, in the order of time."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def view(self) -> View:
+        """How a frame of the file becomes a frame of a clip."""
+        return View(
+            height=self.resolution,
+            width=self.resolution,
+            channels=3,
+            crop=self.crop,
+            stride=self.stride,
+        )
+
+    def plan(self) -> ClipPlan:
+        """Which frames become clips.
+
+        Raises:
+            OSError, ValueError: If the video is missing, damaged or too short, or the tracklets are
+                missing.
+        """
+        path = Path(self.path).expanduser().resolve()
+        video = VideoFile(path)
+        self.view.window(video.height, video.width)
+        ranges = split_by_time(video.num_frames, self.shares, gap=self.gap)
+        tracklets = Path(self.tracklets).expanduser().resolve() if self.tracklets else None
+        if tracklets and not tracklets.is_file():
+            raise FileNotFoundError(
+                f"no tracklets at {tracklets}: check the path, or leave it empty"
+            )
+        return ClipPlan(
+            source="grand_central",
+            segments={split: [Segment(path, *part)] for split, part in ranges.items()},
+            view=self.view,
+            frames=self.frames,
+            tracklets=tracklets,
+        )
+
+
+def open_grand_central(spec: GrandCentralSpec, split: str, data_dir: str) -> Source:
+    """Opens a split, after cutting the video on first use."""
+    config = VideoClipsConfig(plan=spec.plan())
+    return TfdsSource(prepare(VideoClips, config=config, data_dir=data_dir), split)

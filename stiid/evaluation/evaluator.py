@@ -1,0 +1,148 @@
+"""Evaluation: decompose held-out clips and score the segmentation at several lengths."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from stiid import parallel
+from stiid.config.experiment import Evaluate, Experiment
+from stiid.data.source import UNKNOWN_OBJECTS, Source
+from stiid.evaluation.metrics import ScoreTotals, clip_scores, contingency
+from stiid.evaluation.rollout import Clips, Rollout, evaluation_clips
+from stiid.evaluation.slot_usage import slot_use
+from stiid.models.base import Decomposition, System
+from stiid.shapes import Params
+from stiid.typed_config import to_dict
+
+_NUM_IDS = 16  # true ids that a table has room for, background included; more if there are more
+
+PREVIEWS = 2  # clips of the first batch that an evaluation keeps for pictures
+
+_contingency = jax.jit(contingency, static_argnames=("num_ids", "num_slots"))
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation found."""
+
+    scores: dict[int, dict[str, float]]  # length → score → mean over clips
+    use: dict[str, float]  # of slots, at the shortest length: see ``diagnostics.slot_use``
+    clips: int  # how many the means are of
+    preview: tuple[Clips, Decomposition]  # the first few, for pictures
+
+
+class Evaluator:
+    """Scores parameters on the clips of a source; compiles once.
+
+    Inference is causal, frame after frame but for the first few that may judge draws, so that one
+    pass over the longest clips gives the scores at all lengths (DDPAE's is not: ``Experiment``
+    allows it but one).
+
+    Args:
+      settings: what to measure.
+      system: the model with its test-time inference.
+      source: clips with masks.
+    """
+
+    def __init__(self, settings: Evaluate, system: System, source: Source) -> None:
+        check_lengths(settings, source)
+        self._settings, self._source = settings, source
+        self._rollout = Rollout(settings, system, num_simulated=0)
+
+    def __call__(self, params: Params) -> Evaluation:
+        """Decompose all clips and score them."""
+        lengths = self._settings.lengths
+        totals = {length: ScoreTotals.empty() for length in lengths}
+        use = ScoreTotals.empty()
+        preview = None
+        batches = evaluation_clips(self._settings, self._source, num_frames=lengths[-1])
+        for clips, valid in batches:
+            result = self._rollout(params, clips.video, clips.rows)
+            if preview is None:
+                preview = _rows((clips, result), np.flatnonzero(valid)[:PREVIEWS])
+            table, error = tables(clips, result)
+            for length in lengths:
+                scores = clip_scores(table, error, length=length)
+                total = ScoreTotals.from_clips(scores, valid)
+                totals[length] = totals[length].merge(total)
+            clip_use = slot_use(clips, result, length=lengths[0])
+            use = use.merge(ScoreTotals.from_clips(clip_use, valid))
+        assert preview is not None  # a source has at least one clip
+        merged = {length: _over_processes(total) for length, total in totals.items()}
+        means = {length: total.mean() for length, total in merged.items()}
+        return Evaluation(means, _over_processes(use).mean(), merged[lengths[0]].count, preview)
+
+
+def check_best_metric(name: str, source: Source) -> None:
+    """Refuse a criterion that the clips cannot give."""
+    if name != "mse" and source[0]["n_objects"] == UNKNOWN_OBJECTS:
+        raise ValueError(
+            f"train.best_metric = {name!r} needs true masks, which the clips do not have: use 'mse'"
+        )
+
+
+def check_lengths(settings: Evaluate, source: Source) -> None:
+    """Refuse lengths and batches that the clips and the devices do not allow."""
+    parallel.check_batch_size(settings.batch_size, name="evaluate.batch_size")
+    frames = len(source[0]["video"])
+    if max(settings.lengths) > frames:
+        raise ValueError(
+            f"evaluate.lengths = {settings.lengths} do not fit clips of {frames} frames: make them "
+            "shorter, or the clips of the data longer"
+        )
+
+
+def tables(clips: Clips, result: Decomposition) -> tuple[np.ndarray | None, np.ndarray]:
+    """Contingency tables [B, T, N, K], and mean squared errors of the reconstruction [B, T].
+
+    There are no tables if the clips have no true masks.
+    """
+    squares = (result.reconstruction - clips.video.astype(np.float32) / 255.0) ** 2
+    error = np.asarray(squares.mean(axis=(2, 3, 4)), np.float64)
+    if clips.masks is None:
+        return None, error
+    slots = result.masks.argmax(axis=2)
+    # A power of two, so that few tables are compiled.
+    num_ids = max(_NUM_IDS, 1 << int(clips.masks.max()).bit_length())
+    table = _contingency(clips.masks, slots, num_ids=num_ids, num_slots=result.masks.shape[2])
+    return np.asarray(table), error
+
+
+def report(
+    evaluation: Evaluation, *, step: int, experiment: Experiment, fingerprint: str
+) -> dict[str, Any]:
+    """The content of ``eval/metrics.json``."""
+    return {
+        "lengths": {str(length): values for length, values in evaluation.scores.items()},
+        "slot_use": evaluation.use,
+        "slots": experiment.evaluate.num_slots,
+        "clips": evaluation.clips,
+        "step": step,
+        "data": fingerprint,
+        "config": to_dict(experiment),
+    }
+
+
+def table_text(scores: dict[int, dict[str, float]]) -> str:
+    """Scores as text: one row per length."""
+    names = list(next(iter(scores.values())))
+    lines = ["frames " + " ".join(f"{name:>13}" for name in names)]
+    for length, values in scores.items():
+        lines.append(f"{length:>6} " + " ".join(f"{values[name]:>13.4f}" for name in names))
+    return "\n".join(lines)
+
+
+def _rows(tree: Any, rows: np.ndarray) -> Any:
+    """Rows of batches; copies, since a part would keep the whole batch."""
+    return jax.tree.map(lambda x: np.array(x[rows]), tree)
+
+
+def _over_processes(total: ScoreTotals) -> ScoreTotals:
+    """Merge the totals of all processes."""
+    names = list(total.sums)
+    merged = ScoreTotals.empty()
+    local = np.array([*(total.sums[name] for name in names), total.count], np.float64)
+    for *sums, count in parallel.over_processes(local).tolist():
+        part = ScoreTotals(sums=dict(zip(names, sums, strict=True)), count=int(count))
+        merged = merged.merge(part)
+    return merged

@@ -1,0 +1,177 @@
+"""Prediction: infer n frames, simulate m (section 3.2.3); pictures of that, and its scores."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from stiid.config.experiment import Evaluate, Predict
+from stiid.data.pipeline import eval_batches
+from stiid.data.source import Source
+from stiid.evaluation.evaluator import tables
+from stiid.evaluation.metrics import clip_scores
+from stiid.evaluation.rollout import Clips, Rollout
+from stiid.evaluation.velocity import MATCHINGS, box_centers, velocity_scores
+from stiid.media import write_gif, write_mp4, write_png
+from stiid.models.base import Decomposition, System
+from stiid.outputs.sheets import decomposition_frames, decomposition_sheet
+from stiid.shapes import Params
+from stiid.spacing import spaced
+
+_COLUMNS = 10  # frames that a still picture shows
+_FPS = 6
+
+
+def predict_clips(
+    settings: Predict, evaluate: Evaluate, system: System, source: Source, params: Params
+) -> tuple[Clips, Decomposition]:
+    """The first clips of a source and their decompositions, simulated frames included.
+
+    Args:
+      settings: how many clips and frames.
+      evaluate: slots, noise and seed, so that a clip looks as it was scored.
+      system: the model with its test-time inference.
+      source: clips with masks.
+      params: of the model.
+    """
+    total = total_frames(settings, source)
+    devices = jax.local_device_count()
+    batch = next(
+        eval_batches(
+            source,
+            batch_size=-(-settings.clips // devices) * devices,
+            num_frames=total,
+            limit=settings.clips,
+        )
+    )
+    clips = Clips.from_batch(batch)
+    rollout = Rollout(evaluate, system, num_simulated=settings.num_simulated)
+    result = rollout(params, clips.video[:, : settings.num_observed], clips.rows)
+    return jax.tree.map(lambda x: x[batch["valid"]], (clips, result))
+
+
+def total_frames(settings: Predict, source: Source) -> int:
+    """Observed and simulated frames together.
+
+    Raises:
+      ValueError: the clips are not as long.
+    """
+    total, frames = settings.num_observed + settings.num_simulated, len(source[0]["video"])
+    if total > frames:
+        raise ValueError(
+            f"predict: {settings.num_observed} observed and {settings.num_simulated} simulated "
+            f"frames do not fit clips of {frames} frames: change predict.num_observed or "
+            "num_simulated"
+        )
+    return total
+
+
+def sheets(clips: Clips, result: Decomposition, *, num_observed: int) -> Iterator[np.ndarray]:
+    """A still picture of each clip, uint8 [H, W, 3], with some of its frames side by side."""
+    frames = clips.video.shape[1]
+    columns = spaced(frames, _COLUMNS)
+    simulated_from = num_observed if num_observed < frames else None
+    for i in range(len(clips.video)):
+        yield decomposition_sheet(
+            *clip_parts(clips, result, i), frames=columns, simulated_from=simulated_from
+        )
+
+
+def write_pictures(
+    directory: Path, clips: Clips, result: Decomposition, *, num_observed: int
+) -> list[Path]:
+    """A still sheet of each clip, and GIF and MP4 animations of all its frames."""
+    written = []
+    simulated_from = num_observed if num_observed < clips.video.shape[1] else None
+    for i, sheet in enumerate(sheets(clips, result, num_observed=num_observed)):
+        path = directory / f"clip_{i:02d}.png"
+        write_png(path, sheet)
+        animation = decomposition_frames(
+            *clip_parts(clips, result, i), simulated_from=simulated_from
+        )
+        write_gif(path.with_suffix(".gif"), animation, fps=_FPS)
+        write_mp4(path.with_suffix(".mp4"), animation, fps=_FPS)
+        written += [path, path.with_suffix(".gif"), path.with_suffix(".mp4")]
+    return written
+
+
+def clip_parts(clips: Clips, result: Decomposition, i: int) -> tuple[Any, ...]:
+    """What `viz` shows of a clip: input, reconstruction, masks, means, true masks."""
+    inferred = (np.asarray(x[i]) for x in (result.reconstruction, result.masks, result.means))
+    return clips.video[i], *inferred, None if clips.masks is None else clips.masks[i]
+
+
+def prediction_scores(
+    clips: Clips, result: Decomposition, *, num_observed: int
+) -> Mapping[str, Any]:
+    """Scores of the observed and of the simulated frames, and of the simulated ones one by one.
+
+    ``bce`` is the binary cross entropy of the reconstruction, which is kept within [1e-4, 1 − 1e-4]
+    (DDPAE's rule), mean over pixels and channels as ``mse`` is; ``bce_sum`` and ``mse_sum`` are
+    sums over them. ``copy_mse`` is what repeating the last observed frame would score.
+    ``velocity`` compares motion, see ``tracking.velocity_scores``: of the model's own positions if
+    it has any, else of the centers of the slots' bounding boxes.
+    """
+    table, error = tables(clips, result)
+    frames = error.shape[1]
+    truth = clips.video.astype(np.float64) / 255.0
+    copied = truth[:, num_observed - 1 : num_observed]
+    copy_error = ((copied - truth) ** 2).mean(axis=(2, 3, 4))
+    entropy = _cross_entropy(np.asarray(result.reconstruction, np.float64), truth)
+    pixels = truth[0, 0].size
+    content: dict[str, Any] = {
+        "clips": len(error),
+        "observed": mean_scores(table, error, slice(num_observed)),
+    }
+    if frames > num_observed:
+        content["simulated"] = mean_scores(table, error, slice(num_observed, None))
+        content["simulated_frames"] = [
+            {
+                **mean_scores(table, error, slice(t, t + 1)),
+                "mse_sum": float(error[:, t].mean()) * pixels,
+                "bce": float(entropy[:, t].mean()),
+                "bce_sum": float(entropy[:, t].mean()) * pixels,
+                "copy_mse": float(copy_error[:, t].mean()),
+            }
+            for t in range(num_observed, frames)
+        ]
+        if num_observed > 1 and clips.masks is not None:
+            content["velocity"] = _velocity(clips.masks, result, num_observed)
+    return content
+
+
+def _cross_entropy(reconstruction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Mean over pixels and channels, [B, T]; nats."""
+    p = np.clip(reconstruction, 1e-4, 1.0 - 1e-4)
+    return -(truth * np.log(p) + (1.0 - truth) * np.log(1.0 - p)).mean(axis=(2, 3, 4))
+
+
+def _velocity(true: np.ndarray, result: Decomposition, num_observed: int) -> Mapping[str, Any]:
+    truth = box_centers(true, count=int(true.max()) + 1)[:, :, 1:]
+    if result.positions is None:
+        masks = np.asarray(result.masks)
+        positions = box_centers(masks.argmax(2), count=masks.shape[2])
+    else:
+        positions = np.asarray(result.positions, np.float64)
+    return {
+        matching: velocity_scores(
+            positions, truth, num_observed=num_observed, matching=matching
+        )._asdict()
+        for matching in MATCHINGS
+    }
+
+
+def mean_scores(table: np.ndarray | None, error: np.ndarray, part: slice) -> dict[str, float]:
+    """Means over the clips of the scores of some frames.
+
+    Args:
+      table: of ``evaluate.tables``, like ``error``.
+      error: [B, T].
+      part: of the frames.
+    """
+    error = error[:, part]
+    table = None if table is None else table[:, part]
+    scores = clip_scores(table, error, length=error.shape[1])
+    return {name: float(values.mean()) for name, values in scores.items()}

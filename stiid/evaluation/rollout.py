@@ -1,0 +1,97 @@
+"""Decompositions of whole batches of clips over all devices."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from stiid import parallel
+from stiid.config.experiment import Evaluate
+from stiid.data.pipeline import eval_batches
+from stiid.data.source import Source
+from stiid.models.base import Decomposition, System, row_keys
+from stiid.shapes import Array, Params
+
+
+class Clips(NamedTuple):
+    """A batch of clips, as NumPy arrays."""
+
+    video: np.ndarray  # uint8 [B, T, H, W, C]
+    masks: np.ndarray | None  # uint8 [B, T, H, W]; None: the clips have no true masks
+    rows: np.ndarray  # int32 [B] places in the source, which seed the clips' noise
+
+    @classmethod
+    def from_batch(cls, batch: Mapping[str, np.ndarray]) -> "Clips":
+        """Clips of a batch of ``data.pipeline.eval_batches``."""
+        rows = np.maximum(batch["index"], 0).astype(np.int32)
+        masks = batch["masks"] if batch["labelled"].all() else None
+        return cls(batch["video"], masks, rows)
+
+
+def evaluation_clips(
+    settings: Evaluate, source: Source, *, num_frames: int
+) -> Iterator[tuple[Clips, np.ndarray]]:
+    """The clips of an evaluation that this process holds, batch after batch.
+
+    Args:
+      settings: which clips, and how many at a time.
+      source: of the clips.
+      num_frames: frames T, from the first on.
+
+    Yields:
+      A batch, and which of its rows count: bool [B].
+    """
+    for batch in eval_batches(
+        source,
+        batch_size=settings.batch_size,
+        num_frames=num_frames,
+        limit=settings.clips or None,
+        shard_index=jax.process_index(),
+        shard_count=jax.process_count(),
+    ):
+        yield Clips.from_batch(batch), batch["valid"]
+
+
+def decomposer(
+    settings: Evaluate, system: System, *, num_simulated: int
+) -> Callable[[Params, Array, Array], Decomposition]:
+    """``System.decompose`` as a function of parameters, video and keys, for an evaluation."""
+
+    def decompose(params: Params, video: Array, keys: Array) -> Decomposition:
+        return system.decompose(
+            params,
+            video,
+            keys,
+            num_slots=settings.num_slots,
+            num_simulated=num_simulated,
+            noise=settings.noise,
+            restarts=settings.restarts,
+            restart_frames=settings.restart_frames,
+        )
+
+    return decompose
+
+
+class Rollout:
+    """Infers the frames that it is given, and simulates more; compiles once per shape.
+
+    Args:
+      settings: slots, noise and seed: what a clip's decomposition depends on beside the parameters.
+      system: the model with its test-time inference.
+      num_simulated: frames to simulate after the given ones.
+    """
+
+    def __init__(self, settings: Evaluate, system: System, *, num_simulated: int) -> None:
+        key = jax.random.key(settings.seed)
+        decompose = decomposer(settings, system, num_simulated=num_simulated)
+
+        def of_rows(params: Params, video: Array, rows: Array) -> Decomposition:
+            return decompose(params, video, row_keys(key, rows))
+
+        self._decompose = parallel.data_parallel_rows(of_rows, batch_args=(1, 2), num_args=3)
+
+    def __call__(self, params: Params, video: np.ndarray, rows: np.ndarray) -> Decomposition:
+        """Decompose video [B, T, H, W, C], uint8; B must be a multiple of the local devices."""
+        inputs = parallel.shard((video, rows))
+        return parallel.unshard(self._decompose(params, *inputs))

@@ -1,0 +1,1 @@
+"""Readers of weights that other implementations saved."""

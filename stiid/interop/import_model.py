@@ -1,0 +1,71 @@
+"""Import of saved models of other implementations: ``--mode=import --input=FILE``."""
+
+import logging
+from pathlib import Path
+
+import grain
+import jax
+import jax.numpy as jnp
+
+from stiid.config.experiment import Experiment
+from stiid.config.optimizer import transformation
+from stiid.data import registry
+from stiid.files import sole_writer
+from stiid.interop.pytorch_iodine import import_params
+from stiid.interop.torch_file import read_state_dict
+from stiid.models.spatiotemporal.config import SpatioTemporalConfig
+from stiid.training.checkpoints import Checkpoints
+from stiid.training.loop import Position
+from stiid.training.state import TrainState
+from stiid.typed_config import to_dict
+
+_LOG = logging.getLogger("stiid")
+
+
+def import_model(experiment: Experiment | None, workdir: Path, file: str | None) -> None:
+    """Write the checkpoint of step 0 from a PyTorch ``state_dict`` of IODINE.
+
+    The checkpoint evaluates, predicts and trains on as one of our own.
+
+    Args:
+      experiment: of the config file; it must describe the file's model.
+      workdir: of the new run.
+      file: its path. Nothing in it is executed, and PyTorch is not needed.
+
+    Raises:
+      ValueError, OSError: in one line, what was expected, what came, and what to do.
+    """
+    if experiment is None or file is None:
+        raise ValueError("--mode=import needs --config and --input, the file of a saved model")
+    if not isinstance(experiment.model, SpatioTemporalConfig):
+        raise ValueError(
+            f"config.model.family is {experiment.model.family!r}: only IODINE, a config of the "
+            "family 'stiid' such as configs/iodine.py, can be imported"
+        )
+    state = read_state_dict(Path(file).expanduser())
+    view = registry.view(experiment.data.name, **experiment.data.options)
+    shape = (view.height, view.width, view.channels)
+    params = jax.tree.map(jnp.asarray, import_params(state, experiment.model, shape))
+    with (
+        sole_writer(workdir),
+        Checkpoints(
+            workdir / "checkpoints", best_metric=experiment.train.best_metric
+        ) as checkpoints,
+    ):
+        if checkpoints.steps():
+            raise ValueError(f"{workdir} has checkpoints already: import into another --workdir")
+        checkpoints.save(
+            TrainState(
+                step=jnp.zeros((), jnp.int32),
+                params=params,
+                opt_state=transformation(experiment.optim).init(params),
+                key=jax.random.key(experiment.seed),
+                skipped=jnp.zeros((), jnp.int32),
+            ),
+            data=iter(grain.MapDataset.range(1).to_iter_dataset()),  # training starts its own
+            progress=vars(Position(0, 0, 0, {}, jax.process_count())),
+            config=to_dict(experiment),
+        )
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    _LOG.info("Imported %d parameters of %s", count, file)
+    print(f"wrote the checkpoint of {file} to {workdir}")

@@ -1,0 +1,1 @@
+"""Convolutions and sums in the forms that XLA:CPU runs fast."""

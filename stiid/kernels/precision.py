@@ -1,0 +1,18 @@
+"""The number format of image-sized computation; parameters and everything else stay float32."""
+
+import jax.numpy as jnp
+
+from stiid.shapes import Array
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def image_sized(x: Array, *, precision: str) -> Array:
+    """What convolutions work on: layers of ``kernels.conv`` compute in the format of their input.
+
+    Args:
+      x: input of a stack of convolutions.
+      precision: "float32": as it is; "bfloat16": 8 bits of significand for half of the memory, and
+        for the matrix units of GPUs and TPUs. XLA:CPU is no faster with it.
+    """
+    return x.astype(jnp.bfloat16) if precision == "bfloat16" else x

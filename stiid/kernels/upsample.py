@@ -1,0 +1,46 @@
+"""Enlarging by two and convolving, in one convolution of the small image."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from stiid.kernels.conv import Initializer, conv2d
+from stiid.shapes import Array
+
+_KERNEL = 4
+# What the four taps along an axis see of the small image's pixels (before, same, behind), for the
+# first and the second of the two pixels that each small pixel becomes. SAME padding of an even
+# kernel: one zero before the image, two behind.
+_TAPS = np.array(
+    [
+        [[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]],
+        [[0, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]],
+    ],
+    np.float32,
+)
+
+
+class UpsampleConv(nn.Module):
+    """Repeat rows and columns twice, then convolve by 4×4 with bias (SAME padding).
+
+    Repeated pixels let the 4×4 kernel collapse to a 3×3 kernel for each of the four output phases:
+    the same values for about half of the products, and the large image is never convolved.
+
+    Attributes:
+      features: output channels O.
+    """
+
+    features: int
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[N, H, W, I] → [N, 2H, 2W, O]."""
+        shape = (_KERNEL, _KERNEL, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        phases = jnp.einsum("pai,qbj,ijcf->abcpqf", _TAPS, _TAPS, kernel)
+        y = conv2d(x, phases.reshape(3, 3, x.shape[-1], 4 * self.features))
+        count, height, width, _ = y.shape
+        y = y.reshape(count, height, width, 2, 2, self.features).swapaxes(2, 3)
+        return y.reshape(count, 2 * height, 2 * width, self.features) + bias.reshape(1, 1, 1, -1)

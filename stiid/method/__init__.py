@@ -1,0 +1,1 @@
+"""The paper in reading order: latents, likelihood, elbo, refinement, inference, objective."""

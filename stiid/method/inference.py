@@ -1,0 +1,174 @@
+"""Spatio-temporal iterative inference: cell → frame → video (section 3.2, Fig. 2a).
+
+A *cell* (t, r) samples z from the current posterior, decodes it, evaluates the ELBO, takes the
+gradients of the ELBO at the posterior and at the decoded image, and lets the refinement network
+turn all of it into a better posterior (``refine``). A *frame* is R̂_t cells, a loop that
+``Inference.unroll`` unrolls, and one last decode (``infer_frame``). A *video* is a ``lax.scan``
+over frames for each run of equal R̂ (``infer_video``). All are pure functions of parameters, pixels
+and noise.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from stiid.method import latents
+from stiid.method.elbo import INNER_GRADIENTS, ElboWeights
+from stiid.method.networks import Model
+from stiid.method.refinement import Cell, FrameResult, FrameStart, Terms, refine, score
+from stiid.method.schedule import Run, runs, schedule
+from stiid.shapes import Array, LSTMState, Params
+
+
+class VideoResult(NamedTuple):
+    """``infer_video``'s outcome, time-major."""
+
+    terms: tuple[Terms, ...]  # per run of equal R̂: leaves [frames, evaluations of a frame, …]
+    frames: FrameResult  # leaves [T, …]
+    last: FrameStart  # where inference of the next frame would start
+
+
+def first_frame(model: Model, params: Params, *, batch: int, num_slots: int) -> FrameStart:
+    """Where inference of frame 0 starts: the learned λ, the first prior, zero states."""
+    slots = (batch, num_slots)
+    vector = jnp.broadcast_to(params["posterior"], (*slots, params["posterior"].shape[-1]))
+    zeros = jnp.zeros((*slots, model.refiner.lstm_features))
+    if model.inference.conditional_prior and model.inference.first_prior == "learned":
+        prior = model.predict_prior(params, zeros)
+    else:
+        prior = latents.standard_normal((*slots, model.prior.latent_size))
+    learned = latents.from_vector(vector)
+    return FrameStart(learned, learned, prior, LSTMState(zeros, zeros))
+
+
+def infer_frame(
+    model: Model,
+    params: Params,
+    start: FrameStart,
+    frame: Array | None,
+    noise: Array,
+    weights: ElboWeights,
+) -> tuple[FrameStart, tuple[Terms, FrameResult]]:
+    """One column of the grid: refine R̂ times, then (``last_decode``) decode once more.
+
+    Args:
+      model: networks and procedure.
+      params: from ``init_params``.
+      start: from ``first_frame`` or the previous frame.
+      frame: x_t [B, H, W, C], or None to simulate the frame.
+      noise: ε [R̂ + 1, B, K, D]; its length says how often to refine. The last row is for the
+        decode after the last refinement.
+      weights: β and ψ.
+
+    Returns:
+      Where the next frame starts; the terms of all evaluations, stacked; the result, which belongs
+      to the last of them.
+    """
+    settings = model.inference
+    if frame is None:
+        begin = start.prior if settings.simulation_start == "prior" else start.last
+        start = start._replace(posterior=begin)
+    idle = jax.tree.map(jnp.zeros_like, start.time)
+    cell = Cell(start.posterior, start.time if settings.time_axis == "chain" else idle)
+    improve: Callable[..., Any] = partial(refine, model)
+    last: Callable[..., Any] = partial(score, model)
+    if settings.remat:
+        improve, last = _recompute(improve), _recompute(last)
+
+    def step(cell: Cell, noise: Array) -> tuple[Cell, tuple[Terms, FrameResult | None]]:
+        cell, terms, result = improve(params, cell, start, frame, noise, weights)
+        return cell, (terms, None if settings.last_decode else result)
+
+    rest, final = noise[:-1], noise[-1]
+    cell, (terms, results) = lax.scan(step, cell, rest, unroll=settings.unroll or len(rest))
+    if settings.last_decode:
+        last_terms, result = last(params, cell.posterior, start, frame, final)
+        terms = jax.tree.map(lambda some, x: jnp.append(some, x[None], axis=0), terms, last_terms)
+    else:
+        result = jax.tree.map(lambda x: x[-1], results)
+    return _next_frame(model, params, cell), (terms, result)
+
+
+def infer_video(
+    model: Model,
+    params: Params,
+    video: Array,
+    noise: Array,
+    weights: ElboWeights,
+    *,
+    num_simulated: int = 0,
+) -> VideoResult:
+    """Infer all frames of a batch of videos, then simulate some more.
+
+    Args:
+      model: networks and procedure.
+      params: from ``init_params``.
+      video: [B, T, H, W, C] in [0, 1].
+      noise: ε [T + num_simulated, R + 1, B, K, D]; frame t uses the first R̂_t + 1 of its row, the
+        last of those for its last decode. Its K is the number of slots.
+      weights: β and ψ.
+      num_simulated: frames to simulate after the last one (section 3.2.3), each refined once in any
+        grid: there is nothing to refine it towards.
+    """
+    settings = model.inference
+    batch, num_frames = video.shape[:2]
+    image = (model.decoder.height, model.decoder.width, model.decoder.channels)
+    chex.assert_shape(video, (None, None, *image))
+    num_slots = noise.shape[3]
+    total = num_frames + num_simulated
+    chex.assert_shape(
+        noise, (total, settings.refinements + 1, batch, num_slots, model.prior.latent_size)
+    )
+    plan = schedule(settings.grid, refinements=settings.refinements, num_frames=num_frames)
+    frames = jnp.swapaxes(video, 0, 1)
+    start = first_frame(model, params, batch=batch, num_slots=num_slots)
+
+    def step(
+        start: FrameStart, inputs: tuple[Array | None, Array]
+    ) -> tuple[FrameStart, tuple[Terms, FrameResult]]:
+        return infer_frame(model, params, start, *inputs, weights)
+
+    def scan(
+        start: FrameStart, run: Run, frames: Array | None
+    ) -> tuple[FrameStart, tuple[Terms, FrameResult]]:
+        rows = noise[run.start : run.start + run.length, : run.refinements + 1]
+        return lax.scan(step, start, (frames, rows), length=run.length)
+
+    outputs = []
+    for run in runs(plan):
+        start, output = scan(start, run, frames[run.start : run.start + run.length])
+        outputs.append(output)
+    if num_simulated:
+        start, output = scan(start, Run(num_frames, num_simulated, refinements=1), None)
+        outputs.append(output)
+    terms, results = zip(*outputs, strict=True)
+    joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *results)
+    return VideoResult(terms, joined, start)
+
+
+def _recompute(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep the inner gradients alone for the backward pass.
+
+    They are constants there, and C + 1 channels of an image: hardly anything beside a decoder's
+    activations, and a backward pass of the decoder that need not be done twice.
+    """
+    policy = jax.checkpoint_policies.save_only_these_names(INNER_GRADIENTS)
+    return jax.checkpoint(function, policy=policy)
+
+
+def _next_frame(model: Model, params: Params, cell: Cell) -> FrameStart:
+    """What the next frame starts from, after the last refinement of this one."""
+    settings, (batch, num_slots) = model.inference, cell.posterior.mean.shape[:2]
+    if settings.time_axis == "none":
+        return first_frame(model, params, batch=batch, num_slots=num_slots)
+    if settings.conditional_prior:
+        prior = model.predict_prior(params, cell.state.h)
+    else:
+        prior = latents.standard_normal(cell.posterior.mean.shape)
+    posterior = prior if settings.posterior_start == "prior" else cell.posterior
+    return FrameStart(posterior, cell.posterior, prior, cell.state)

@@ -1,0 +1,177 @@
+"""One cell (t, r) of the grid: decode, evaluate, and improve the posterior (Eq. 4)."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from stiid.kernels.slot_sums import spread
+from stiid.method import latents, likelihood
+from stiid.method.elbo import (
+    Context,
+    ElboWeights,
+    Evaluation,
+    Gradients,
+    evaluate,
+    evaluate_with_gradients,
+)
+from stiid.method.networks import Model
+from stiid.nn.positions import positions
+from stiid.shapes import Array, Gaussian, LSTMState, Params
+
+
+class FrameStart(NamedTuple):
+    """What inference of a frame starts from; the carry of the scan over time."""
+
+    posterior: Gaussian  # λ_{t,1} of a frame that is seen
+    last: Gaussian  # λ_{t−1,R̂+1}, from which a simulated frame may start; at t = 0 λ_{0,1}
+    prior: Gaussian  # p(z_t | x_<t, z_<t), constant over r
+    time: LSTMState  # state (t−1, R̂)
+
+    @property
+    def context(self) -> Context:
+        """What evaluations of the frame need of it."""
+        return Context(self.prior, self.time.h)
+
+
+class Cell(NamedTuple):
+    """The state that refinements pass on."""
+
+    posterior: Gaussian  # λ_{t,r}
+    state: LSTMState  # state (t, r−1)
+
+
+class Terms(NamedTuple):
+    """What the objective needs of one evaluation."""
+
+    nll: Array  # [B]
+    kl: Array  # [B, K]
+    mask_entropy: Array  # [B] Σ_i H(m_i), nats
+    areas: Array  # [B, K] Σ_i m_i, pixels
+
+
+class FrameResult(NamedTuple):
+    """The outcome of a frame: its last decode and the posterior behind it."""
+
+    reconstruction: Array  # [B, H, W, C]
+    masks: Array  # [B, K, H, W]
+    means: Array  # [B, K, H, W, C]
+    posterior: Gaussian
+    context: Context
+
+
+# Traced once for all the cells of a grid that look alike.
+@partial(jax.jit, static_argnums=0)
+def refine(
+    model: Model,
+    params: Params,
+    cell: Cell,
+    start: FrameStart,
+    frame: Array | None,
+    noise: Array,
+    weights: ElboWeights,
+) -> tuple[Cell, Terms, FrameResult]:
+    """One cell (t, r): evaluate, then update the posterior by the refinement network (Eq. 4).
+
+    In simulation (``frame`` is None) the reconstruction stands in for the frame and all three
+    gradients are zero (section 3.2.3).
+
+    Returns:
+      The next cell; terms and result of the decode of this one, before its update.
+    """
+    if frame is None:
+        evaluation = evaluate(model, params, cell.posterior, start.context, None, noise)
+        frame = likelihood.reconstruct(evaluation.masks, evaluation.decoded.means)
+        grads = jax.tree.map(
+            jnp.zeros_like, Gradients(cell.posterior, evaluation.decoded.means, evaluation.masks)
+        )
+    else:
+        evaluation, grads = evaluate_with_gradients(
+            model, params, cell.posterior, start.context, frame, noise, weights
+        )
+    settings = model.inference
+    gradient = _normalize(latents.to_vector(grads.posterior), axes=(-1,))
+    images = _image_inputs(model, evaluation, grads, frame)
+    vectors = jnp.concatenate([latents.to_vector(cell.posterior), gradient], axis=-1)
+    time = start.time if settings.time_axis == "lstm2d" else None
+    delta, state = model.propose_update(params, images, vectors, cell.state, time)
+    if settings.gradient_skip:
+        step = latents.from_vector(params["gradient_skip"].reshape(1, 1, -1) * gradient)
+        delta = jax.tree.map(jnp.subtract, delta, step)
+    posterior = latents.update(
+        cell.posterior, delta, clamp=settings.delta_clamp, log_var_range=settings.log_var_range
+    )
+    return Cell(posterior, state), _terms(evaluation), _result(evaluation, cell.posterior, start)
+
+
+@partial(jax.jit, static_argnums=0)
+def score(
+    model: Model,
+    params: Params,
+    posterior: Gaussian,
+    start: FrameStart,
+    frame: Array | None,
+    noise: Array,
+) -> tuple[Terms, FrameResult]:
+    """The decode after the last refinement: what a cell gives, without an update."""
+    evaluation = evaluate(model, params, posterior, start.context, frame, noise)
+    return _terms(evaluation), _result(evaluation, posterior, start)
+
+
+def _image_inputs(model: Model, evaluation: Evaluation, grads: Gradients, frame: Array) -> Array:
+    """The image-sized inputs of the refinement network: [B, K, H, W, 3C + 7].
+
+    In order: x, μ_x, m, mask logits, ∇_{μ_x}L, ∇_m L, posterior mask, log-likelihood, coordinates.
+    Gradients and log-likelihood are layer-normalized constants; the rest carries gradients.
+    """
+    decoded = evaluation.decoded
+    everywhere = (-3, -2, -1)
+    log_likelihood = _normalize(lax.stop_gradient(evaluation.log_likelihood), axes=(-2, -1))
+    shape = decoded.logits.shape
+    x, log_likelihood = (
+        spread(image[:, None], shape[1], 1) for image in (frame, log_likelihood[..., None])
+    )
+    grid = jnp.broadcast_to(positions(*shape[2:4]), (*shape[:4], 2))
+    return jnp.concatenate(
+        [
+            x,
+            decoded.means,
+            evaluation.masks,
+            decoded.logits,
+            _normalize(grads.means, axes=everywhere),
+            _normalize(grads.masks, axes=everywhere),
+            likelihood.posterior_masks(evaluation.exponents, kind=model.inference.posterior_mask),
+            log_likelihood,
+            grid,
+        ],
+        axis=-1,
+    )
+
+
+def _normalize(x: Array, *, axes: tuple[int, ...]) -> Array:
+    """Layer normalization without gain or bias (ε = 1e-5)."""
+    centered = x - x.mean(axes, keepdims=True)
+    return centered * lax.rsqrt((centered**2).mean(axes, keepdims=True) + 1e-5)
+
+
+def _result(evaluation: Evaluation, posterior: Gaussian, start: FrameStart) -> FrameResult:
+    return FrameResult(
+        reconstruction=likelihood.reconstruct(evaluation.masks, evaluation.decoded.means),
+        masks=evaluation.masks[..., 0],
+        means=evaluation.decoded.means,
+        posterior=posterior,
+        context=start.context,
+    )
+
+
+def _terms(evaluation: Evaluation) -> Terms:
+    log_masks = likelihood.log_slot_masks(evaluation.decoded.logits)
+    masks = jnp.exp(log_masks)
+    return Terms(
+        nll=evaluation.nll,
+        kl=evaluation.kl,
+        mask_entropy=-(masks * log_masks).sum(axis=(1, 2, 3, 4)),
+        areas=masks.sum(axis=(2, 3, 4)),
+    )

@@ -1,0 +1,159 @@
+"""What training, evaluation and prediction need of a model, whatever its family."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stiid.shapes import Array, Params
+
+
+class Latents(NamedTuple):
+    """What the decoder made a decomposition from, where z was the posterior mean."""
+
+    z: Array  # [B, T, K, D] posterior means
+    h: Array  # [B, T, K, M] temporal hidden states h_{t−1,R̂}
+
+
+class Decomposition(NamedTuple):
+    """A batch of decomposed videos, batch-major."""
+
+    reconstruction: Array  # [B, T, H, W, C] in [0, 1]
+    masks: Array  # [B, T, K, H, W]
+    means: Array  # [B, T, K, H, W, C] each slot's own picture, in [0, 1]
+    kl: Array  # [B, T, K] nats of the last posterior against the prior
+    positions: Array | None = (
+        None  # [B, T, N, 2] where the model itself has its objects, see tracking
+    )
+    latents: Latents | None = None  # of models that decode each slot from a latent
+
+
+class Loss(Protocol):
+    """A named tuple with the loss of each video, ``total`` [B], and terms that users watch [B].
+
+    A term that is a dict is for ``System.after_update`` and not watched; its leaves are [B, …].
+    """
+
+    @property
+    def total(self) -> Array: ...  # noqa: D102
+
+    def _asdict(self) -> dict[str, Array]: ...
+
+
+class System(Protocol):
+    """A model with its loss, for one stage of training or for test: pure functions of parameters.
+
+    All noise of a video comes from its own key, whatever batch or device it is in.
+    """
+
+    def init(self, key: Array) -> Params:
+        """Draw the parameters."""
+
+    def loss(self, params: Params, video: Array, keys: Array) -> Loss:
+        """The loss of each video.
+
+        Args:
+          params: from ``init``.
+          video: uint8 [B, T, H, W, C].
+          keys: one per video, [B].
+        """
+
+    def after_update(self, params: Params, terms: Any) -> Params:
+        """The parameters after an update, with those set that no gradient moves.
+
+        Args:
+          params: updated.
+          terms: of ``loss``, each the mean over the global batch.
+        """
+
+    def decompose(
+        self,
+        params: Params,
+        video: Array,
+        keys: Array,
+        *,
+        num_slots: int,
+        num_simulated: int,
+        noise: str,
+        restarts: int,
+        restart_frames: int = 1,
+    ) -> Decomposition:
+        """Infer the frames of a video, and simulate ``num_simulated`` more.
+
+        Args:
+          params: from ``init``.
+          video: uint8 [B, T, H, W, C].
+          keys: one per video, [B].
+          num_slots: K, which may differ from training.
+          num_simulated: frames to simulate after the last one.
+          noise: "first" or "all", see ``config.experiment.Evaluate``.
+          restarts: see ``config.experiment.Evaluate``.
+          restart_frames: see ``config.experiment.Evaluate``.
+        """
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A system that decomposes a video of any length with the memory of one frame."""
+
+    def stream(
+        self,
+        params: Params,
+        frames: Iterable[np.ndarray],
+        key: Array,
+        *,
+        num_slots: int,
+        noise: str,
+        restarts: int,
+        restart_frames: int = 1,
+    ) -> Iterator[Decomposition]:
+        """Infer the frames of one video as they come.
+
+        Args:
+          params: from ``System.init``.
+          frames: uint8 [H, W, C] each.
+          key: of the video.
+          num_slots: K, which may differ from training.
+          noise: as of ``System.decompose``.
+          restarts: as of ``System.decompose``.
+          restart_frames: as of ``System.decompose``; where draws compete, so many frames are
+            taken before the first result.
+
+        Yields:
+          A decomposition of each frame, B = T = 1, as NumPy arrays. With ``noise="first"`` it is
+          what ``System.decompose`` gives of the whole video, but for other noise in frames
+          of a model without memory.
+        """
+
+
+class Family(Protocol):
+    """The section ``model`` of a config: all that decides a system but the size of its images."""
+
+    @property
+    def num_slots(self) -> int:
+        """K in training."""
+
+    def build(self, image_shape: tuple[int, int, int]) -> System:
+        """The system for images of a shape [H, W, C].
+
+        Raises:
+          ValueError: a field does not fit; the message names it.
+        """
+
+
+def row_keys(key: Array, rows: Array) -> Array:
+    """One key per row of a global batch, whatever device or process holds the row."""
+    return jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
+
+
+def unit_range(video: Array) -> Array:
+    """Bytes as numbers in [0, 1].
+
+    Raises:
+      ValueError: they are no bytes.
+    """
+    if video.dtype != jnp.uint8:
+        raise ValueError(f"videos must be uint8, 0 … 255, got {video.dtype}")
+    return video.astype(jnp.float32) / 255.0

@@ -1,0 +1,1 @@
+"""DDPAE, a baseline."""

@@ -1,0 +1,1 @@
+"""Relational Neural Expectation Maximization, a baseline."""

@@ -1,0 +1,192 @@
+"""R-NEM as training and evaluation use it: a ``Family`` and a ``System`` of ``models.base``."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import jax
+import jax.numpy as jnp
+
+from stiid.models.base import Decomposition, unit_range
+from stiid.models.rnem import procedure
+from stiid.models.rnem.networks import Decoder, Encoder, PlainCell, RelationalCell
+from stiid.models.rnem.procedure import Loss, Slots
+from stiid.shapes import Array, Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class RnemConfig:
+    """R-NEM and its two ablations.
+
+    Attributes:
+      family: "rnem".
+      num_slots: K in training. Original: balls + 1.
+      cell: "r_nem"; "r_nem_no_attention", every other slot counts fully; "rnn_em", slots do not
+        interact.
+      features: channels of the encoder's convolutions. Original: 16, 32, 64.
+      hidden: F. Original: 512.
+      state_size: M. Original: 250.
+      attention_features: width of the attention network of "r_nem". Original: 100.
+      flip_probability: that a pixel of the input is flipped. Original: 0.2, in training and test.
+      inter_weight: of the inter-cluster loss. Original: 1.
+    """
+
+    family: Literal["rnem"]
+    num_slots: int
+    cell: Literal["r_nem", "r_nem_no_attention", "rnn_em"]
+    features: tuple[int, ...]
+    hidden: int
+    state_size: int
+    attention_features: int
+    flip_probability: float
+    inter_weight: float
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and probabilities that mean nothing."""
+        sizes = (*self.features, self.hidden, self.state_size, self.attention_features)
+        if not self.features or min(sizes) < 1:
+            raise ValueError(f"rnem: layer sizes must be at least 1, got {sizes}")
+        if not 0.0 <= self.flip_probability <= 1.0:
+            raise ValueError(f"flip_probability must lie in [0, 1], got {self.flip_probability}")
+        _check_slots(self.cell, self.num_slots)
+
+    def build(self, image_shape: tuple[int, int, int]) -> "Rnem":
+        """See ``models.base.Family``."""
+        height, width, channels = image_shape
+        factor = 2 ** len(self.features)
+        if height % factor or width % factor:
+            raise ValueError(
+                f"config.model.features: {len(self.features)} convolutions need images whose sides "
+                f"are multiples of {factor}, got {height}×{width}"
+            )
+        attention = self.attention_features if self.cell == "r_nem" else None
+        return Rnem(
+            config=self,
+            encoder=Encoder(self.features, self.hidden),
+            cell=PlainCell(self.state_size)
+            if self.cell == "rnn_em"
+            else RelationalCell(self.state_size, attention),
+            decoder=Decoder(height, width, channels, self.features, self.hidden),
+        )
+
+
+@dataclass(frozen=True)
+class Rnem:
+    """R-NEM: a ``models.base.System``.
+
+    Attributes:
+      config: what it was built from.
+      encoder: see ``networks``.
+      cell: see ``networks``.
+      decoder: see ``networks``.
+    """
+
+    config: RnemConfig
+    encoder: Encoder
+    cell: RelationalCell | PlainCell
+    decoder: Decoder
+
+    @property
+    def num_slots(self) -> int:
+        """K in training."""
+        return self.config.num_slots
+
+    def init(self, key: Array) -> Params:
+        """Draw the parameters."""
+        keys, size, slots = jax.random.split(key, 3), self.config.state_size, 2
+        image = jnp.zeros((1, self.decoder.height, self.decoder.width, self.decoder.channels))
+        inputs, hidden = jnp.zeros((1, slots, self.config.hidden)), jnp.zeros((1, slots, size))
+        return {
+            "encoder": self.encoder.init(keys[0], image)["params"],
+            "cell": self.cell.init(keys[1], inputs, hidden)["params"],
+            "decoder": self.decoder.init(keys[2], hidden[0])["params"],
+        }
+
+    def loss(self, params: Params, video: Array, keys: Array) -> Loss:
+        """See ``models.base.System``."""
+        if video.shape[1] < 2:
+            raise ValueError(
+                f"R-NEM predicts the next frame: clips need at least 2 frames, got {video.shape[1]}"
+            )
+        frames = jnp.swapaxes(unit_range(video), 0, 1)
+        slots, flips = self._noise(keys, num_frames=len(frames) - 1, num_slots=self.num_slots)
+        slots = procedure.observe(self._network(params), slots, frames, flips)
+        return procedure.loss(slots, frames[1:], inter_weight=self.config.inter_weight)
+
+    def after_update(self, params: Params, terms: Loss) -> Params:
+        """See ``models.base.System``: gradients move all of them."""
+        return params
+
+    def decompose(
+        self,
+        params: Params,
+        video: Array,
+        keys: Array,
+        *,
+        num_slots: int,
+        num_simulated: int,
+        noise: str,
+        restarts: int,
+        restart_frames: int = 1,
+    ) -> Decomposition:
+        """See ``models.base.System``.
+
+        Frame 0 shows the start: nothing predicted, pixels shared at random. Noise "first" is that
+        random start alone; "all" (the original) also flips the bits of every input.
+        """
+        _check_slots(self.config.cell, num_slots)
+        if restarts != 1:
+            raise ValueError(f"evaluate.restarts: R-NEM starts once, got {restarts}: set it to 1")
+        frames = jnp.swapaxes(unit_range(video), 0, 1)
+        seen = len(frames) - 1
+        first, flips = self._noise(keys, num_frames=seen + num_simulated, num_slots=num_slots)
+        if noise == "first":
+            flips = jnp.zeros_like(flips)
+        network = self._network(params)
+        parts = [jax.tree.map(lambda x: x[None], first)]
+        parts.append(procedure.observe(network, first, frames, flips[:seen]))
+        last = jax.tree.map(lambda *x: jnp.concatenate(x)[-1], *parts)
+        parts.append(procedure.simulate(network, last, flips[seen:]))
+        slots: Slots = jax.tree.map(lambda *x: jnp.swapaxes(jnp.concatenate(x), 0, 1), *parts)
+        return Decomposition(
+            reconstruction=jax.vmap(procedure.reconstruct)(slots),
+            masks=slots.shares[..., 0],
+            means=slots.means,
+            kl=jnp.zeros(slots.shares.shape[:3]),  # its states are points: no posterior, no prior
+        )
+
+    def _network(self, params: Params) -> procedure.Network:
+        """The three networks in a row, on all slots of all videos."""
+
+        def apply(seen: Array, hidden: Array) -> tuple[Array, Array]:
+            batch, slots, *image = seen.shape
+            flat = seen.reshape(batch * slots, *image)
+            inputs = cast(Array, self.encoder.apply({"params": params["encoder"]}, flat))
+            inputs = inputs.reshape(batch, slots, -1)
+            output: Any = self.cell.apply({"params": params["cell"]}, inputs, hidden)
+            states, hidden = output
+            flat = states.reshape(batch * slots, -1)
+            means = cast(Array, self.decoder.apply({"params": params["decoder"]}, flat))
+            return means.reshape(seen.shape), hidden
+
+        return apply
+
+    def _noise(self, keys: Array, *, num_frames: int, num_slots: int) -> tuple[Slots, Array]:
+        """The slots at the start, and flips [frames, B, H, W, C], each video's from its own key."""
+        image = (self.decoder.height, self.decoder.width)
+        channels, chance = self.decoder.channels, self.config.flip_probability
+
+        def of_video(key: Array) -> tuple[Array, Array]:
+            ours, theirs = jax.random.split(key)
+            shape = (num_frames, *image, channels)
+            flips = jax.random.bernoulli(theirs, chance, shape).astype(jnp.float32)
+            return jax.random.normal(ours, (num_slots, *image, 1)), flips
+
+        shares, flips = jax.vmap(of_video)(keys)
+        first = procedure.start(shares, hidden_size=self.config.state_size, channels=channels)
+        return first, jnp.swapaxes(flips, 0, 1)
+
+
+def _check_slots(cell: str, num_slots: int) -> None:
+    least = 1 if cell == "rnn_em" else 2
+    if num_slots < least:
+        raise ValueError(f"num_slots: cell {cell!r} needs at least {least}, got {num_slots}")

@@ -1,0 +1,1 @@
+"""The paper's model; without its time axis IODINE."""

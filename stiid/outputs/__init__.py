@@ -1,0 +1,1 @@
+"""What results look like on disk: sheets, overlays, trajectories."""

@@ -1,0 +1,156 @@
+"""Files of a streamed decomposition, each written frame after frame in constant memory."""
+
+import csv
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from stiid.media import open_mp4, write_png
+from stiid.outputs.overlay import overlay
+from stiid.outputs.sheets import PALETTE, colorize, decomposition_frames, decomposition_sheet
+from stiid.outputs.trajectories import SlotPlace, slot_places
+from stiid.spacing import spaced
+
+_SIDE = 384  # pixels of the longer side that masks.mp4 and overlay.mp4 aim at
+_COLUMNS = 10  # frames in the sheet
+
+
+class SlotFrame(NamedTuple):
+    """A decomposed frame."""
+
+    number: int  # in the input
+    picture: np.ndarray  # uint8 [H, W, C], as the model saw it
+    reconstruction: np.ndarray  # [H, W, C] in [0, 1]
+    masks: np.ndarray  # [K, H, W] probabilities
+    means: np.ndarray  # [K, H, W, C] in [0, 1]
+
+
+@contextmanager
+def open_decomposition(
+    folder: Path, *, fps: float, origin: np.ndarray, scale: np.ndarray
+) -> Iterator[Callable[[SlotFrame], None]]:
+    """Yields a function that adds a frame to all files in a folder.
+
+    ================ ===============================================================================
+    masks.npz        slots uint8 [T, H, W], the most probable slot; probabilities uint8
+                     [T, K, H, W], of 255; frames int64 [T], their numbers in the input
+    masks/           a palette PNG for every frame: a pixel's value is its slot, as in DAVIS
+    masks.mp4        the same as a video
+    overlay.mp4      the input with the slots drawn on it
+    slots.mp4        input, reconstruction, masks, and every slot's own picture, side by side
+    sheet.png        the same of some frames, spread evenly
+    trajectories.csv a row for every frame and slot: see ``trajectories.SlotPlace``
+    ================ ===============================================================================
+
+    Args:
+      folder: exists and is empty.
+      fps: of the videos.
+      origin: (x, y) of the pictures' corner in the input.
+      scale: (x, y) pixels of the input per pixel of the pictures.
+    """
+    (folder / "masks").mkdir()
+    samples = _Samples()
+    with (
+        _open_arrays(folder / "masks.npz") as append_arrays,
+        open_mp4(folder / "masks.mp4", fps=fps) as append_masks,
+        open_mp4(folder / "overlay.mp4", fps=fps) as append_overlay,
+        open_mp4(folder / "slots.mp4", fps=fps) as append_slots,
+        (folder / "trajectories.csv").open("w", newline="", encoding="utf-8") as file,
+    ):
+        table = csv.writer(file)
+        table.writerow(["frame", "slot", *SlotPlace._fields])
+
+        def append(frame: SlotFrame) -> None:
+            slots = frame.masks.argmax(0).astype(np.uint8)
+            times = max(1, round(_SIDE / max(slots.shape)))
+            append_arrays(
+                {
+                    "slots": slots,
+                    "probabilities": np.rint(255 * frame.masks).astype(np.uint8),
+                    "frames": np.int64(frame.number),
+                }
+            )
+            _write_palette_png(folder / "masks" / f"{frame.number:06d}.png", slots)
+            append_masks(colorize(slots).repeat(times, 0).repeat(times, 1))
+            append_overlay(overlay(frame.picture, slots, scale=times))
+            pictures = (part[None] for part in frame[1:])
+            append_slots(decomposition_frames(*pictures, numbers=[frame.number])[0])
+            places = slot_places(slots, num_slots=len(frame.masks), origin=origin, scale=scale)
+            for slot, place in enumerate(places):
+                values = ("" if np.isnan(value) else f"{value:.6g}" for value in place)
+                table.writerow([frame.number, slot, *values])
+            samples.append(frame)
+
+        yield append
+    write_png(folder / "sheet.png", samples.sheet())
+
+
+def _write_palette_png(path: Path, slots: np.ndarray) -> None:
+    image = Image.fromarray(slots)
+    # 256 entries: of fewer, Pillow makes a file that has no room for larger numbers of slots.
+    image.putpalette(np.resize(PALETTE, (256, 3)).tobytes())
+    image.save(path)
+
+
+@contextmanager
+def _open_arrays(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yields a function that appends to the arrays of an NPZ file along their first axis.
+
+    The number of frames stands at the head of an array and is known only at the end: until then the
+    arrays wait, uncompressed, in files of their own.
+    """
+    parts: dict[str, tuple[IO[bytes], Any]] = {}
+    count = 0
+
+    with ExitStack() as stack:
+
+        def append(entries: dict[str, Any]) -> None:
+            nonlocal count
+            for name, entry in entries.items():
+                if name not in parts:
+                    file = stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
+                    parts[name] = (file, entry)
+                parts[name][0].write(entry.tobytes())
+            count += 1
+
+        yield append
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for name, (part, entry) in parts.items():
+                header = {
+                    "descr": np.lib.format.dtype_to_descr(entry.dtype),
+                    "fortran_order": False,
+                    "shape": (count, *entry.shape),
+                }
+                part.seek(0)
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array_header_1_0(file, header)
+                    shutil.copyfileobj(part, file)
+
+
+class _Samples:
+    """A few frames spread evenly over a video whose length is not known in advance."""
+
+    def __init__(self) -> None:
+        self._frames: list[SlotFrame] = []
+        self._count, self._spacing = 0, 1
+
+    def append(self, frame: SlotFrame) -> None:
+        if self._count % self._spacing == 0:
+            self._frames.append(frame)
+        self._count += 1
+        if len(self._frames) > 2 * _COLUMNS:
+            self._frames, self._spacing = self._frames[::2], 2 * self._spacing
+
+    def sheet(self) -> np.ndarray:
+        """uint8 [H', W', 3]."""
+        frames = [self._frames[place] for place in spaced(len(self._frames), _COLUMNS)]
+        numbers = [frame.number for frame in frames]
+        pictures = (np.stack(part) for part in zip(*(frame[1:] for frame in frames), strict=True))
+        return decomposition_sheet(*pictures, frames=range(len(frames)), numbers=numbers)

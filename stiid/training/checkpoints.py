@@ -1,0 +1,258 @@
+"""Orbax checkpoints: the state, the data iterator, the progress, and the config behind them.
+
+The only file that knows of Orbax. A checkpoint is written beside and renamed when it is complete,
+so that a process killed at any time leaves the last good one.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
+
+from stiid.errors import first_line
+from stiid.training.state import TrainState
+
+RELEASED = "stiid://"
+RELEASES = Path(__file__).parents[1] / "released"
+
+
+class Checkpoints:
+    """The checkpoints of a run: the latest two and the best. To be entered, or closed.
+
+    Args:
+      directory: absolute; created unless these checkpoints are only read.
+      best_metric: the checkpoint with the best such entry of its metrics is kept; None to only
+        read.
+    """
+
+    def __init__(self, directory: Path, *, best_metric: str | None = None) -> None:
+        write = best_metric is not None
+        if not write and not directory.is_dir():
+            raise FileNotFoundError(
+                f"no checkpoints at {directory}: train there first, or pass --checkpoint=PATH"
+            )
+
+        def score(metrics: Mapping[str, float]) -> float:
+            return _goodness(metrics, str(best_metric))
+
+        self.directory = directory
+        keep = [
+            policies.LatestN(2),
+            policies.BestN(get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False),
+        ]
+        options = ocp.CheckpointManagerOptions(
+            create=write,
+            read_only=not write,
+            cleanup_tmp_directories=write,
+            best_fn=score if write else None,  # without it Orbax does not store the metrics
+            preservation_policy=policies.AnyPreservationPolicy(keep),
+        )
+        try:
+            self._manager = ocp.CheckpointManager(directory, options=options)
+        except ValueError as error:  # it reads the metrics of all
+            raise ValueError(
+                f"cannot read the scores of the checkpoints in {directory} ({first_line(error)}): "
+                "move the folder of that which is damaged away"
+            ) from error
+
+    def save(
+        self,
+        state: TrainState,
+        *,
+        data: grain.DatasetIterator,
+        progress: Mapping[str, Any],
+        config: Mapping[str, Any],
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Save everything that resuming needs, in the background; a step is saved once."""
+        step = int(state.step)
+        if step in self._manager.all_steps():
+            return
+        with self._writing():
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(_storable(state)),
+                    data=grain.checkpoint.CheckpointSave(data),
+                    progress=ocp.args.JsonSave(dict(progress)),
+                    config=ocp.args.JsonSave(dict(config)),
+                ),
+                metrics=dict(metrics) if metrics else None,
+            )
+
+    def steps(self) -> list[int]:
+        """The steps that can be restored, in order."""
+        return sorted(self._manager.all_steps())
+
+    def choose(self, wanted: str) -> int:
+        """The step that "latest", "best" or a number names."""
+        steps = self.steps()
+        if not steps:
+            raise FileNotFoundError(
+                f"no complete checkpoint in {self._manager.directory}: train there first"
+            )
+        if wanted == "latest":
+            return steps[-1]
+        if wanted == "best":
+            return self.best_step()
+        if int(wanted) not in steps:
+            raise FileNotFoundError(
+                f"no checkpoint {wanted} in {self._manager.directory}, only {steps}"
+            )
+        return int(wanted)
+
+    def best_step(self) -> int:
+        """The step with the best evaluation, or the latest if none was evaluated."""
+        steps = self.steps()
+        config = self.config(steps[-1])
+        with self._reading(steps[-1], "config"):
+            metric = config["train"]["best_metric"]
+        scored = {step: self._manager.metrics(step) for step in steps}
+        values = {step: _goodness(metrics, metric) for step, metrics in scored.items() if metrics}
+        return max(values, key=lambda step: values[step]) if values else steps[-1]
+
+    def config(self, step: int) -> dict[str, Any]:
+        """The config of a checkpoint."""
+        return self._item(step, config=ocp.args.JsonRestore())["config"]
+
+    def progress(self, step: int) -> dict[str, Any]:
+        """The progress of a checkpoint."""
+        return self._item(step, progress=ocp.args.JsonRestore())["progress"]
+
+    def state(self, step: int, template: TrainState) -> TrainState:
+        """The state of a checkpoint, as NumPy arrays (but for the key).
+
+        Args:
+          step: of the checkpoint.
+          template: shapes and dtypes, from ``jax.eval_shape``.
+        """
+        wanted = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), _storable(template))
+        stored = self._item(step, state=ocp.args.StandardRestore(wanted))["state"]
+        for (path, ours), theirs in zip(
+            jax.tree_util.tree_leaves_with_path(wanted), jax.tree.leaves(stored), strict=True
+        ):
+            if ours.shape != theirs.shape:
+                raise ValueError(
+                    f"checkpoint {step} in {self._manager.directory} does not fit this model: "
+                    f"{jax.tree_util.keystr(path)} has shape {theirs.shape} there and {ours.shape} "
+                    "here. Use the config that it was trained with, or data of the same image size"
+                )
+        return dataclasses.replace(stored, key=jax.random.wrap_key_data(stored.key))
+
+    def restore_data(self, step: int, iterator: grain.DatasetIterator) -> None:
+        """Set a data iterator to where the checkpoint left it."""
+        self._item(step, data=grain.checkpoint.CheckpointRestore(iterator))
+
+    def wait(self) -> None:
+        """Wait for saves under way."""
+        with self._writing():
+            self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Wait for saves under way, and release everything."""
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A save that fails, now or before in the background, is an OSError of one line."""
+        try:
+            yield
+        except Exception as error:  # whatever storage and threads raise
+            raise OSError(
+                f"cannot save a checkpoint in {self.directory} ({first_line(error)}). Earlier "
+                "ones are intact: make room, or see to it that the folder can be written"
+            ) from error
+
+    def _item(self, step: int, **arguments: Any) -> Any:
+        with self._reading(step, ", ".join(arguments)):
+            return self._manager.restore(step, args=ocp.args.Composite(**arguments))
+
+    @contextlib.contextmanager
+    def _reading(self, step: int, what: str) -> Iterator[None]:
+        """Damaged files raise whatever their reader happens to raise: a ValueError of one line."""
+        try:
+            yield
+        except Exception as error:
+            raise ValueError(
+                f"checkpoint {step} in {self._manager.directory}: cannot read its {what} "
+                f"({first_line(error)}). If its files are damaged, move that folder away: the "
+                "checkpoint before it is used then"
+            ) from error
+
+
+def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
+    """The folder of checkpoints, and which of them, that ``--checkpoint`` means.
+
+    Args:
+      workdir: of the run.
+      checkpoint: "latest" or "best" (of the workdir); the path of a workdir, of its folder of
+        checkpoints, or of one checkpoint; or "stiid://NAME", a model that comes with the package.
+    """
+    if checkpoint in ("latest", "best"):
+        return workdir.expanduser().resolve() / "checkpoints", checkpoint
+    if checkpoint.startswith(RELEASED):
+        return _released(checkpoint), "latest"
+    path = Path(checkpoint).expanduser().resolve()
+    if not path.is_dir():
+        raise FileNotFoundError(f"--checkpoint={checkpoint}: no such folder")
+    if (path / "checkpoints").is_dir():
+        return path / "checkpoints", "latest"
+    is_one = path.name.isdigit() and (path / "config").is_dir()
+    return (path.parent, path.name) if is_one else (path, "latest")
+
+
+def _released(checkpoint: str) -> Path:
+    names = sorted(path.name for path in RELEASES.iterdir() if path.is_dir())
+    name = checkpoint.removeprefix(RELEASED)
+    if name not in names:
+        raise FileNotFoundError(
+            f"--checkpoint={checkpoint}: no such model, only "
+            f"{', '.join(RELEASED + name for name in names)}"
+        )
+    return RELEASES / name
+
+
+def stored_batch_sizes(directory: Path) -> list[int]:
+    """``evaluate.batch_size`` of all checkpoints in a folder, read without Orbax.
+
+    Orbax asks JAX for its devices, and their number has to fit these batches. A checkpoint that
+    cannot be read is left out: whoever restores it says what is wrong with it.
+    """
+    sizes = []
+    for path in sorted(directory.glob("*/config/metadata")):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            config = json.loads(path.read_text(encoding="utf-8"))
+            sizes.append(int(config["evaluate"]["batch_size"]))
+    return sizes
+
+
+def _goodness(metrics: Mapping[str, float], name: str) -> float:
+    """A score of which more is better; to one that is missing or not finite all is preferred."""
+    value = metrics.get(name, math.nan)
+    return (-value if name == "mse" else value) if math.isfinite(value) else -math.inf
+
+
+def _storable(state: TrainState) -> TrainState:
+    """The state with its key as plain numbers, on the host (process 0 writes it)."""
+    if isinstance(state.key, jax.ShapeDtypeStruct):
+        return dataclasses.replace(state, key=jax.eval_shape(jax.random.key_data, state.key))
+    plain = dataclasses.replace(state, key=jax.random.key_data(state.key))
+    return jax.tree.map(np.asarray, plain)

@@ -1,0 +1,139 @@
+"""What a config and the checkpoint that it is applied to must agree on."""
+
+import functools
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from stiid.config.curriculum import in_order
+from stiid.config.experiment import Experiment
+from stiid.data.options import PLACES
+from stiid.typed_config import to_dict
+
+# What decides what is learned, but for the stages, of which those to come may change.
+TRAINING = (
+    "seed",
+    "data.name",
+    "data.max_frames",
+    "data.options",
+    "model",
+    "optim",
+    "train.stagnation",
+)
+MODEL = ("model",)
+# Where the loss on held-out clips ends stages, what decides it counts as training.
+PATIENCE = (
+    "train.eval_every",
+    "evaluate.split",
+    "evaluate.clips",
+    "evaluate.batch_size",
+    "evaluate.seed",
+)
+# What changes no trained number but by rounding (or, like another number of devices, the shares of
+# the batch that batch norm sees): memory and time.
+FREE = (".inference.remat", ".inference.unroll", ".micro_batches")
+
+
+# What is in files is for the fingerprint of the data to tell.
+_PLACES = tuple(f"data.options.{name}" for name in PLACES)
+_ANEW = "Use that config, or another --workdir"
+_MISSING = object()
+
+
+def training_fields(experiment: Experiment) -> tuple[str, ...]:
+    """What a resumed run may not change: all that decides the next step, but for the stages."""
+    return TRAINING + (PATIENCE if experiment.train.stagnation.patience else ())
+
+
+def check_begun(begun: int, experiment: Experiment, stored: dict[str, Any], *, where: Path) -> None:
+    """Refuse to resume if a stage that has begun is another now; those to come may be any.
+
+    Args:
+      begun: how many of the stored stages have, the current one among them.
+      experiment: that would resume.
+      stored: config of the checkpoint.
+      where: the checkpoint is.
+    """
+    stages = _as_stored(experiment)["train"]["stages"]
+    before = stored["train"]["stages"]
+    for ours, theirs in itertools.zip_longest(in_order(stages)[:begun], in_order(before)[:begun]):
+        if ours != theirs:
+            raise ValueError(
+                f"{where} has trained the stage {theirs}, and the config has "
+                f"{ours or 'no further one'} in its place. {_ANEW}"
+            )
+        difference = _difference(f"train.stages.{ours}", stages[ours], before[theirs])
+        if difference:
+            raise ValueError(_of_another_config(where, difference, _ANEW))
+
+
+def check_processes(saved: int, *, where: Path) -> None:
+    """Refuse to resume what another number of processes saved."""
+    here = jax.process_count()
+    if saved != here:
+        raise ValueError(
+            f"{where} holds a checkpoint of {saved} process(es), and {here} would resume it: each "
+            f"keeps its own place in the data. Start {saved}, or train in another --workdir"
+        )
+
+
+def check_same(
+    names: Sequence[str],
+    experiment: Experiment,
+    stored: dict[str, Any],
+    *,
+    where: Path,
+    advice: str = _ANEW,
+) -> None:
+    """Refuse a checkpoint of another experiment.
+
+    Args:
+      names: of the fields to compare.
+      experiment: that would use it.
+      stored: config of the checkpoint.
+      where: the checkpoint is.
+      advice: what to do if they differ.
+    """
+    ours = _as_stored(experiment)
+    for name in names:
+        difference = _difference(name, _field(ours, name), _field(stored, name))
+        if difference:
+            raise ValueError(_of_another_config(where, difference, advice))
+
+
+def _as_stored(experiment: Experiment) -> dict[str, Any]:
+    """The experiment as a checkpoint keeps it: JSON, with lists for tuples."""
+    content: dict[str, Any] = json.loads(json.dumps(to_dict(experiment)))
+    return content
+
+
+def _of_another_config(where: Path, difference: str, advice: str) -> str:
+    return f"{where} holds a checkpoint of another config: {difference}. {advice}"
+
+
+def _field(config: dict[str, Any], name: str) -> Any:
+    return functools.reduce(lambda section, key: section.get(key, {}), name.split("."), config)
+
+
+def _difference(name: str, ours: Any, theirs: Any) -> str | None:
+    """The first field in which two configs differ, in words; the family comes before all else."""
+    if isinstance(ours, dict) or isinstance(theirs, dict):
+        # a section that is missing is one without fields, so that free ones may be added
+        ours, theirs = ({} if value is _MISSING else value for value in (ours, theirs))
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in sorted(ours.keys() | theirs.keys(), key=lambda key: (key != "family", key)):
+            pair = ours.get(key, _MISSING), theirs.get(key, _MISSING)
+            found = _difference(f"{name}.{key}", *pair)
+            if found:
+                return found
+        return None
+    if name.endswith(FREE) or name in _PLACES:
+        return None
+    if ours == theirs:
+        return None
+    there, here = ("missing" if value is _MISSING else repr(value) for value in (theirs, ours))
+    return f"{name} is {there} there and {here} here"

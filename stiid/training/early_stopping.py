@@ -1,0 +1,43 @@
+"""The loss on held-out clips, for stopping early."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from stiid import parallel
+from stiid.config.experiment import Evaluate
+from stiid.data.source import Source
+from stiid.evaluation.rollout import evaluation_clips
+from stiid.models.base import System, row_keys
+from stiid.shapes import Array, Params
+
+
+def validation_loss(
+    settings: Evaluate, system: System, source: Source, *, num_frames: int
+) -> Callable[[Params], float]:
+    """A function of parameters: the mean training loss over the clips of an evaluation.
+
+    Args:
+      settings: which clips, how many at a time, and the seed of their noise.
+      system: the model as it is trained.
+      source: clips; their first frames are used.
+      num_frames: frames T of a training clip.
+    """
+    key = jax.random.key(settings.seed)
+
+    def losses(params: Params, video: Array, rows: Array) -> Array:
+        return system.loss(params, video, row_keys(key, rows)).total
+
+    compiled = parallel.data_parallel_rows(losses, batch_args=(1, 2), num_args=3)
+
+    def mean_loss(params: Params) -> float:
+        total = np.zeros(2)  # sum, count
+        for clips, valid in evaluation_clips(settings, source, num_frames=num_frames):
+            values = parallel.unshard(compiled(params, *parallel.shard((clips.video, clips.rows))))
+            counted = values[valid].astype(np.float64)
+            total += (counted.sum(), len(counted))
+        loss, count = parallel.over_processes(total).sum(0)
+        return float(loss / count)
+
+    return mean_loss

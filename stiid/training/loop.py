@@ -1,0 +1,263 @@
+"""The training loop: stages of the curriculum, each one compiled update applied again and again.
+
+Order within a step: update → look at the previous update → log → evaluate → checkpoint. Whatever
+happens afterwards (a signal, a kill, a crash), the run resumes from the last checkpoint and repeats
+the same steps with the same data and noise.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+
+from stiid import parallel
+from stiid.config.curriculum import Watch
+from stiid.config.experiment import Experiment
+from stiid.config.optimizer import learning_rate
+from stiid.data.pipeline import train_iterator
+from stiid.data.source import Source
+from stiid.evaluation.evaluator import Evaluation, Evaluator
+from stiid.evaluation.slot_usage import findings, summary
+from stiid.shapes import Array
+from stiid.training.checkpoints import Checkpoints
+from stiid.training.early_stopping import validation_loss
+from stiid.training.interrupt import Interrupted, StopRequest
+from stiid.training.log import MetricWriter, Progress
+from stiid.training.state import TrainState
+from stiid.training.update import init_state, make_update
+from stiid.typed_config import to_dict
+
+_LOG = logging.getLogger("stiid")
+_SHOWN = ("total", "nll", "kl", "mse")
+
+
+class NonFiniteError(RuntimeError):
+    """Loss, gradient or new parameters were not finite; the parameters are those before."""
+
+
+@dataclass
+class Position:
+    """Where a run stands; with the state and the data iterator, all that resuming needs."""
+
+    stage: int
+    step_in_stage: int
+    skips: int  # updates that were not finite, in a row
+    watch: Mapping[str, Any]
+    processes: int  # that train together; each has its own place in the data
+
+
+def stage_data(
+    experiment: Experiment, index: int, name: str, source: Source
+) -> grain.DatasetIterator:
+    """The clips of a stage, from their start."""
+    stage = experiment.train.stages[name]
+    try:
+        return train_iterator(
+            source,
+            batch_size=stage.batch_size,
+            num_frames=stage.num_frames,
+            max_frames=experiment.data.max_frames,
+            seed=_seed(experiment.seed, index),
+            shard_index=jax.process_index(),
+            shard_count=jax.process_count(),
+        )
+    except ValueError as error:
+        raise ValueError(f"train.stages.{name}: {error}") from None
+
+
+def _seed(*parts: int) -> int:
+    """One number from several: neighbors of one part share nothing."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+@dataclass
+class Trainer:
+    """A run: everything that does not change from stage to stage.
+
+    Attributes:
+      experiment: what to do.
+      train_source: clips to train on.
+      eval_source: clips to evaluate on.
+      checkpoints: where to save.
+      writer: where to log.
+      on_evaluation: called with the step and the result of each evaluation (pictures).
+    """
+
+    experiment: Experiment
+    train_source: Source
+    eval_source: Source
+    checkpoints: Checkpoints
+    writer: MetricWriter
+    on_evaluation: Callable[[int, Evaluation], None]
+
+    def __post_init__(self) -> None:
+        """Prepare the evaluation and, in their order, the stages."""
+        self._image_shape = self.train_source[0]["video"].shape[1:]
+        self._stages = self.experiment.train.order
+        test = self.experiment.at_test().model.build(self._image_shape)
+        self._evaluator = Evaluator(self.experiment.evaluate, test, self.eval_source)
+        self._initial = self.experiment.model.build(self._image_shape)
+        self._evaluation: Evaluation | None = None
+        self._stop = StopRequest()
+
+    def run(self) -> tuple[TrainState, Evaluation]:
+        """Train from the latest checkpoint, or from the start, to the end.
+
+        Returns:
+          The final state and its evaluation.
+
+        Raises:
+          NonFiniteError: per ``train.non_finite``.
+          Interrupted: a signal came; a checkpoint was saved.
+        """
+        steps = self.checkpoints.steps()
+        state, position = self._start() if not steps else self._resume(steps[-1])
+        step = int(state.step)
+        bar = Progress(step + self._rest(position), initial=step, enabled=jax.process_index() == 0)
+        with self._stop, bar:
+            while position.stage < len(self._stages):
+                state, position = self._run_stage(state, position, bar)
+                bar.expect(int(state.step) + self._rest(position))
+        return state, self._evaluation or self._evaluator(state.params)
+
+    def _start(self) -> tuple[TrainState, Position]:
+        state = parallel.replicate(jax.jit(lambda: init_state(self.experiment, self._initial))())
+        return state, Position(0, 0, 0, {}, jax.process_count())
+
+    def _resume(self, step: int) -> tuple[TrainState, Position]:
+        template = jax.eval_shape(lambda: init_state(self.experiment, self._initial))
+        state = parallel.replicate(self.checkpoints.state(step, template))
+        _LOG.info("Resuming from step %d", step)
+        progress = self.checkpoints.progress(step)
+        before, now = progress.pop("data", None), self.train_source.fingerprint
+        if before not in (None, now):
+            _LOG.warning(
+                "the data are not those of before: %s, now %s. Training goes on with them, but not "
+                "as it would have gone on",
+                before,
+                now,
+            )
+        return state, Position(**progress)
+
+    def _run_stage(
+        self, state: TrainState, position: Position, bar: Progress
+    ) -> tuple[TrainState, Position]:
+        train, name = self.experiment.train, self._stages[position.stage]
+        stage, experiment = train.stages[name], self.experiment.at_stage(name)
+        system = experiment.model.build(self._image_shape)
+        update = make_update(experiment, system)
+        validation = validation_loss(
+            experiment.evaluate, system, self.eval_source, num_frames=stage.num_frames
+        )
+        data = stage_data(self.experiment, position.stage, name, self.train_source)
+        if position.step_in_stage:
+            self.checkpoints.restore_data(int(state.step), data)
+        watch = Watch(train.stagnation, position.watch)
+        rows = parallel.shard(parallel.global_rows(stage.batch_size))
+        unread: Mapping[str, Array] | None = None  # metrics of the last update, until looked at
+        step, started = int(state.step), time.monotonic()
+
+        while position.step_in_stage < stage.steps and watch.verdict is None:
+            rate = learning_rate(experiment.optim, step=position.step_in_stage, steps=stage.steps)
+            batch = parallel.shard(next(data))
+            state, metrics = update(state, batch["video"], rows, np.float32(rate))
+            step, position.step_in_stage = step + 1, position.step_in_stage + 1
+            if position.step_in_stage == 1:
+                jax.block_until_ready(metrics)
+                _LOG.info("%s: first step after %.1f s", name, time.monotonic() - started)
+            if unread is not None:  # one step behind, so that devices never wait for the host
+                self._look(step - 1, unread, position, watch)
+            done, log = position.step_in_stage == stage.steps, step % train.log_every == 0
+            evaluate, save = step % train.eval_every == 0, step % train.checkpoint_every == 0
+            unread = metrics
+            if done or log or evaluate or save or watch.due:
+                self._look(step, metrics, position, watch)
+                unread = None
+            done = done or watch.verdict is not None
+            if log or done:
+                values = {k: float(v) for k, v in metrics.items() if k != "finite"}
+                extra = {"learning_rate": rate, "num_frames": stage.num_frames}
+                self.writer.write(step, "train", values | extra)
+                bar.update(step, {k: values[k] for k in _SHOWN})
+            if evaluate or done:
+                self._evaluate(state)
+                if train.stagnation.patience:
+                    loss = validation(state.params)
+                    self.writer.write(step, "validation", {"total": loss})
+                    watch.observe_validation(loss)
+            stop = self._stop.agreed(ask=log or evaluate or done)
+            if stop and unread is not None:
+                self._look(step, metrics, position, watch)
+            if evaluate or done or save or stop:
+                position.watch = watch.state()
+                self._save(state, data, position, evaluated=evaluate or done)
+            if stop:
+                raise Interrupted(stop, step=step)
+        if watch.verdict:
+            _LOG.info("%s ends at step %d: %s", name, step, watch.verdict)
+        return state, Position(position.stage + 1, 0, position.skips, {}, position.processes)
+
+    def _rest(self, position: Position) -> int:
+        """Updates still to come, if no stage ends early."""
+        stages = [self.experiment.train.stages[name] for name in self._stages[position.stage :]]
+        return sum(stage.steps for stage in stages) - position.step_in_stage
+
+    def _look(
+        self, step: int, metrics: Mapping[str, Array], position: Position, watch: Watch
+    ) -> None:
+        """Read an update's metrics: the watch sees those that were applied, others are counted."""
+        if bool(metrics["finite"]):
+            position.skips = 0
+            watch.observe(float(metrics["total"]), float(metrics["kl"]))
+            return
+        position.skips += 1
+        train = self.experiment.train
+        if train.non_finite == "skip" and position.skips <= train.max_skips:
+            return
+        values = {k: float(v) for k, v in metrics.items()}
+        self.checkpoints.wait()
+        steps = self.checkpoints.steps()
+        advice = "Go on with --config.train.non_finite=skip, or"
+        if train.non_finite == "skip":
+            advice = f"It is number {position.skips} in a row (train.max_skips): now"
+        raise NonFiniteError(
+            f"step {step}: loss {values['total']}, gradient norm {values['grad_norm']}, norm of "
+            f"the new parameters {values['param_norm']}, nll {values['nll']}, KL {values['kl']}. "
+            "The update was not applied; the last good checkpoint is "
+            f"{f'step {steps[-1]}' if steps else 'not there yet'}. {advice} start in another "
+            "--workdir with lower rates (learning_rate and final_learning_rate of optim, and of "
+            f"train.stages.{self._stages[position.stage]}.optim if it has them)"
+        )
+
+    def _evaluate(self, state: TrainState) -> Evaluation:
+        step = int(state.step)
+        self._evaluation = self._evaluator(state.params)
+        for length, values in self._evaluation.scores.items():
+            self.writer.write(step, f"eval_{length}", values)
+        shown = self._evaluation.scores[self.experiment.evaluate.lengths[0]]
+        _LOG.info("step %d: %s", step, " ".join(f"{k} {v:.4f}" for k, v in shown.items()))
+        self.writer.write(step, "slots", self._evaluation.use)
+        _LOG.info("step %d: %s", step, summary(self._evaluation.use))
+        for finding in findings(self._evaluation.use, family=self.experiment.model.family):
+            _LOG.warning("step %d: %s", step, finding)
+        self.on_evaluation(step, self._evaluation)
+        return self._evaluation
+
+    def _save(
+        self, state: TrainState, data: grain.DatasetIterator, position: Position, *, evaluated: bool
+    ) -> None:
+        metrics = None
+        if evaluated and self._evaluation is not None:
+            metrics = self._evaluation.scores[self.experiment.evaluate.lengths[0]]
+        self.checkpoints.save(
+            state,
+            data=data,
+            progress={**vars(position), "data": self.train_source.fingerprint},
+            config=to_dict(self.experiment),
+            metrics=metrics,
+        )

@@ -1,0 +1,127 @@
+"""Checkpoints as models, ready to be applied."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from stiid import parallel
+from stiid.config.experiment import Experiment
+from stiid.data import registry
+from stiid.data.source import Source
+from stiid.models.base import System
+from stiid.training.checkpoints import Checkpoints, locate
+from stiid.training.compatibility import MODEL, check_same
+from stiid.training.state import TrainState
+from stiid.training.validate import check_test, trained_shapes
+from stiid.typed_config import parse
+
+_LOG = logging.getLogger("stiid")
+
+
+def restore(
+    experiment: Experiment | None, workdir: Path, checkpoint: str
+) -> tuple[Experiment, TrainState, Source, System]:
+    """A checkpoint and what is needed to apply it.
+
+    Args:
+      experiment: of the config file, or None to take the one stored in the checkpoint.
+      workdir: of the run.
+      checkpoint: see ``checkpoint.locate``.
+
+    Returns:
+      The experiment, its state, the clips to evaluate on, and the model with its test-time
+      inference.
+    """
+    experiment, state, system = restore_model(experiment, workdir, checkpoint)
+    return experiment, parallel.replicate(state), load_clips(experiment), system
+
+
+def restore_model(
+    experiment: Experiment | None, workdir: Path, checkpoint: str
+) -> tuple[Experiment, TrainState, System]:
+    """A checkpoint as a model, without any data.
+
+    Args:
+      experiment: of the config file, or None to take the one stored in the checkpoint.
+      workdir: of the run; anything, for a released model.
+      checkpoint: see ``checkpoint.locate``.
+
+    Returns:
+      The experiment, its state on the host, and the model with its test-time inference.
+    """
+    with chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
+        state, system = restored(checkpoints, step, experiment)
+    return experiment, state, system
+
+
+@contextlib.contextmanager
+def chosen(
+    experiment: Experiment | None, workdir: Path, checkpoint: str
+) -> Iterator[tuple[Experiment, Checkpoints, int]]:
+    """The experiment to apply, and the checkpoint to apply it with, closed at the end.
+
+    Args:
+      experiment: see ``restore``, like the others.
+      workdir: of the run.
+      checkpoint: which one.
+
+    Raises:
+      ValueError, OSError: there is none, or it is of another model.
+    """
+    directory, wanted = locate(workdir, checkpoint)
+    with Checkpoints(directory) as checkpoints:
+        step = checkpoints.choose(wanted)
+        stored = checkpoints.config(step)
+        if experiment is None:
+            experiment = _stored_experiment(stored, f"checkpoint {step} in {directory}")
+        else:
+            check_same(
+                MODEL,
+                experiment,
+                stored,
+                where=directory,
+                advice="Leave out --config to take the stored one, or name another --checkpoint",
+            )
+        yield experiment, checkpoints, step
+
+
+def restored(
+    checkpoints: Checkpoints, step: int, experiment: Experiment
+) -> tuple[TrainState, System]:
+    """What ``chosen`` chose: the state on the host, and the model with its test-time inference.
+
+    Args:
+      checkpoints: of the model as it is trained.
+      step: of one of them.
+      experiment: to apply it in, which is checked before anything is read.
+    """
+    view = registry.view(experiment.data.name, **experiment.data.options)
+    image_shape = (view.height, view.width, view.channels)
+    system = experiment.at_test().model.build(image_shape)
+    template = trained_shapes(experiment, image_shape)
+    check_test(experiment, image_shape, template.params)
+    state = checkpoints.state(step, template)
+    _LOG.info("Restored step %d of %s", step, checkpoints.directory)
+    return state, system
+
+
+def _stored_experiment(stored: dict[str, Any], name: str) -> Experiment:
+    try:
+        return cast(Experiment, parse(Experiment, stored, where=f"config of {name}"))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. Another version wrote it: pass the config of this version as --config"
+        ) from None
+
+
+def load_clips(experiment: Experiment, split: str | None = None) -> Source:
+    """The clips of a split, or those to evaluate on."""
+    data = experiment.data
+    return registry.load(
+        data.name,
+        split or experiment.evaluate.split,
+        data_dir=str(Path(data.data_dir).expanduser()),
+        **data.options,
+    )

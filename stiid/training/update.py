@@ -1,0 +1,113 @@
+"""One update of the parameters: the state that it carries, and its compiled form."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from stiid import parallel
+from stiid.config.experiment import Experiment
+from stiid.config.optimizer import transformation
+from stiid.models.base import Loss, System, row_keys
+from stiid.shapes import Array, Params
+from stiid.training.state import TrainState
+
+Update = Callable[..., tuple[TrainState, dict[str, Array]]]
+
+
+def init_state(experiment: Experiment, system: System) -> TrainState:
+    """Fresh parameters and optimizer, from the experiment's seed."""
+    key, init_key = jax.random.split(jax.random.key(experiment.seed))
+    params = system.init(init_key)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=transformation(experiment.optim).init(params),
+        key=key,
+        skipped=jnp.zeros((), jnp.int32),
+    )
+
+
+def gradients(
+    system: System, params: Params, video: Array, keys: Array, *, parts: int
+) -> tuple[Params, Loss]:
+    """Gradient of the mean loss, and mean terms, with the memory of one of several equal parts.
+
+    Args:
+      system: the model.
+      params: of the model.
+      video: uint8 [rows, T, H, W, C], rows a multiple of ``parts``.
+      keys: one per row.
+      parts: how many, one after the other.
+    """
+
+    def mean_loss(params: Params, video: Array, keys: Array) -> tuple[Array, Loss]:
+        terms = system.loss(params, video, keys)
+        means = jax.tree.map(lambda x: x.mean(0), terms)
+        return means.total, means
+
+    gradient = jax.grad(mean_loss, has_aux=True)
+    if parts == 1:
+        return gradient(params, video, keys)
+
+    def add(total: Any, part: tuple[Array, Array]) -> tuple[Any, None]:
+        return jax.tree.map(lambda sum_, x: sum_ + x / parts, total, gradient(params, *part)), None
+
+    split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), (video, keys))
+    first = jax.tree.map(lambda x: x[0], split)
+    shapes = jax.eval_shape(gradient, params, *first)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    total: tuple[Params, Loss] = lax.scan(add, zeros, split)[0]
+    return total
+
+
+def make_update(experiment: Experiment, system: System) -> Update:
+    """The compiled update of one stage.
+
+    Args:
+      experiment: of ``Experiment.at_stage``: its one stage says how to split the rows.
+      system: the model of that stage.
+
+    Returns:
+      (state, video [devices, rows, T, H, W, C], rows [devices, rows], learning rate)
+      → (state, metrics), where metrics are means over the global batch, and an update whose loss,
+      gradient or new parameters are not finite (in the norm of all) leaves everything but ``step``
+      and ``skipped`` as it was.
+    """
+    optimizer = transformation(experiment.optim)
+    (stage,) = experiment.train.stages.values()
+
+    def update(
+        state: TrainState, video: Array, rows: Array, rate: Array
+    ) -> tuple[TrainState, dict[str, Array]]:
+        keys = row_keys(jax.random.fold_in(state.key, state.step), rows)
+
+        grads, terms = gradients(system, state.params, video, keys, parts=stage.parts(len(rows)))
+        grads, terms = parallel.all_mean((grads, terms))
+        norm = optax.tree.norm(grads)
+        direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+        params = system.after_update(params, terms)
+        param_norm = optax.tree.norm(params)
+        finite = jnp.isfinite(jnp.stack([terms.total, norm, param_norm])).all()
+        params, opt_state = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old),
+            (params, opt_state),
+            (state.params, state.opt_state),
+        )
+        state = dataclasses.replace(
+            state,
+            step=state.step + 1,
+            params=params,
+            opt_state=opt_state,
+            skipped=state.skipped + jnp.where(finite, 0, 1),
+        )
+        watched = {name: x for name, x in terms._asdict().items() if not isinstance(x, dict)}
+        metrics = {**watched, "grad_norm": norm, "param_norm": param_norm, "skipped": state.skipped}
+        return state, {**metrics, "finite": finite}
+
+    return parallel.data_parallel(update, batch_args=(1, 2), num_args=4)

@@ -1,0 +1,100 @@
+"""What would fail only when its stage or its evaluation comes is refused before it is too late.
+
+Models are traced, not compiled: with the shapes of the parameters that training starts from, of a
+stage's clips, and of an evaluation's.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from stiid import parallel
+from stiid.config.experiment import Experiment
+from stiid.data.source import Source
+from stiid.errors import first_line
+from stiid.evaluation.rollout import decomposer
+from stiid.models.base import System
+from stiid.shapes import Params
+from stiid.training.loop import stage_data
+from stiid.training.state import TrainState
+from stiid.training.update import init_state
+
+ImageShape = tuple[int, int, int]
+
+
+def trained_shapes(experiment: Experiment, image_shape: ImageShape) -> TrainState:
+    """Shapes and dtypes of the state of the model as it is trained; a checkpoint's template."""
+    system = experiment.model.build(image_shape)
+    return _trace("config.model", lambda: init_state(experiment, system))
+
+
+def check_stages(experiment: Experiment, source: Source, held_out: Source, trained: Params) -> None:
+    """Trace the loss of every stage, and open its data.
+
+    Args:
+      experiment: of the config file.
+      source: clips to train on.
+      held_out: clips to evaluate on, on which ``train.stagnation.patience`` watches the loss.
+      trained: shapes of the parameters, see ``trained_shapes``.
+    """
+    image_shape, frames = source[0]["video"].shape[1:], len(held_out[0]["video"])
+    for index, name in enumerate(experiment.train.order):
+        stage, where = experiment.train.stages[name], f"train.stages.{name}"
+        parallel.check_batch_size(stage.batch_size, name=f"{where}.batch_size")
+        if experiment.train.stagnation.patience and stage.num_frames > frames:
+            raise ValueError(
+                f"{where}.num_frames = {stage.num_frames} does not fit held-out clips of {frames} "
+                "frames, on which train.stagnation.patience watches the loss"
+            )
+        stage_data(experiment, index, name, source)
+        system = experiment.at_stage(name).model.build(image_shape)
+        if stage.model:
+            _check_parameters(where, system, trained)
+        _trace(where, system.loss, trained, *_clips(stage.num_frames, image_shape))
+
+
+def check_test(experiment: Experiment, image_shape: ImageShape, trained: Params) -> None:
+    """Trace the decomposition that evaluation, prediction and ``decompose`` rest on.
+
+    Args:
+      experiment: of the config file.
+      image_shape: [H, W, C] of the frames.
+      trained: shapes of the parameters, see ``trained_shapes``.
+    """
+    settings, where = experiment.evaluate, "evaluate.model"
+    system = experiment.at_test().model.build(image_shape)
+    if settings.model:
+        _check_parameters(where, system, trained)
+    decompose = decomposer(settings, system, num_simulated=0)
+    _trace(where, decompose, trained, *_clips(max(settings.lengths), image_shape))
+
+
+def _check_parameters(where: str, system: System, trained: Params) -> None:
+    """Refuse a model that needs parameters that are not trained, or others."""
+    there = dict(jax.tree_util.tree_leaves_with_path(trained))
+    own = _trace(where, lambda: system.init(jax.random.key(0)))
+    for path, leaf in jax.tree_util.tree_leaves_with_path(own):
+        found = there.get(path)
+        if found is None or found.shape != leaf.shape:
+            shape = "is missing" if found is None else f"has shape {found.shape}"
+            raise ValueError(
+                f"{where}: it needs the parameter params{jax.tree_util.keystr(path)} of shape "
+                f"{leaf.shape}, which {shape} in config.model: set there what adds parameters"
+            )
+
+
+def _trace(where: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """The shapes of what a function returns; whatever it raises names the section that is wrong."""
+    try:
+        return jax.eval_shape(function, *arguments)
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise ValueError(f"{where}: {kind}{first_line(error)}") from error
+
+
+def _clips(num_frames: int, image_shape: ImageShape) -> tuple[jax.ShapeDtypeStruct, Any]:
+    """A batch of one clip, and its key."""
+    video = jax.ShapeDtypeStruct((1, num_frames, *image_shape), jnp.uint8)
+    return video, jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))

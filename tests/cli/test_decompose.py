@@ -1,0 +1,357 @@
+"""Files of ``--mode=decompose``: read back with other libraries, and compared with each other."""
+
+import csv
+import dataclasses
+import gc
+import json
+import os
+import weakref
+
+import numpy as np
+import pytest
+import tiny
+from PIL import Image
+
+from stiid.cli import modes
+from stiid.cli.decompose import Request, target
+from stiid.data.video.video_file import VideoFile
+from stiid.data.view import View
+from stiid.evaluation.evaluator import Evaluator
+from stiid.files import atomic_directory, sole_writer
+from stiid.outputs.decomposition import SlotFrame, open_decomposition
+from stiid.outputs.overlay import overlay
+from stiid.outputs.sheets import PALETTE
+from stiid.outputs.trajectories import slot_places
+from stiid.training.restore import restore
+
+FILES = {
+    "info.json",
+    "masks",
+    "masks.mp4",
+    "masks.npz",
+    "overlay.mp4",
+    "sheet.png",
+    "slots.mp4",
+    "trajectories.csv",
+}
+
+
+def decompose(trained, workdir, path, crop=None, stride=None, experiment=None):
+    with tiny.quick_compilation():
+        modes.run(
+            "decompose",
+            experiment,
+            workdir=str(workdir),
+            checkpoint=str(trained),
+            video=Request(None if path is None else str(path), crop, stride),
+        )
+
+
+@pytest.fixture(scope="module")
+def written(trained, tmp_path_factory):
+    """The folder of a decomposed video of 25 frames and 32×24 pixels, cropped, every second."""
+    folder = tmp_path_factory.mktemp("decomposed")
+    tiny.write_video(folder / "own.mp4", frames=25)
+    decompose(trained, folder, folder / "own.mp4", crop=(4, 2, 24, 16), stride=2)
+    return folder / "decompose" / "own"
+
+
+def rows(folder):
+    with (folder / "trajectories.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_files_are_there(written):
+    assert {path.name for path in written.iterdir()} == FILES
+    assert [path.name for path in written.parent.iterdir()] == ["own"]  # nothing temporary
+    info = json.loads((written / "info.json").read_text())
+    assert (info["frames"], info["slots"], info["step"]) == (13, 3, 6)
+    view = {"height": 8, "width": 8, "channels": 3, "crop": [4, 2, 24, 16], "stride": 2}
+    assert info["view"] == view
+    for name in ("masks", "overlay", "slots"):
+        video = VideoFile(written / f"{name}.mp4")
+        assert (video.num_frames, video.fps) == (13, 12.5)
+    with Image.open(written / "sheet.png") as sheet:
+        assert np.asarray(sheet).std() > 0
+
+
+def test_masks_agree_in_all_forms(written):
+    arrays = np.load(written / "masks.npz")
+    slots, probabilities = arrays["slots"], arrays["probabilities"]
+    assert (slots.dtype, slots.shape) == (np.uint8, (13, 8, 8))
+    assert (probabilities.dtype, probabilities.shape) == (np.uint8, (13, 3, 8, 8))
+    np.testing.assert_array_equal(arrays["frames"], range(0, 25, 2))
+    held = np.take_along_axis(probabilities, slots[:, None].astype(int), 1)[:, 0]
+    np.testing.assert_array_equal(held, probabilities.max(1))
+    assert np.abs(probabilities.sum(1, dtype=int) - 255).max() <= 1.5
+    names = sorted(path.name for path in (written / "masks").iterdir())
+    assert names == [f"{t:06d}.png" for t in range(0, 25, 2)]
+    for truth, name in zip(slots, names, strict=True):
+        with Image.open(written / "masks" / name) as image:
+            assert image.mode == "P"
+            np.testing.assert_array_equal(np.asarray(image), truth)
+            np.testing.assert_array_equal(np.asarray(image.convert("RGB")), PALETTE[truth])
+
+
+def test_trajectories_are_those_of_the_masks_in_pixels_of_the_input(written):
+    """A pixel of the masks is 3×2 pixels of the input, of which the crop starts at (4, 2)."""
+    slots = np.load(written / "masks.npz")["slots"]
+    table = rows(written)
+    assert [(int(row["frame"]), int(row["slot"])) for row in table] == [
+        (t, k) for t in range(0, 25, 2) for k in range(3)
+    ]
+    for row in table:
+        own = slots[int(row["frame"]) // 2] == int(row["slot"])
+        assert float(row["area"]) == own.sum() * 6
+        if not own.any():
+            assert row["x"] == row["left"] == ""
+            continue
+        y, x = np.argwhere(own).T
+        assert float(row["x"]) == pytest.approx(4 + 3 * (x.mean() + 0.5), rel=1e-5)
+        assert float(row["y"]) == pytest.approx(2 + 2 * (y.mean() + 0.5), rel=1e-5)
+        box = [float(row[name]) for name in ("left", "top", "right", "bottom")]
+        assert box == [4 + 3 * x.min(), 2 + 2 * y.min(), 7 + 3 * x.max(), 4 + 2 * y.max()]
+    for t in range(0, 25, 2):
+        areas = [float(row["area"]) for row in table if int(row["frame"]) == t]
+        assert sum(areas) == 24 * 16
+
+
+def test_masks_are_those_of_a_source_of_the_same_frames(written, trained, data_dir, tmp_path):
+    """The decomposition of clip 0 of own_video, cut alike: evaluation and streaming agree."""
+    experiment = tiny.experiment(
+        data_dir,
+        data__name="own_video",
+        data__options={
+            "path": str(written.parents[1] / "own.mp4"),
+            "crop": (4, 2, 24, 16),
+            "height": 8,
+            "width": 8,
+            "stride": 2,
+            "frames": 8,
+            "validation": 0.0,
+        },
+        evaluate__split="train",
+        evaluate__batch_size=8,
+        evaluate__clips=1,
+        evaluate__lengths=(8,),
+        predict__clips=1,
+        predict__num_observed=8,
+        predict__num_simulated=0,
+        train__best_metric="mse",
+    )
+    with tiny.quick_compilation():
+        experiment, state, source, system = restore(experiment, trained, "latest")
+        evaluation = Evaluator(experiment.evaluate, system, source)(state.params)
+    clips, result = evaluation.preview
+    assert clips.masks is None
+    assert set(evaluation.scores[8]) == {"mse"}
+    ours = np.load(written / "masks.npz")["probabilities"][:8] / 255
+    np.testing.assert_allclose(ours, result.masks[0], atol=5e-3)
+
+
+def test_pictures_without_a_crop_and_of_training_size(trained, tmp_path):
+    """A folder of pictures; the default is the view of the training data: everything, stride 1."""
+    (tmp_path / "in").mkdir()
+    for t in range(3):
+        Image.new("RGB", (16, 8), (80 * t, 0, 0)).save(tmp_path / "in" / f"{t}.png")
+    decompose(trained, tmp_path, tmp_path / "in")
+    first = rows(tmp_path / "decompose" / "in")[:3]
+    assert sum(float(row["area"]) for row in first) == 16 * 8
+    again = (tmp_path / "decompose" / "in" / "masks.npz").read_bytes()
+    decompose(trained, tmp_path, tmp_path / "in")
+    assert (tmp_path / "decompose" / "in" / "masks.npz").read_bytes() == again
+
+
+def test_a_model_that_needs_less_at_test_is_restored(trained, data_dir, tmp_path):
+    tiny.write_video(tmp_path / "own.mp4", frames=2)
+    without = {"inference": {"gradient_skip": 0.0}}
+    experiment = tiny.experiment(data_dir, evaluate__model=without)
+    decompose(trained, tmp_path, tmp_path / "own.mp4", experiment=experiment)
+    assert len(rows(tmp_path / "decompose" / "own")) == 2 * 3
+
+
+def test_a_failure_keeps_the_last_good_result(trained, tmp_path):
+    """A picture in the middle is damaged: one error, and the older folder stays whole."""
+    (tmp_path / "in").mkdir()
+    for t in range(4):
+        Image.new("RGB", (16, 8), (60 * t, 0, 0)).save(tmp_path / "in" / f"{t}.png")
+    decompose(trained, tmp_path, tmp_path / "in")
+    before = tiny.contents(tmp_path / "decompose")
+    (tmp_path / "in" / "2.png").write_bytes(b"PNG?")
+    with pytest.raises(ValueError, match=r"2\.png is no picture that can be read"):
+        decompose(trained, tmp_path, tmp_path / "in")
+    assert tiny.contents(tmp_path / "decompose") == before
+
+
+@pytest.mark.parametrize(
+    ("path", "crop", "stride", "message"),
+    [
+        (None, None, None, "--input is missing"),
+        ("nowhere.mp4", None, None, "no video at"),
+        ("own.mp4", (20, 0, 16, 8), None, "does not fit pictures of 32x24: make it smaller, or ()"),
+        ("own.mp4", (1, 2), None, "crop must be"),
+        ("own.mp4", None, 0, "stride must be at least 1"),
+    ],
+)
+def test_mistakes(trained, tmp_path, path, crop, stride, message):
+    tiny.write_video(tmp_path / "own.mp4", frames=4)
+    with pytest.raises((ValueError, OSError), match=message):
+        decompose(trained, tmp_path, path and tmp_path / path, crop, stride)
+    assert not (tmp_path / "decompose").exists()
+
+
+def test_an_input_goes_with_its_mode(trained):
+    for mode, wanted in (
+        ("eval", Request("a.mp4")),
+        ("import", Request("a.th", stride=2)),
+        ("import", Request("a.th", crop=(0, 0, 4, 4))),
+    ):
+        with pytest.raises(ValueError, match="--input goes with --mode=decompose or import"):
+            modes.run(mode, None, workdir=str(trained), checkpoint="latest", video=wanted)
+    with pytest.raises(ValueError, match="--checkpoint does not go with --mode=import"):
+        modes.run("import", None, workdir=str(trained), checkpoint="best", video=Request("a.th"))
+
+
+# --- the parts ------------------------------------------------------------------------------------
+
+
+def test_memory_does_not_grow_with_the_video(tmp_path):
+    """Of 60 frames no more than the sheet's are alive, and the sheet spreads over all of them."""
+
+    class Picture(np.ndarray):
+        """An array that can be watched."""
+
+    alive = weakref.WeakSet()
+    rng = np.random.default_rng(0)
+    with open_decomposition(tmp_path, fps=25, origin=np.zeros(2), scale=np.ones(2)) as append:
+        for t in range(60):
+            masks = rng.dirichlet(np.ones(2), (4, 4)).transpose(2, 0, 1)
+            picture = np.zeros((4, 4, 3), np.uint8).view(Picture)
+            alive.add(_Watch.of(picture))
+            append(SlotFrame(t, picture, np.zeros((4, 4, 3)), masks, np.zeros((2, 4, 4, 3))))
+            del picture
+            gc.collect(0)
+            assert len(alive) <= 22
+    assert len(np.load(tmp_path / "masks.npz")["slots"]) == 60
+
+
+def test_palettes_have_room_for_every_slot(tmp_path):
+    """More slots than the palette has colors."""
+    slots = np.arange(40, dtype=np.uint8).reshape(5, 8)
+    masks = np.eye(40)[slots].transpose(2, 0, 1)
+    picture = np.zeros((5, 8, 3))
+    with open_decomposition(tmp_path, fps=5.0, origin=np.zeros(2), scale=np.ones(2)) as append:
+        means = np.zeros((40, 5, 8, 3))
+        append(SlotFrame(0, picture.astype(np.uint8), picture, masks, means))
+    with Image.open(tmp_path / "masks" / "000000.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), slots)
+
+
+def test_another_input_of_the_same_name_is_refused(tmp_path):
+    for folder in ("a", "b"):
+        tiny.write_video(tmp_path / folder / "own.mp4", frames=3)
+    first, second = (VideoFile(tmp_path / folder / "own.mp4") for folder in ("a", "b"))
+    folder = target(tmp_path, first)
+    assert folder == tmp_path / "decompose" / "own"
+    folder.mkdir(parents=True)
+    (folder / "info.json").write_text(json.dumps({"input": str(first.path)}))
+    assert target(tmp_path, first) == folder
+    with pytest.raises(ValueError, match=r"holds the decomposition of .*/a/own\.mp4, not of"):
+        target(tmp_path, second)
+    for content in ('{"input": "/a', "{}", "[]"):
+        (folder / "info.json").write_text(content)
+        with pytest.raises(ValueError, match=r"info\.json is damaged .*: move .*own away"):
+            target(tmp_path, first)
+
+
+class _Watch:
+    """Lives as long as the array that holds it."""
+
+    @classmethod
+    def of(cls, array):
+        array.watch = cls()
+        return array.watch
+
+
+def test_places_by_hand():
+    slots = np.zeros((4, 6), int)
+    slots[1:3, 2:5] = 1
+    places = slot_places(slots, num_slots=3, origin=np.array([10.0, 20]), scale=np.array([2.0, 3]))
+    assert places[1] == (36, 10 + 2 * 3.5, 20 + 3 * 2, 14, 23, 20, 29)
+    assert places[0].area == (24 - 6) * 6
+    assert places[2].area == 0
+    assert np.isnan(places[2][1:]).all()
+
+
+def test_overlay_by_hand():
+    """45 % of the slot's color; the border in full color; a hidden id is left alone."""
+    picture = np.full((1, 6, 1), 100, np.uint8)
+    ids = np.array([[0, 0, 0, 1, 1, 1]])
+    expected = np.rint(0.55 * 100 + 0.45 * PALETTE[[0, 0, 0, 1, 1, 1]].astype(float))
+    expected[2:4] = PALETTE[[0, 1]]
+    np.testing.assert_array_equal(overlay(picture, ids)[0], expected)
+    expected[:3] = 100
+    np.testing.assert_array_equal(overlay(picture, ids, hidden=0)[0], expected)
+    doubled = overlay(picture, ids, scale=2, hidden=0)
+    assert doubled.shape == (2, 12, 3)
+    np.testing.assert_array_equal(doubled[0, 8:10], expected[[4, 4]])
+    with pytest.raises(ValueError, match="same sizes"):
+        overlay(picture, ids[:, :5])
+
+
+def test_directories_are_replaced_whole_or_not_at_all(tmp_path):
+    def write(text):
+        with atomic_directory(tmp_path / "out") as folder:
+            (folder / text).write_text(text)
+            if text == "bad":
+                raise RuntimeError
+
+    write("first")
+    with pytest.raises(RuntimeError):
+        write("bad")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["first"]
+    write("second")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["second"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("")
+    replace = os.replace
+
+    def refuse(source, target):
+        if str(source).endswith(".tmp"):
+            raise OSError("no")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="no"), atomic_directory(tmp_path / "out"):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+
+
+def test_a_folder_has_one_writer(tmp_path):
+    with (
+        sole_writer(tmp_path / "run"),
+        pytest.raises(ValueError, match="another process writes to"),
+        sole_writer(tmp_path / "run"),
+    ):
+        raise AssertionError
+    with sole_writer(tmp_path / "run"):
+        pass
+
+
+def test_the_view_of_the_training_data_is_the_default(tmp_path):
+    path = tmp_path / "own.mp4"
+    tiny.write_video(path)
+    trained = View(height=8, width=8, channels=3, crop=(4, 2, 24, 16), stride=3)
+    video, view = Request(str(path)).open(trained)
+    assert (video.path, view) == (path, trained)
+    for changes in ({"crop": (0, 0, 8, 8)}, {"crop": ()}, {"stride": 2}):
+        _, view = Request(str(path), **changes).open(trained)
+        assert view == dataclasses.replace(trained, **changes)
+    with pytest.raises(ValueError, match="does not fit pictures of 32x24"):
+        Request(str(path), crop=(9, 0, 24, 16)).open(trained)
+    with pytest.raises(ValueError, match="does not fit pictures of 32x24"):
+        Request(str(path)).open(dataclasses.replace(trained, crop=(0, 9, 24, 16)))

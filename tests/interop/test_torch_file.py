@@ -1,0 +1,275 @@
+"""The reader of PyTorch's files: what it reads, and that it runs nothing."""
+
+import io
+import os
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+import torch_containers as torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from stiid.interop.torch_file import read_state_dict
+from stiid.interop.torch_pickle import read_pickle
+
+STATE = {
+    "weight": np.arange(6, dtype=np.float32).reshape(2, 3) / 7,
+    "transposed": np.arange(6, dtype=np.float64).reshape(2, 3).T,
+    "expanded": np.broadcast_to(np.linspace(-1, 1, 4, dtype=np.float32)[:, None], (1, 4, 5)),
+    "T": np.array(5),
+    "half": np.ones((2, 0, 3), np.float16),
+    "bytes": np.arange(3, dtype=np.uint8),
+}
+OLD = pytest.mark.parametrize("old", [False, True])
+ONE = np.arange(4, dtype=np.float32)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read a file of these bytes."""
+
+    def read(content):
+        path = tmp_path / "file.th"
+        path.write_bytes(content)
+        return read_state_dict(path)
+
+    return read
+
+
+def one_tensor(*, old, storages=None, **lies):
+    """A file with one tensor of four numbers."""
+    content = torch.state_pickle({"x": torch.tensor(ONE, "0", old=old, **lies)})
+    write = torch.old_file if old else torch.zip_file
+    return write(content, {"0": ONE} if storages is None else storages)
+
+
+@OLD
+def test_all_tensors_come_back_with_their_types(read, old):
+    state = read(torch.save(STATE, old=old))
+    assert state.keys() == STATE.keys()
+    for name, array in STATE.items():
+        np.testing.assert_array_equal(state[name], array)
+        assert state[name].dtype == array.dtype
+        assert not state[name].flags.writeable
+
+
+@OLD
+def test_tensors_may_share_a_storage(read, old):
+    parts = {
+        "first": torch.tensor(ONE, "0", old=old, shape=(2,), strides=(1,)),
+        "odd": torch.tensor(ONE, "0", old=old, offset=1, shape=(2,), strides=(2,)),
+    }
+    write = torch.old_file if old else torch.zip_file
+    state = read(write(torch.state_pickle(parts), {"0": ONE}))
+    assert state["first"].tolist() == [0, 1]
+    assert state["odd"].tolist() == [1, 3]
+
+
+def test_parameters_and_any_protocol_are_read(read):
+    value = torch.tensor(ONE, "0", old=False)
+    value = b"ctorch._utils\n_rebuild_parameter\n(" + value + b"\x88" + torch.EMPTY_DICT + b"tR"
+    assert read(torch.zip_file(torch.state_pickle({"x": value}), {"0": ONE}))["x"].tolist() == [
+        *range(4)
+    ]
+
+
+# --- damage and lies ------------------------------------------------------------------------------
+
+
+@OLD
+@pytest.mark.parametrize(
+    ("lies", "message"),
+    [
+        ({"shape": (5,)}, "beyond its storage"),
+        ({"offset": 1}, "beyond its storage"),
+        ({"strides": (2,)}, "beyond its storage"),
+        ({"shape": (2, 2)}, "shape and strides"),
+        ({"strides": (-1,), "offset": 3}, "whole numbers"),
+        ({"offset": -1}, "whole numbers"),
+        ({"shape": (-4,)}, "whole numbers"),
+        ({"shape": (2**14, 2**15), "strides": (0, 0)}, "larger than any"),
+        ({"shape": (1,) * 9, "strides": (1,) * 9}, "larger than any"),
+        ({"size": 5}, "expected 20|expected 5"),
+        ({"size": -1}, "size is wrong"),
+        ({"kind": "DoubleStorage"}, "expected 32"),
+        ({"kind": "BFloat16Storage"}, r"refused: the file asks for 'torch.BFloat16Storage'"),
+        ({"storages": {}}, "missing|damaged"),
+        ({"storages": {"0": ONE, "9": ONE}}, None),
+    ],
+)
+def test_lies_about_a_tensor_are_found(read, old, lies, message):
+    content = one_tensor(old=old, **lies)
+    if message is None and not old:
+        assert read(content)["x"].tolist() == [0, 1, 2, 3]  # an archive may hold more
+        return
+    with pytest.raises(ValueError, match=message or "belongs to no tensor"):
+        read(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "damaged|exhausted"),
+        (b"no such thing", "file.th"),
+        (torch.zip_file(b"", {}), "exhausted"),
+        (torch.zip_file(torch.state_pickle({}), {}), "holds no state_dict"),
+        (torch.zip_file(torch.state_pickle({"epoch": b"K\x05"}), {}), "'epoch' is a int"),
+        (torch.zip_file(torch.state_pickle({}), {}, root="a/b/"), "expected one data.pkl"),
+        (torch.save(STATE, old=False, order=b"big"), "big-endian"),
+        (torch.save(STATE, old=False, compression=zipfile.ZIP_DEFLATED), "compressed"),
+        (torch.save(STATE, old=True, magic=1), "neither a zip"),
+        (torch.save(STATE, old=True, version=1000), "neither a zip"),
+        (torch.save(STATE, old=True, system={"little_endian": False}), "big-endian"),
+        (torch.zip_file(b"\x80\x02K\x01K\x02.", {}), "in the middle"),
+        (torch.zip_file(b"\x80\x02}K\x01K\x02s.", {}), "text as keys"),
+        (torch.zip_file(b"\x80\x02K\x01K\x02a.", {}), "no list"),
+        (torch.zip_file(b"\x80\x02h\x05.", {}), "damaged: KeyError"),
+        (torch.zip_file(b"\x80\x02}.", {"0": ONE})[:-40], "damaged"),
+    ],
+)
+def test_other_files_are_refused(read, content, message):
+    with pytest.raises(ValueError, match=message):
+        read(content)
+
+
+def test_a_missing_file_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_state_dict(tmp_path / "nothing.th")
+
+
+@OLD
+def test_every_truncated_file_is_refused(read, old):
+    content = torch.save({"x": ONE, "y": np.array(3)}, old=old)
+    for length in range(0, len(content), 7):
+        with pytest.raises(ValueError, match=r"file\.th"):
+            read(content[:length])
+
+
+# --- attacks --------------------------------------------------------------------------------------
+
+
+class Attack:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@OLD
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("function", [os.system, os.mkdir, eval, exec, getattr, __import__])
+def test_no_function_is_called(read, old, protocol, function, tmp_path):
+    target = tmp_path / "made"
+    argument = {os.system: f"mkdir {target}", os.mkdir: str(target)}.get(
+        function, f"__import__('os').mkdir({str(target)!r})"
+    )
+    attack = {"x": Attack(function, argument)}
+    content = pickle.dumps(attack, protocol=protocol)
+    write = torch.old_file if old else torch.zip_file
+    with pytest.raises(ValueError, match="refused"):
+        read(write(content, {}))
+    with pytest.raises(ValueError, match=r"refused|neither a zip"):
+        read(content)  # as the first pickle of the old container
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        b"cos\nsystem\n(X\x02\x00\x00\x00lstR.",
+        b"(X\x02\x00\x00\x00lsios\nsystem\n.",  # INST
+        b"(cos\nsystem\nX\x02\x00\x00\x00lso.",  # OBJ
+        b"X\x02\x00\x00\x00osX\x06\x00\x00\x00system\x93.",  # STACK_GLOBAL
+        b"ctorch._utils\n_rebuild_tensor\n)R.",
+        b"ctorch\nload\n)R.",
+        b"ctorch\nFloatStorage\n)R.",  # a class is not called
+        b"ccollections\nOrderedDict\n(]tR.",
+        b"ccollections\nOrderedDict\n)\x81.",  # NEWOBJ
+        b"X\x02\x00\x00\x00ls)R.",
+        b"\x82\x01.",  # EXT1
+        b"P0\n.",  # PERSID
+        b"(X\x06\x00\x00\x00moduleNX\x01\x00\x00\x000NNtQ.",
+    ],
+)
+def test_no_instruction_beyond_those_of_a_state_dict(read, code):
+    with pytest.raises(ValueError, match="refused"):
+        read(torch.zip_file(b"\x80\x02" + code, {}))
+
+
+def test_names_that_are_allowed_have_no_attributes_to_set(read):
+    name = b"ctorch._utils\n_rebuild_tensor_v2\n"
+    code = b"\x80\x02" + name + b"N}" + torch.text("__code__") + b"Ns\x86b."
+    with pytest.raises(ValueError, match="attributes of what is no dict"):
+        read(torch.zip_file(code, {}))
+
+
+def test_a_large_memo_costs_no_memory(read):
+    """Python's own unpickler would allocate a table of 2³¹ entries."""
+    code = b"\x80\x02" + torch.EMPTY_DICT + b"r" + struct.pack("<I", 2**31 - 1) + b"."
+    with pytest.raises(ValueError, match="holds no state_dict"):
+        read(torch.zip_file(code, {}))
+
+
+# --- fuzzing --------------------------------------------------------------------------------------
+
+
+def check(path, content):
+    """The reader gives arrays or a ``ValueError``, nothing else."""
+    path.write_bytes(content)
+    try:
+        state = read_state_dict(path)
+    except ValueError:
+        return
+    for array in state.values():
+        assert array.tobytes() == array.copy().tobytes()  # all of it is there
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz") / "file.th"
+
+
+FUZZ = settings(max_examples=150, deadline=None, database=None)
+
+
+@FUZZ
+@given(content=st.binary(max_size=200), kind=st.sampled_from(["file", "zip", "old"]))
+def test_random_bytes(path, content, kind):
+    if kind == "zip":
+        content = torch.zip_file(b"\x80\x02" + content, {"0": ONE})
+    elif kind == "old":
+        content = torch.old_file(b"\x80\x02" + content, {"0": ONE})
+    check(path, content)
+
+
+def test_an_escape_that_nobody_writes_is_damage():
+    """Python warns of it only; found by the test below."""
+    with pytest.raises(ValueError, match=r"damaged: DeprecationWarning\(.*invalid escape sequence"):
+        read_pickle(io.BytesIO(b"S'\\o'\n."))
+
+
+@FUZZ
+@given(data=st.data(), old=st.booleans())
+def test_changed_bytes(path, data, old):
+    content = bytearray(torch.save({"x": ONE, "y": STATE["expanded"]}, old=old))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at] = data.draw(st.integers(0, 255))
+    check(path, bytes(content))
+
+
+@FUZZ
+@given(
+    array=hnp.arrays(np.float32, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)),
+    old=st.booleans(),
+)
+def test_any_shape(path, array, old):
+    path.write_bytes(torch.save({"x": array}, old=old))
+    np.testing.assert_array_equal(read_state_dict(path)["x"], array)

@@ -1,0 +1,386 @@
+"""Oracles: pixel values at known places, decoders of Pillow and PyAV, the CIELAB formula."""
+
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from stiid import media
+from stiid.files import atomic_path
+from stiid.media import write_gif, write_mp4, write_png
+from stiid.outputs.sheets import (
+    GROUND,
+    PALETTE,
+    SIMULATED,
+    colorize,
+    decomposition_frames,
+    decomposition_sheet,
+)
+
+
+def decomposition(length=2, slots=3, height=24, width=24, channels=3):
+    """Slot k owns a band of rows and paints it with its own constant color; truth = slot + 1."""
+    slot = np.broadcast_to(
+        (np.arange(height) * slots // height)[None, :, None], (length, height, width)
+    )
+    masks = (slot[:, None] == np.arange(slots)[None, :, None, None]).astype(np.float32)
+    paint = np.random.default_rng(0).random((slots, channels)).astype(np.float32)
+    paint[0] = 0  # a black slot
+    means = np.broadcast_to(
+        paint[None, :, None, None], (length, slots, height, width, channels)
+    ).copy()
+    reconstruction = (masks[..., None] * means).sum(1)
+    return 1 - reconstruction, reconstruction, masks, means, slot + 1
+
+
+def tiles(frame, height, width):
+    """Upper left corners of the tiles: the places where a (height, width) picture is framed."""
+    row = frame.shape[0] // 2
+    inside = (frame[row] != 255).any(-1)
+    starts = np.flatnonzero(np.diff(inside.astype(int), prepend=0) == 1)
+    return [x for x in starts if inside[x : x + width].all()]
+
+
+def psnr(a, b):
+    return 10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2))
+
+
+# --- colors ---------------------------------------------------------------------------------------
+
+
+def lab(rgb):
+    """CIELAB (D65) of sRGB in 0..255, from the defining formulas."""
+    c = np.asarray(rgb) / 255
+    c = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    matrix = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    xyz = c @ np.transpose(matrix) / [0.9505, 1.0, 1.089]
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    x, y, z = np.moveaxis(f, -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
+
+
+def test_palette_colors_are_distinguishable():
+    # 2.3 is the just noticeable difference; ask for nearly ten times that, from the grounds too.
+    colors = lab(np.concatenate([PALETTE, [GROUND, (0, 0, 0), (255, 255, 255)]]))
+    distance = np.linalg.norm(colors[:, None] - colors[None], axis=-1)
+    assert len(PALETTE) >= 12
+    assert (distance + 100 * np.eye(len(colors))).min() > 20
+
+
+def test_colorize():
+    slots = np.array([[[0, 3]], [[len(PALETTE), 1]]], np.uint8)
+    expected = PALETTE[[[[0, 3]], [[0, 1]]]]
+    np.testing.assert_array_equal(colorize(slots), expected)
+    assert colorize(slots).dtype == np.uint8
+    with pytest.raises(ValueError, match="integers"):
+        colorize(np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="negative, got -1"):
+        colorize(np.full((2, 2), -1))
+
+
+# --- tiles ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_frames_show_the_arrays(channels):
+    arrays = decomposition(channels=channels)
+    video, reconstruction, masks, means, _ = arrays
+    frames = decomposition_frames(*arrays, scale=5)
+    assert frames.dtype == np.uint8
+    assert frames.shape[0] == 2
+    lefts = tiles(frames[0], 120, 120)
+    assert len(lefts) == 4 + 3
+    # All tiles have the same top: below the frame of the first slot's tile.
+    column = frames[0, :, lefts[4] + 60]
+    top = int(np.flatnonzero((column == PALETTE[0]).all(-1))[0]) + 3
+
+    def picture(left, border, t=0):
+        return frames[t, top : top + 120 : 5, left + border : left + border + 120 : 5]
+
+    def bytes_of(array):
+        return np.broadcast_to(np.rint(255 * array), (*array.shape[:-1], 3))
+
+    for t in range(2):
+        np.testing.assert_array_equal(picture(lefts[0], 1, t), bytes_of(video[t]))
+        np.testing.assert_array_equal(picture(lefts[1], 1, t), bytes_of(reconstruction[t]))
+        np.testing.assert_array_equal(picture(lefts[3], 1, t), PALETTE[masks[t].argmax(0)])
+        # True ids are slot + 1, yet they get the colors of the slots that hold them.
+        np.testing.assert_array_equal(picture(lefts[2], 1, t), PALETTE[masks[t].argmax(0)])
+        for k in range(3):
+            owned = masks[t, k][..., None] == 1
+            expected = np.where(owned, bytes_of(means[t, k]), GROUND)
+            np.testing.assert_array_equal(picture(lefts[4 + k], 3, t), expected)
+            assert (frames[t, top + 60, lefts[4 + k] : lefts[4 + k] + 3] == PALETTE[k]).all()
+    # Magnified without smoothing: 5 x 5 equal pixels.
+    big = frames[0, top : top + 120, lefts[0] + 1 : lefts[0] + 121].reshape(24, 5, 24, 5, 3)
+    assert (big == big[:, :1, :, :1]).all()
+
+
+def test_half_transparent_slot():
+    video, reconstruction, masks, means, _ = decomposition(slots=2)
+    masks, means = np.full_like(masks, 0.5), np.ones_like(means)
+    frames = decomposition_frames(video, reconstruction, masks, means, scale=5)
+    left = tiles(frames[0], 120, 120)[3]
+    # 0.5 * 255 + 0.5 * (52, 54, 60), halves rounded to even.
+    assert frames[0, frames.shape[1] // 2, left + 60].tolist() == [154, 154, 158]
+
+
+def test_uint8_equals_float():
+    video, reconstruction, masks, means, truth = decomposition()
+    as_bytes = [np.rint(255 * x).astype(np.uint8) for x in (video, reconstruction, means)]
+    np.testing.assert_array_equal(
+        decomposition_frames(as_bytes[0], as_bytes[1], masks, as_bytes[2], truth),
+        decomposition_frames(video, reconstruction, masks, means, truth),
+    )
+
+
+def test_truth_without_a_slot_of_its_own_gets_a_free_color():
+    video, reconstruction, masks, means, truth = decomposition(slots=2)
+    truth = truth.copy()
+    truth[:, :, :4] = 77  # a third object, which the two slots do not tell apart
+    frames = decomposition_frames(video, reconstruction, masks, means, truth, scale=5)
+    left = tiles(frames[0], 120, 120)[2]
+    row = frames[0, frames.shape[1] // 2 - 30]
+    assert row[left + 5].tolist() == PALETTE[2].tolist()
+    assert row[left + 100].tolist() == PALETTE[0].tolist()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    length=st.integers(1, 3),
+    slots=st.integers(1, 18),
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    channels=st.sampled_from([1, 3]),
+    truth=st.booleans(),
+    start=st.none() | st.integers(0, 3),
+)
+def test_any_size(length, slots, height, width, channels, truth, start):
+    arrays = decomposition(length, slots, height, width, channels)
+    if not truth:
+        arrays = arrays[:-1]
+    frames = decomposition_frames(*arrays, scale=1, simulated_from=start)
+    assert frames.shape[0] == length
+    # Every slot's frame is there, whole, in its color: 6 * (height + width) + 36 pixels.
+    for k in range(min(slots, len(PALETTE))):
+        count = (frames[0] == PALETTE[k]).all(-1).sum()
+        assert count >= 6 * (height + width) + 36
+    sheet = decomposition_sheet(*arrays, frames=range(length), scale=1, simulated_from=start)
+    assert sheet.ndim == 3
+    assert sheet.dtype == np.uint8
+
+
+@pytest.mark.parametrize(("size", "tile"), [(24, 120), (32, 128), (48, 96), (64, 128), (200, 200)])
+def test_automatic_scale(size, tile):
+    frames = decomposition_frames(*decomposition(1, 2, size, size)[:-1])
+    assert tiles(frames[0], tile, tile)[1] - tiles(frames[0], tile, tile)[0] == tile + 6 + 5
+    by_hand = decomposition_frames(*decomposition(1, 2, size, size)[:-1], scale=tile // size)
+    np.testing.assert_array_equal(frames, by_hand)
+
+
+def test_simulated_frames_are_marked():
+    arrays = decomposition(length=4)
+    plain = decomposition_frames(*arrays)
+    marked = decomposition_frames(*arrays, simulated_from=2)
+    np.testing.assert_array_equal(marked[:2], plain[:2])
+    for t in (2, 3):
+        for edge in (marked[t, :3], marked[t, -3:], marked[t, :, :3], marked[t, :, -3:]):
+            assert (edge == SIMULATED).all()
+    assert not (plain == SIMULATED).all(-1).any()
+    sheet = decomposition_sheet(*arrays, frames=[1, 2], simulated_from=2)
+    middle = sheet.shape[1] * 3 // 5
+    red = (sheet == SIMULATED).all(-1).any(0)
+    assert not red[:middle].any()
+    assert red[middle:].any()
+
+
+def test_sheet_has_a_column_per_frame():
+    arrays = decomposition(length=5, slots=4, height=32, width=32)
+    sheet = decomposition_sheet(*arrays, frames=[0, 2, 4], scale=4)
+    # The three tiles of slot 2 are the places with its color for its frame (and its mask band).
+    row_of_slot = np.flatnonzero((sheet == PALETTE[2]).all(-1).sum(1) >= 3 * (128 + 6))
+    frame_rows = row_of_slot[row_of_slot > sheet.shape[0] // 2]
+    assert len(frame_rows) == 6  # three rows above, three below the pictures
+    assert frame_rows[3] - frame_rows[2] == 128 + 1
+    with pytest.raises(ValueError, match=r"0\.\.4, got \[5\]"):
+        decomposition_sheet(*arrays, frames=[5])
+
+
+def test_shapes_are_checked():
+    video, reconstruction, masks, means, truth = decomposition()
+    with pytest.raises(ValueError, match="video must have shape"):
+        decomposition_frames(video[0], reconstruction, masks, means)
+    with pytest.raises(ValueError, match="reconstruction must have shape"):
+        decomposition_frames(video, reconstruction[:1], masks, means)
+    with pytest.raises(ValueError, match="masks must have shape"):
+        decomposition_frames(video, reconstruction, masks[0], means)
+    with pytest.raises(ValueError, match="means must have shape"):
+        decomposition_frames(video, reconstruction, masks, means[:, :2])
+    with pytest.raises(ValueError, match="true_masks must have shape"):
+        decomposition_frames(video, reconstruction, masks, means, truth[..., None])
+    with pytest.raises(ValueError, match="scale"):
+        decomposition_frames(video, reconstruction, masks, means, scale=0)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def read_gif(path):
+    with Image.open(path) as gif:
+        frames = []
+        for t in range(gif.n_frames):
+            gif.seek(t)
+            frames.append(np.asarray(gif.convert("RGB")))
+        return np.stack(frames), gif.info
+
+
+def read_mp4(path):
+    with av.open(str(path)) as container:
+        rate = container.streams.video[0].average_rate
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        return np.stack(frames), rate
+
+
+def moving_square(length=6, height=40, width=64):
+    frames = np.full((length, height, width, 3), 255, np.uint8)
+    for t in range(length):
+        frames[t, 8:24, 4 + 4 * t : 20 + 4 * t] = PALETTE[t % len(PALETTE)]
+    return frames
+
+
+def test_png_round_trip(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    write_png(tmp_path / "new" / "a.png", image)
+    with Image.open(tmp_path / "new" / "a.png") as decoded:
+        np.testing.assert_array_equal(np.asarray(decoded), image)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+def test_gif_keeps_few_colors_exactly(tmp_path):
+    frames = moving_square()
+    write_gif(tmp_path / "a.gif", frames, fps=10)
+    decoded, info = read_gif(tmp_path / "a.gif")
+    np.testing.assert_array_equal(decoded, frames)
+    assert info["duration"] == 100
+    assert info["loop"] == 0
+
+
+def test_gif_of_many_colors(tmp_path):
+    x = np.linspace(0, 255, 64)
+    frames = np.zeros((4, 64, 64, 3), np.uint8)
+    frames[..., 0], frames[..., 1] = x[:, None], x
+    frames[..., 2] = 40 * np.arange(4)[:, None, None]
+    write_gif(tmp_path / "a.gif", frames, fps=25)
+    decoded, info = read_gif(tmp_path / "a.gif")
+    assert decoded.shape == frames.shape
+    # Equal cells of 32 x 32 levels in each of the 4 planes would give a mean squared error of
+    # (85 + 85 + 0) / 3, that is 30.6 dB.
+    assert psnr(decoded, frames) > 28
+    # The most frequent colors survive: white paper stays white.
+    frames[:, :8] = 255
+    write_gif(tmp_path / "a.gif", frames, fps=25)
+    assert (read_gif(tmp_path / "a.gif")[0][:, :8] == 255).all()
+    assert info["duration"] == 40
+
+
+def test_gif_stays_small(tmp_path):
+    # 50 frames, 7 tiles, 24 x 24 pixels: three bands move over a slowly changing background.
+    video, reconstruction, masks, means, truth = decomposition(50, 3, channels=1)
+    shift = (np.arange(24)[None] - np.arange(50)[:, None]) % 24
+    t = np.arange(50)[:, None]
+    video, reconstruction, truth = video[t, shift], reconstruction[t, shift], truth[t, shift]
+    masks = np.moveaxis(np.moveaxis(masks, 1, -1)[t, shift], -1, 1)
+    wave = 0.05 * np.sin(np.arange(24) / 8 + np.arange(50)[:, None] / 5)[:, None, :, None]
+    arrays = (video, np.clip(reconstruction + wave, 0, 1), masks, means + wave[:, None], truth)
+    write_gif(tmp_path / "a.gif", decomposition_frames(*arrays), fps=10)
+    assert read_gif(tmp_path / "a.gif")[0].shape[0] == 50
+    assert (tmp_path / "a.gif").stat().st_size < 300_000
+
+
+@settings(max_examples=8, deadline=None)
+@given(height=st.integers(16, 50), width=st.integers(32, 70), length=st.integers(1, 8))
+def test_mp4_round_trip(tmp_path_factory, height, width, length):
+    path = tmp_path_factory.mktemp("mp4") / "a.mp4"
+    frames = moving_square(length, height, width)
+    write_mp4(path, frames, fps=12.5)
+    decoded, rate = read_mp4(path)
+    assert decoded.shape == (length, height + height % 2, width + width % 2, 3)
+    assert rate == 12.5
+    assert psnr(decoded[:, :height, :width], frames) > 24  # half the color resolution
+    # Inside an area of one color the color is right: the BT.709 tag is written and obeyed.
+    assert abs(decoded[0, 12:14, 10:14].astype(int) - PALETTE[0]).max() <= 6
+
+
+def test_mp4_bytes_are_deterministic(tmp_path):
+    for name in "ab":
+        write_mp4(tmp_path / f"{name}.mp4", moving_square(), fps=10)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_failure_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def write_half():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.gif", write_gif), ("a.mp4", write_mp4)])
+def test_encoder_failure_leaves_the_old_file(tmp_path, monkeypatch, name, write):
+    path = tmp_path / name
+    write(path, moving_square(), fps=10)
+    old = path.read_bytes()
+
+    def disk_full(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(media.os, "replace", disk_full)
+    with pytest.raises(OSError, match="disk full"):
+        write(path, moving_square(3), fps=10)
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_failure_in_the_middle_of_a_film_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.mp4"
+    write_mp4(path, moving_square(), fps=10)
+    old = path.read_bytes()
+    arrays = []
+
+    def third_fails(array, **kwargs):
+        arrays.append(array)
+        if len(arrays) == 3:
+            raise MemoryError
+        return av.VideoFrame.from_ndarray(array, **kwargs)
+
+    fake = SimpleNamespace(open=av.open, VideoFrame=SimpleNamespace(from_ndarray=third_fails))
+    monkeypatch.setattr(media, "av", fake)
+    with pytest.raises(MemoryError):
+        write_mp4(path, moving_square(), fps=10)
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pictures_are_checked(tmp_path):
+    frames = moving_square()
+    for write in (write_gif, write_mp4):
+        with pytest.raises(ValueError, match=r"uint8 \[T, H, W, 3\], got float64"):
+            write(tmp_path / "a", frames / 255, fps=10)
+        with pytest.raises(ValueError, match="got uint8"):
+            write(tmp_path / "a", frames[:0], fps=10)
+        with pytest.raises(ValueError, match="fps"):
+            write(tmp_path / "a", frames, fps=0)
+    with pytest.raises(ValueError, match=r"uint8 \[H, W, 3\]"):
+        write_png(tmp_path / "a", frames)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,286 @@
+"""Typed configs: what comes back is what was written, and mistakes are named."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stiid.config.experiment import Experiment
+from stiid.typed_config import override, parse, to_dict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaf:
+    """A section."""
+
+    rate: float
+    name: str
+    flag: bool
+
+    def __post_init__(self) -> None:
+        """Refuse a negative rate."""
+        if self.rate < 0:
+            raise ValueError(f"rate must not be negative, got {self.rate}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apple:
+    """A member of a union."""
+
+    family: Literal["apple"]
+    seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pear:
+    """Another member."""
+
+    family: Literal["pear"]
+    length: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Root:
+    """All kinds of fields."""
+
+    count: int
+    leaf: Leaf
+    leaves: Mapping[str, Leaf]
+    pair: tuple[float, float]
+    many: tuple[int, ...]
+    maybe: float | None
+    free: Mapping[str, Any]
+    fruit: Apple | Pear
+
+
+SECTION = {
+    "count": 3,
+    "leaf": {"rate": 0.5, "name": "a", "flag": True},
+    "leaves": {
+        "b": {"rate": 1, "name": "b", "flag": False},
+        "a": {"rate": 2.0, "name": "", "flag": True},
+    },
+    "pair": [1, 2.5],
+    "many": [],
+    "maybe": None,
+    "free": {"x": [1, 2], "y": {"z": "text"}},
+    "fruit": {"family": "pear", "length": 7.0},
+}
+
+
+def test_fields_take_their_types():
+    root = parse(Root, SECTION)
+    assert root.leaf == Leaf(rate=0.5, name="a", flag=True)
+    assert list(root.leaves) == ["a", "b"]
+    assert root.leaves["b"].rate == 1.0
+    assert isinstance(root.leaves["b"].rate, float)
+    assert root.pair == (1.0, 2.5)
+    assert root.many == ()
+    assert root.maybe is None
+    assert root.free == {"x": (1, 2), "y": {"z": "text"}}
+    assert root.fruit == Pear(family="pear", length=7.0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("count", "3", r"config\.count: expected int, got '3'"),
+        ("count", True, r"config\.count: expected int, got True"),
+        ("count", 3.0, r"config\.count: expected int, got 3\.0"),
+        ("leaf", 5, r"config\.leaf: expected a section, got 5"),
+        ("leaf.flag", 1, r"config\.leaf\.flag: expected bool, got 1"),
+        ("leaf.rate", True, r"config\.leaf\.rate: expected float, got True"),
+        ("leaf.rate", -1.0, r"config\.leaf: rate must not be negative, got -1\.0"),
+        ("leaf.extra", 1, r"config\.leaf: unknown field\(s\) extra; known: flag, name, rate"),
+        ("leaves.a.name", None, r"config\.leaves\.a\.name: expected str, got None"),
+        ("pair", [1.0], r"config\.pair: expected 2 values, got \[1\.0\]"),
+        ("many", [1, "x"], r"config\.many\[1\]: expected int, got 'x'"),
+        ("maybe", "x", r"config\.maybe: expected float, got 'x'"),
+        (
+            "fruit",
+            {"family": "plum"},
+            r"config\.fruit\.family: expected one of \('apple', 'pear'\)",
+        ),
+        ("fruit", 3, r"config\.fruit\.family: expected one of"),
+        ("fruit.seeds", 3, r"config\.fruit: unknown field\(s\) seeds; known: family, length"),
+    ],
+)
+def test_mistakes_are_named(path, value, message):
+    section = json.loads(json.dumps(SECTION))
+    *parents, name = path.split(".")
+    node = section
+    for parent in parents:
+        node = node[parent]
+    node[name] = value
+    with pytest.raises(ValueError, match=f"^{message}"):
+        parse(Root, section)
+
+
+@given(st.sampled_from(sorted(SECTION)))
+def test_every_field_is_needed(name):
+    section = {key: value for key, value in SECTION.items() if key != name}
+    with pytest.raises(ValueError, match=rf"config: missing field\(s\) {name}$"):
+        parse(Root, section)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*SECTION, "family", "rate"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(_JSON)
+def test_anything_else_is_a_value_error(value):
+    with pytest.raises(ValueError, match="config"):
+        parse(Root, value)
+
+
+@given(st.sampled_from(sorted(SECTION)), _JSON)
+def test_a_field_is_typed_or_refused(name, value):
+    try:
+        root = parse(Root, {**SECTION, name: value})
+    except ValueError:
+        return
+    assert parse(Root, json.loads(json.dumps(to_dict(root)))) == root
+
+
+def test_the_experiment_survives_json(tmp_path):
+    experiment = tiny.experiment(tmp_path)
+    assert parse(Experiment, json.loads(json.dumps(to_dict(experiment)))) == experiment
+
+
+def test_overrides_change_what_they_name():
+    root = parse(Root, SECTION)
+    changed = override(root, {"count": 4, "leaf": {"rate": 3}, "fruit": {"length": 1.0}}, "here")
+    assert changed.count == 4
+    assert changed.leaf == Leaf(rate=3.0, name="a", flag=True)
+    assert changed.fruit == Pear(family="pear", length=1.0)
+    assert changed.leaves == root.leaves
+    assert override(root, {}, "here") == root
+    for changes, message in (
+        ({"leaf": {"rat": 3}}, r"here\.leaf: unknown field\(s\) rat"),
+        ({"leef": {}}, r"here: unknown field\(s\) leef"),
+        ({"leaf": 3}, r"here\.leaf: expected a section, got 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            override(root, changes, "here")
+
+
+DECODER = tiny.CONFIG["model"]["decoder"]
+
+
+def test_stages_and_evaluation_override_the_experiment(tmp_path):
+    stage = {"inference": {"refinements": 2}, "objective": {"psi": 7.0}}
+    experiment = tiny.experiment(
+        tmp_path,
+        train__stages__stage_1__model=stage,
+        train__stages__stage_1__optim={"learning_rate": 0.5},
+        evaluate__model={"inference": {"refinements": 3}, "refiner": {"forget_scale": 0.25}},
+    )
+    first, second = (experiment.at_stage(name) for name in ("stage_0", "stage_1"))
+    assert first.model == experiment.model
+    assert (second.model.inference.refinements, second.model.objective.psi) == (2, 7.0)
+    assert second.model.objective.beta == experiment.model.objective.beta
+    assert second.optim.learning_rate == 0.5
+    tested = experiment.at_test().model
+    assert tested.inference.refinements == 3
+    assert tested.refiner == {**experiment.model.refiner, "forget_scale": 0.25}
+    assert tested.objective == experiment.model.objective
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"train__stages__stage_1__model": {"inference": {"refinments": 2}}},
+            r"train\.stages\.stage_1\.model\.inference: unknown field\(s\) refinments",
+        ),
+        (
+            {"optim__learning_rate": 1e-4},
+            r"final_learning_rate = 0\.001 exceeds learning_rate = 0\.0001: .* change both",
+        ),
+        (
+            {"train__stages__stage_0__optim": {"lr": 2.0}},
+            r"train\.stages\.stage_0\.optim: unknown field\(s\) lr",
+        ),
+        ({"evaluate__model": {"num_slots": 9}}, r"evaluate\.model\.num_slots: set evaluate\.num"),
+        ({"evaluate__model": {"objectiv": {}}}, r"evaluate\.model: unknown field\(s\) objectiv"),
+        ({"evaluate__restarts": 0}, r"evaluate\.restarts must be at least 1, got 0"),
+        ({"evaluate__lengths": ()}, r"evaluate\.lengths: expected positive lengths"),
+        ({"evaluate__lengths": (4, 2)}, r"evaluate\.lengths: expected positive lengths that grow"),
+        ({"evaluate__lengths": (2, 2)}, r"evaluate\.lengths: expected positive lengths that grow"),
+        ({"evaluate__noise": "some"}, r"evaluate\.noise: expected one of"),
+        ({"train__log_every": 0}, r"train\.log_every must be at least 1"),
+        ({"train__max_skips": -1}, r"train\.max_skips must not be negative"),
+        ({"seed": -1}, r"seed must not be negative"),
+        ({"train__stages": {}}, r"train\.stages is empty"),
+        ({"train__stages__stage_0__steps": -1}, r"stages\.stage_0: steps must be at least 0, got"),
+        ({"train__stages__stage_0__batch_size": 0}, r"stage_0: batch_size must be at least 1"),
+        ({"train__stagnation__window": -1}, r"stagnation: window must not be negative"),
+        ({"evaluate__clips": -5}, r"evaluate\.clips must not be negative, got -5: 0 means all"),
+        ({"evaluate__num_slots": 0}, r"evaluate\.num_slots must be at least 1"),
+        ({"predict__clips": 0}, r"predict\.clips must be at least 1"),
+        ({"predict__num_simulated": -1}, r"predict\.num_simulated must be at least 0"),
+        ({"optim__clip_norm": 0.0}, r"optim\.clip_norm must be positive, got 0\.0"),
+        ({"optim__learning_rate": math.nan}, r"optim\.learning_rate must be finite .* got nan"),
+        ({"optim__final_learning_rate": -1e-3}, r"optim\.final_learning_rate must be finite"),
+        ({"optim__warmup_steps": -1}, r"optim\.warmup_steps must not be negative"),
+        ({"model__num_slots": 0}, r"config\.model: num_slots must be at least 1"),
+        ({"model__inference__refinements": 0}, r"inference\.refinements must be at least 1"),
+        (
+            {"evaluate__model": {"inference": {"refinements": 0}}},
+            r"evaluate\.model\.inference: inference\.refinements must be at least 1",
+        ),
+        (
+            {"model__decoder": {**DECODER, "residual": "no"}},
+            r"residual: expected bool, got 'no'",
+        ),
+        (
+            {"model__decoder": {**DECODER, "layers": 2.0}},
+            r"layers: expected int, got 2\.0",
+        ),
+        ({"model__decoder__frequencies": ("a",)}, r"decoder\.frequencies\[0\]: expected float"),
+        ({"model__refiner__layers": -1}, r"config\.model: refiner\.layers must be at least 0"),
+        ({"model__refiner__hidden": 0}, r"config\.model: refiner\.hidden must be at least 1"),
+        ({"model__prior": {}}, r"config\.model: prior: missing field\(s\) features"),
+        ({"model__inference__grid": "round"}, r"inference\.grid: expected one of"),
+        (
+            {"model__inference__log_var_range": (3.0, -10.0)},
+            r"inference\.log_var_range: expected \(low, high\), got \(3\.0, -10\.0\)",
+        ),
+        (
+            {"model__inference__time_axis": "none"},
+            r"time_axis='none' needs grid='full', got grid='triangular'",
+        ),
+        (
+            {
+                "model__inference__time_axis": "none",
+                "model__inference__grid": "full",
+                "model__inference__conditional_prior": False,
+                "model__inference__generation": False,
+                "model__objective__num_simulated": 1,
+            },
+            r"config\.model: objective\.num_simulated must be 0 without memory",
+        ),
+        ({"model__objective__beta": -1.0}, r"objective\.beta must be finite and not negative"),
+        ({"model__objective__psi": math.inf}, r"objective\.psi must be finite and not negative"),
+        ({"model__objective__gamma": math.nan}, r"objective\.gamma must be finite, got nan"),
+        ({"model__inference__variance": math.nan}, r"inference\.variance must be positive"),
+        ({"model__inference__init_scale": math.inf}, r"inference\.init_scale must be finite"),
+        ({"train__stagnation__collapse_kl": math.nan}, r"stagnation: collapse_kl must be finite"),
+        ({"model__family": "slots"}, r"config\.model\.family: expected one of \('stiid', "),
+    ],
+)
+def test_impossible_experiments_are_refused_at_once(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        tiny.experiment(tmp_path, **changes)
