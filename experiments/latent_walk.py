@@ -22,7 +22,7 @@ from stiid.config.experiment import Experiment
 from stiid.data.source import Source
 from stiid.evaluation.rollout import Rollout, evaluation_clips
 from stiid.files import atomic_path
-from stiid.models.base import Latents, System
+from stiid.models.base import Latents, VideoModel
 from stiid.models.spatiotemporal.model import SpatioTemporal
 from stiid.shapes import Array, Params
 
@@ -31,7 +31,7 @@ OFFSETS = np.linspace(-3.0, 3.0, 7)  # standard deviations of the dimension over
 
 
 def measure(
-    experiment: Experiment, system: System, source: Source, params: Params, workdir: Path
+    experiment: Experiment, system: VideoModel, source: Source, params: Params, workdir: Path
 ) -> dict[str, Any]:
     """The content of ``latent_walk.json``."""
     if not isinstance(system, SpatioTemporal):

@@ -22,14 +22,14 @@ from stiid.evaluation.evaluator import tables
 from stiid.evaluation.prediction import mean_scores, total_frames
 from stiid.evaluation.rollout import Clips, Rollout, evaluation_clips
 from stiid.evaluation.velocity import MATCHINGS, SHIFT, box_centers, velocity_scores
-from stiid.models.base import Decomposition, System
+from stiid.models.base import Decomposition, VideoModel
 from stiid.shapes import Params
 
 PARTS = (MODEL, "last frame", "linear motion")
 
 
 def measure(
-    experiment: Experiment, system: System, source: Source, params: Params, workdir: Path
+    experiment: Experiment, system: VideoModel, source: Source, params: Params, workdir: Path
 ) -> dict[str, Any]:
     """The content of ``prediction.json``; horizon n means the first n simulated frames."""
     seen, count = experiment.predict.num_observed, experiment.predict.num_simulated

@@ -14,12 +14,12 @@ from stiid import parallel
 from stiid.config.experiment import Experiment
 from stiid.data.source import Source
 from stiid.files import write_json
-from stiid.models.base import System
+from stiid.models.base import VideoModel
 from stiid.shapes import Params
 from stiid.training.restore import restore
 from stiid.typed_config import parse, to_dict
 
-Measure = Callable[[Experiment, System, Source, Params, Path], dict[str, Any]]
+Measure = Callable[[Experiment, VideoModel, Source, Params, Path], dict[str, Any]]
 
 
 def run_worker(measure: Measure, *, writes: str) -> None:

@@ -31,14 +31,14 @@ import numpy as np  # noqa: E402
 from configs import bouncing_balls  # noqa: E402
 from stiid.config.experiment import Experiment  # noqa: E402
 from stiid.files import write_json  # noqa: E402
-from stiid.models.base import System  # noqa: E402
+from stiid.models.base import VideoModel  # noqa: E402
 from stiid.training.update import gradients  # noqa: E402
 from stiid.typed_config import parse  # noqa: E402
 
 DEVICES_GB = (16, 24, 80)
 
 
-def small_system(*, remat: bool, size: int, features: int) -> System:
+def small_system(*, remat: bool, size: int, features: int) -> VideoModel:
     """The paper's model with narrower convolutions and one refinement."""
     config = bouncing_balls.get_config("color")
     config.model.inference.update(refinements=1, remat=remat)
@@ -46,7 +46,7 @@ def small_system(*, remat: bool, size: int, features: int) -> System:
     return parse(Experiment, config.to_dict()).model.build((size, size, 3))
 
 
-def compile_step(system: System, *, frames: int, rows: int, size: int) -> tuple[Any, Any]:
+def compile_step(system: VideoModel, *, frames: int, rows: int, size: int) -> tuple[Any, Any]:
     """Compiled gradients of a batch on one device, and the shapes that they take."""
     params = jax.eval_shape(system.init, jax.random.key(0))
     video = jax.ShapeDtypeStruct((rows, frames, size, size, 3), jnp.uint8)

@@ -16,7 +16,7 @@ from stiid.data.video.video_file import VideoFile, video_name
 from stiid.data.view import View
 from stiid.errors import first_line
 from stiid.files import atomic_directory, write_json
-from stiid.models.base import Streams, row_keys
+from stiid.models.base import StreamingModel, row_keys
 from stiid.outputs.decomposition import SlotFrame, open_decomposition
 from stiid.shapes import Params
 
@@ -76,7 +76,7 @@ def decompose_video(
     view: View,
     *,
     settings: Evaluate,
-    system: Streams,
+    system: StreamingModel,
     params: Params,
     card: dict[str, Any],
 ) -> int:

@@ -27,7 +27,7 @@ from stiid.evaluation.track_agreement import motion_check
 from stiid.files import atomic_directory, sole_writer, write_json
 from stiid.interop.import_model import import_model
 from stiid.media import write_png
-from stiid.models.base import Streams
+from stiid.models.base import StreamingModel
 from stiid.training.checkpoints import Checkpoints, locate, stored_batch_sizes
 from stiid.training.compatibility import (
     check_begun,
@@ -190,7 +190,7 @@ def decompose(
         video, view = request.open(registry.view(data.name, **data.options))
         folder = target(workdir, video)
         state, system = restored(checkpoints, step, experiment)
-    if not isinstance(system, Streams):
+    if not isinstance(system, StreamingModel):
         raise ValueError(
             f"models of the family {experiment.model.family!r} do not decompose frame after "
             "frame: --mode=decompose needs another checkpoint"

@@ -168,7 +168,7 @@ class Experiment:
     Attributes:
       seed: of the initial parameters, the order of the data, and all noise in training.
       data: see ``Data``.
-      model: a ``models.base.Family``; its field ``family`` says which.
+      model: a ``models.base.ModelConfig``; its field ``family`` says which.
       optim: see ``config.optimizer.Optim``.
       train: see ``Train``.
       evaluate: see ``Evaluate``.

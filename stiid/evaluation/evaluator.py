@@ -11,7 +11,7 @@ from stiid.data.source import UNKNOWN_OBJECTS, Source
 from stiid.evaluation.metrics import ScoreTotals, clip_scores, contingency
 from stiid.evaluation.rollout import Clips, Rollout, evaluation_clips
 from stiid.evaluation.slot_usage import slot_use
-from stiid.models.base import Decomposition, System
+from stiid.models.base import Decomposition, VideoModel
 from stiid.shapes import Params
 from stiid.typed_config import to_dict
 
@@ -44,7 +44,7 @@ class Evaluator:
       source: clips with masks.
     """
 
-    def __init__(self, settings: Evaluate, system: System, source: Source) -> None:
+    def __init__(self, settings: Evaluate, system: VideoModel, source: Source) -> None:
         check_lengths(settings, source)
         self._settings, self._source = settings, source
         self._rollout = Rollout(settings, system, num_simulated=0)

@@ -15,7 +15,7 @@ from stiid.evaluation.metrics import clip_scores
 from stiid.evaluation.rollout import Clips, Rollout
 from stiid.evaluation.velocity import MATCHINGS, box_centers, velocity_scores
 from stiid.media import write_gif, write_mp4, write_png
-from stiid.models.base import Decomposition, System
+from stiid.models.base import Decomposition, VideoModel
 from stiid.outputs.sheets import decomposition_frames, decomposition_sheet
 from stiid.shapes import Params
 from stiid.spacing import spaced
@@ -25,7 +25,7 @@ _FPS = 6
 
 
 def predict_clips(
-    settings: Predict, evaluate: Evaluate, system: System, source: Source, params: Params
+    settings: Predict, evaluate: Evaluate, system: VideoModel, source: Source, params: Params
 ) -> tuple[Clips, Decomposition]:
     """The first clips of a source and their decompositions, simulated frames included.
 

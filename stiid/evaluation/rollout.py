@@ -10,7 +10,7 @@ from stiid import parallel
 from stiid.config.experiment import Evaluate
 from stiid.data.pipeline import eval_batches
 from stiid.data.source import Source
-from stiid.models.base import Decomposition, System, row_keys
+from stiid.models.base import Decomposition, VideoModel, row_keys
 from stiid.shapes import Array, Params
 
 
@@ -54,9 +54,9 @@ def evaluation_clips(
 
 
 def decomposer(
-    settings: Evaluate, system: System, *, num_simulated: int
+    settings: Evaluate, system: VideoModel, *, num_simulated: int
 ) -> Callable[[Params, Array, Array], Decomposition]:
-    """``System.decompose`` as a function of parameters, video and keys, for an evaluation."""
+    """``VideoModel.decompose`` as a function of parameters, video and keys, for an evaluation."""
 
     def decompose(params: Params, video: Array, keys: Array) -> Decomposition:
         return system.decompose(
@@ -82,7 +82,7 @@ class Rollout:
       num_simulated: frames to simulate after the given ones.
     """
 
-    def __init__(self, settings: Evaluate, system: System, *, num_simulated: int) -> None:
+    def __init__(self, settings: Evaluate, system: VideoModel, *, num_simulated: int) -> None:
         key = jax.random.key(settings.seed)
         decompose = decomposer(settings, system, num_simulated=num_simulated)
 

@@ -13,7 +13,7 @@ from stiid import parallel
 from stiid.config.experiment import Evaluate
 from stiid.data.source import Source
 from stiid.evaluation.rollout import Rollout, evaluation_clips
-from stiid.models.base import System
+from stiid.models.base import VideoModel
 from stiid.shapes import Params
 
 # Pixels of the clip, and frames in which both points are seen.
@@ -76,7 +76,7 @@ def count_pairs(tracks: np.ndarray, slots: np.ndarray) -> PairCounts:
 
 
 def motion_check(
-    settings: Evaluate, system: System, source: Source, params: Params
+    settings: Evaluate, system: VideoModel, source: Source, params: Params
 ) -> dict[str, Any]:
     """Shares of pairs that the slots get right, over the clips that evaluation scores.
 

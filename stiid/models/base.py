@@ -33,7 +33,7 @@ class Decomposition(NamedTuple):
 class Loss(Protocol):
     """A named tuple with the loss of each video, ``total`` [B], and terms that users watch [B].
 
-    A term that is a dict is for ``System.after_update`` and not watched; its leaves are [B, …].
+    A term that is a dict is for ``VideoModel.after_update`` and not watched; its leaves are [B, …].
     """
 
     @property
@@ -42,7 +42,7 @@ class Loss(Protocol):
     def _asdict(self) -> dict[str, Array]: ...
 
 
-class System(Protocol):
+class VideoModel(Protocol):
     """A model with its loss, for one stage of training or for test: pure functions of parameters.
 
     All noise of a video comes from its own key, whatever batch or device it is in.
@@ -95,7 +95,7 @@ class System(Protocol):
 
 
 @runtime_checkable
-class Streams(Protocol):
+class StreamingModel(Protocol):
     """A system that decomposes a video of any length with the memory of one frame."""
 
     def stream(
@@ -112,30 +112,30 @@ class Streams(Protocol):
         """Infer the frames of one video as they come.
 
         Args:
-          params: from ``System.init``.
+          params: from ``VideoModel.init``.
           frames: uint8 [H, W, C] each.
           key: of the video.
           num_slots: K, which may differ from training.
-          noise: as of ``System.decompose``.
-          restarts: as of ``System.decompose``.
-          restart_frames: as of ``System.decompose``; where draws compete, so many frames are
+          noise: as of ``VideoModel.decompose``.
+          restarts: as of ``VideoModel.decompose``.
+          restart_frames: as of ``VideoModel.decompose``; where draws compete, so many frames are
             taken before the first result.
 
         Yields:
           A decomposition of each frame, B = T = 1, as NumPy arrays. With ``noise="first"`` it is
-          what ``System.decompose`` gives of the whole video, but for other noise in frames
+          what ``VideoModel.decompose`` gives of the whole video, but for other noise in frames
           of a model without memory.
         """
 
 
-class Family(Protocol):
+class ModelConfig(Protocol):
     """The section ``model`` of a config: all that decides a system but the size of its images."""
 
     @property
     def num_slots(self) -> int:
         """K in training."""
 
-    def build(self, image_shape: tuple[int, int, int]) -> System:
+    def build(self, image_shape: tuple[int, int, int]) -> VideoModel:
         """The system for images of a shape [H, W, C].
 
         Raises:

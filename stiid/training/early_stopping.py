@@ -9,12 +9,12 @@ from stiid import parallel
 from stiid.config.experiment import Evaluate
 from stiid.data.source import Source
 from stiid.evaluation.rollout import evaluation_clips
-from stiid.models.base import System, row_keys
+from stiid.models.base import VideoModel, row_keys
 from stiid.shapes import Array, Params
 
 
 def validation_loss(
-    settings: Evaluate, system: System, source: Source, *, num_frames: int
+    settings: Evaluate, system: VideoModel, source: Source, *, num_frames: int
 ) -> Callable[[Params], float]:
     """A function of parameters: the mean training loss over the clips of an evaluation.
 

@@ -10,7 +10,7 @@ from stiid import parallel
 from stiid.config.experiment import Experiment
 from stiid.data import registry
 from stiid.data.source import Source
-from stiid.models.base import System
+from stiid.models.base import VideoModel
 from stiid.training.checkpoints import Checkpoints, locate
 from stiid.training.compatibility import MODEL, check_same
 from stiid.training.state import TrainState
@@ -22,7 +22,7 @@ _LOG = logging.getLogger("stiid")
 
 def restore(
     experiment: Experiment | None, workdir: Path, checkpoint: str
-) -> tuple[Experiment, TrainState, Source, System]:
+) -> tuple[Experiment, TrainState, Source, VideoModel]:
     """A checkpoint and what is needed to apply it.
 
     Args:
@@ -40,7 +40,7 @@ def restore(
 
 def restore_model(
     experiment: Experiment | None, workdir: Path, checkpoint: str
-) -> tuple[Experiment, TrainState, System]:
+) -> tuple[Experiment, TrainState, VideoModel]:
     """A checkpoint as a model, without any data.
 
     Args:
@@ -89,7 +89,7 @@ def chosen(
 
 def restored(
     checkpoints: Checkpoints, step: int, experiment: Experiment
-) -> tuple[TrainState, System]:
+) -> tuple[TrainState, VideoModel]:
     """What ``chosen`` chose: the state on the host, and the model with its test-time inference.
 
     Args:

@@ -12,14 +12,14 @@ from jax import lax
 from stiid import parallel
 from stiid.config.experiment import Experiment
 from stiid.config.optimizer import transformation
-from stiid.models.base import Loss, System, row_keys
+from stiid.models.base import Loss, VideoModel, row_keys
 from stiid.shapes import Array, Params
 from stiid.training.state import TrainState
 
 Update = Callable[..., tuple[TrainState, dict[str, Array]]]
 
 
-def init_state(experiment: Experiment, system: System) -> TrainState:
+def init_state(experiment: Experiment, system: VideoModel) -> TrainState:
     """Fresh parameters and optimizer, from the experiment's seed."""
     key, init_key = jax.random.split(jax.random.key(experiment.seed))
     params = system.init(init_key)
@@ -33,7 +33,7 @@ def init_state(experiment: Experiment, system: System) -> TrainState:
 
 
 def gradients(
-    system: System, params: Params, video: Array, keys: Array, *, parts: int
+    system: VideoModel, params: Params, video: Array, keys: Array, *, parts: int
 ) -> tuple[Params, Loss]:
     """Gradient of the mean loss, and mean terms, with the memory of one of several equal parts.
 
@@ -65,7 +65,7 @@ def gradients(
     return total
 
 
-def make_update(experiment: Experiment, system: System) -> Update:
+def make_update(experiment: Experiment, system: VideoModel) -> Update:
     """The compiled update of one stage.
 
     Args:

@@ -15,7 +15,7 @@ from stiid.config.experiment import Experiment
 from stiid.data.source import Source
 from stiid.errors import first_line
 from stiid.evaluation.rollout import decomposer
-from stiid.models.base import System
+from stiid.models.base import VideoModel
 from stiid.shapes import Params
 from stiid.training.loop import stage_data
 from stiid.training.state import TrainState
@@ -71,7 +71,7 @@ def check_test(experiment: Experiment, image_shape: ImageShape, trained: Params)
     _trace(where, decompose, trained, *_clips(max(settings.lengths), image_shape))
 
 
-def _check_parameters(where: str, system: System, trained: Params) -> None:
+def _check_parameters(where: str, system: VideoModel, trained: Params) -> None:
     """Refuse a model that needs parameters that are not trained, or others."""
     there = dict(jax.tree_util.tree_leaves_with_path(trained))
     own = _trace(where, lambda: system.init(jax.random.key(0)))

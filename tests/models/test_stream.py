@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from stiid.method.inference import infer_video
-from stiid.models.base import Streams
+from stiid.models.base import StreamingModel
 from stiid.models.spatiotemporal.model import SpatioTemporal
 
 SHAPE = (8, 8, 3)
@@ -137,5 +137,5 @@ def test_no_more_frames_are_taken_than_needed(tmp_path, draws, ahead):
 
 
 def test_families_that_cannot_stream_are_told_apart():
-    assert isinstance(SpatioTemporal(None, None, 3), Streams)
-    assert not isinstance(dataclasses.make_dataclass("Other", ["model"])(None), Streams)
+    assert isinstance(SpatioTemporal(None, None, 3), StreamingModel)
+    assert not isinstance(dataclasses.make_dataclass("Other", ["model"])(None), StreamingModel)

@@ -1,4 +1,4 @@
-"""DDPAE as training and evaluation use it: a ``Family`` and a ``System`` of ``models.base``."""
+"""DDPAE as a ``VideoModel`` of ``models.base``, and its section of a config."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -55,7 +55,7 @@ class DdpaeConfig:
             raise ValueError(f"scale must exceed 1.5 (it may fall by 1), got {self.scale}")
 
     def build(self, image_shape: tuple[int, int, int]) -> "Ddpae":
-        """See ``models.base.Family``."""
+        """See ``models.base.ModelConfig``."""
         height, width, channels = image_shape
         if height != width or height < 16 or height & (height - 1):
             raise ValueError(
@@ -91,7 +91,7 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class Ddpae:
-    """DDPAE: a ``models.base.System``.
+    """DDPAE: a ``models.base.VideoModel``.
 
     Batch norm is the one state beside the parameters: its running averages are kept among them,
     under "statistics". No gradient moves them; ``after_update`` puts in what ``loss`` found.
@@ -109,7 +109,7 @@ class Ddpae:
         return self.model.init(key)
 
     def loss(self, params: Params, video: Array, keys: Array) -> Loss:
-        """See ``models.base.System``. Videos of a batch meet in the batch norm only."""
+        """See ``models.base.VideoModel``. Videos of a batch meet in the batch norm only."""
         config, total = self.config, video.shape[1]
         seen = config.num_observed
         if total <= seen:
@@ -142,7 +142,7 @@ class Ddpae:
         )
 
     def after_update(self, params: Params, terms: Any) -> Params:
-        """See ``models.base.System``: the running averages of the batch norms."""
+        """See ``models.base.VideoModel``: the running averages of the batch norms."""
         return {**params, "statistics": terms.statistics}
 
     def decompose(
@@ -157,7 +157,7 @@ class Ddpae:
         restarts: int,
         restart_frames: int = 1,
     ) -> Decomposition:
-        """See ``models.base.System``.
+        """See ``models.base.VideoModel``.
 
         Noise "first" takes all posterior means (the original): nothing needs noise to break the
         symmetry of components. "all" samples. The content is inferred from all given frames, so

@@ -1,4 +1,4 @@
-"""R-NEM as training and evaluation use it: a ``Family`` and a ``System`` of ``models.base``."""
+"""R-NEM as a ``VideoModel`` of ``models.base``, and its section of a config."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -50,7 +50,7 @@ class RnemConfig:
         _check_slots(self.cell, self.num_slots)
 
     def build(self, image_shape: tuple[int, int, int]) -> "Rnem":
-        """See ``models.base.Family``."""
+        """See ``models.base.ModelConfig``."""
         height, width, channels = image_shape
         factor = 2 ** len(self.features)
         if height % factor or width % factor:
@@ -71,7 +71,7 @@ class RnemConfig:
 
 @dataclass(frozen=True)
 class Rnem:
-    """R-NEM: a ``models.base.System``.
+    """R-NEM: a ``models.base.VideoModel``.
 
     Attributes:
       config: what it was built from.
@@ -102,7 +102,7 @@ class Rnem:
         }
 
     def loss(self, params: Params, video: Array, keys: Array) -> Loss:
-        """See ``models.base.System``."""
+        """See ``models.base.VideoModel``."""
         if video.shape[1] < 2:
             raise ValueError(
                 f"R-NEM predicts the next frame: clips need at least 2 frames, got {video.shape[1]}"
@@ -113,7 +113,7 @@ class Rnem:
         return procedure.loss(slots, frames[1:], inter_weight=self.config.inter_weight)
 
     def after_update(self, params: Params, terms: Loss) -> Params:
-        """See ``models.base.System``: gradients move all of them."""
+        """See ``models.base.VideoModel``: gradients move all of them."""
         return params
 
     def decompose(
@@ -128,7 +128,7 @@ class Rnem:
         restarts: int,
         restart_frames: int = 1,
     ) -> Decomposition:
-        """See ``models.base.System``.
+        """See ``models.base.VideoModel``.
 
         Frame 0 shows the start: nothing predicted, pixels shared at random. Noise "first" is that
         random start alone; "all" (the original) also flips the bits of every input.

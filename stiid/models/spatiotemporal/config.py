@@ -64,7 +64,7 @@ class SpatioTemporalConfig:
             )
 
     def build(self, image_shape: tuple[int, int, int]) -> SpatioTemporal:
-        """See ``models.base.Family``."""
+        """See ``models.base.ModelConfig``."""
         height, width, channels = image_shape
         image: dict[str, Any] = {"height": height, "width": width, "channels": channels}
         latent: dict[str, Any] = {"latent_size": self.latent_size}

@@ -22,7 +22,7 @@ from stiid.shapes import Array, Params
 
 @dataclass(frozen=True)
 class SpatioTemporal:
-    """A model with its objective: a ``models.base.System``.
+    """A model with its objective: a ``models.base.VideoModel``.
 
     Attributes:
       model: networks and procedure.
@@ -39,7 +39,7 @@ class SpatioTemporal:
         return init_params(self.model, key)
 
     def loss(self, params: Params, video: Array, keys: Array) -> Loss:
-        """See ``models.base.System``; ``nll`` is −log p(x|z), its constant included."""
+        """See ``models.base.VideoModel``; ``nll`` is −log p(x|z), its constant included."""
         frames, simulated = unit_range(video), self.objective.num_simulated
         inferred = video.shape[1] - simulated
         if inferred < 1:
@@ -67,7 +67,7 @@ class SpatioTemporal:
         return terms._replace(nll=terms.nll - height * width * pixel)
 
     def after_update(self, params: Params, terms: Loss) -> Params:
-        """See ``models.base.System``: gradients move all of them."""
+        """See ``models.base.VideoModel``: gradients move all of them."""
         return params
 
     def decompose(
@@ -82,7 +82,7 @@ class SpatioTemporal:
         restarts: int,
         restart_frames: int = 1,
     ) -> Decomposition:
-        """See ``models.base.System``."""
+        """See ``models.base.VideoModel``."""
         frames, num_frames = unit_range(video), video.shape[1]
         if num_simulated and not self._remembers:
             raise ValueError(
@@ -120,7 +120,7 @@ class SpatioTemporal:
         restarts: int,
         restart_frames: int = 1,
     ) -> Iterator[Decomposition]:
-        """See ``models.base.Streams``."""
+        """See ``models.base.StreamingModel``."""
         settings, weights = self.model.inference, self.objective.elbo
         # From frame R − 1 on, every grid repeats its last number of refinements.
         length = settings.refinements
