@@ -55,7 +55,7 @@ def run_worker(measure: Measure, *, writes: str) -> None:
 
 def _start_jax(experiment: Experiment) -> None:
     """Choose devices, and keep compiled programs, as the command line does."""
-    parallel.keep_programs(parallel.PROGRAMS)
+    parallel.enable_compilation_cache(parallel.PROGRAMS)
     parallel.configure_host_devices(
         0, batch_sizes=[experiment.evaluate.batch_size], processes=parallel.Processes(1)
     )

@@ -104,7 +104,7 @@ def initialize_processes(processes: Processes) -> None:
         )
 
 
-def keep_programs(folder: str) -> None:
+def enable_compilation_cache(folder: str) -> None:
     """Let JAX keep compiled programs in a folder, unless the environment has chosen one."""
     if folder and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=4, help="to take apart; 0: none")
     options = parser.parse_args(argv)
     absl_logging.set_verbosity(absl_logging.ERROR)
-    parallel.keep_programs(parallel.PROGRAMS)
+    parallel.enable_compilation_cache(parallel.PROGRAMS)
     sizes = modes.batch_sizes("predict", None, str(options.folder), "latest")
     parallel.configure_host_devices(0, batch_sizes=sizes, processes=parallel.Processes(1))
     try:

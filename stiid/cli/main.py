@@ -99,7 +99,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _start_jax(experiment: Experiment | None) -> None:
     """Choose devices and processes, which JAX takes only before its backend starts."""
-    parallel.keep_programs(_PROGRAMS.value)
+    parallel.enable_compilation_cache(_PROGRAMS.value)
     processes = parallel.find_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     parallel.configure_host_devices(
         _DEVICES.value,

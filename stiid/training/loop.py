@@ -171,12 +171,12 @@ class Trainer:
                 jax.block_until_ready(metrics)
                 _LOG.info("%s: first step after %.1f s", name, time.monotonic() - started)
             if unread is not None:  # one step behind, so that devices never wait for the host
-                self._look(step - 1, unread, position, watch)
+                self._check_metrics(step - 1, unread, position, watch)
             done, log = position.step_in_stage == stage.steps, step % train.log_every == 0
             evaluate, save = step % train.eval_every == 0, step % train.checkpoint_every == 0
             unread = metrics
             if done or log or evaluate or save or watch.due:
-                self._look(step, metrics, position, watch)
+                self._check_metrics(step, metrics, position, watch)
                 unread = None
             done = done or watch.verdict is not None
             if log or done:
@@ -192,7 +192,7 @@ class Trainer:
                     watch.observe_validation(loss)
             stop = self._stop.agreed(ask=log or evaluate or done)
             if stop and unread is not None:
-                self._look(step, metrics, position, watch)
+                self._check_metrics(step, metrics, position, watch)
             if evaluate or done or save or stop:
                 position.watch = watch.state()
                 self._save(state, data, position, evaluated=evaluate or done)
@@ -207,7 +207,7 @@ class Trainer:
         stages = [self.experiment.train.stages[name] for name in self._stages[position.stage :]]
         return sum(stage.steps for stage in stages) - position.step_in_stage
 
-    def _look(
+    def _check_metrics(
         self, step: int, metrics: Mapping[str, Array], position: Position, watch: Watch
     ) -> None:
         """Read an update's metrics: the watch sees those that were applied, others are counted."""

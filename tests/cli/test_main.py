@@ -145,10 +145,10 @@ def test_programs_are_kept_unless_told_otherwise(monkeypatch):
     monkeypatch.setattr(jax.config, "update", lambda name, value: updates.append((name, value)))
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     monkeypatch.setenv("HOME", "/home/someone")
-    parallel.keep_programs(main._PROGRAMS.default)
-    parallel.keep_programs("")
+    parallel.enable_compilation_cache(main._PROGRAMS.default)
+    parallel.enable_compilation_cache("")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
-    parallel.keep_programs("/here")
+    parallel.enable_compilation_cache("/here")
     assert updates == [("jax_compilation_cache_dir", "/home/someone/.cache/stiid/programs")]
 
 
