@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.result import PREDICT, Changes, Measurement, Result, Row, Scores
+from experiments.result import PREDICT, Changes, Measurement, PaperResult, Row, Scores
 from experiments.systems import CLEVRER, MORE_BALLS, SCORES, data_sets, on_test, ours
 from stiid.files import atomic_path
 
@@ -34,9 +34,9 @@ _ANIMATIONS: Mapping[str, tuple[str, int, int, Changes]] = {
 }
 
 
-def result(scale: str) -> Result:
+def result(scale: str) -> PaperResult:
     """The animations at a scale."""
-    return Result(
+    return PaperResult(
         name="animations",
         title="Animations",
         note="Scores are those of the one clip that is shown.",

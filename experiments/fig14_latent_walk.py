@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 
 from experiments.disentanglement import PROPERTIES
 from experiments.plots import save_figure
-from experiments.result import WALK, Measurement, Result, Row, Scores
+from experiments.result import WALK, Measurement, PaperResult, Row, Scores
 from experiments.systems import data_sets, on_test, ours
 
 _COLUMN = "R²"
 
 
-def result(scale: str) -> Result:
+def result(scale: str) -> PaperResult:
     """The figure at a scale."""
     rows = [
         Row(
@@ -32,7 +32,7 @@ def result(scale: str) -> Result:
         )
         for data in data_sets(scale)
     ]
-    return Result(
+    return PaperResult(
         name="fig14_latent_walk",
         title="Figure 14: latent walks",
         note="R² of a line from a slot's z to what its ball is like, on held-out clips.",

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.plots import Curve, save_curves
+from experiments.plots import SeedCurve, save_curves
 from experiments.prediction import PARTS
-from experiments.result import MODEL, Result, Row, Scores, Training
+from experiments.result import MODEL, PaperResult, Row, Scores, Training
 from experiments.systems import ddpae, ours, simulation
 
 _FRAMES = ("1", "2", "3", "4", "5")
 
 
-def result(scale: str) -> Result:
+def result(scale: str) -> PaperResult:
     """The figure at a scale."""
     rows = [
         _row(scale, "binary", "DDPAE", ddpae(scale)),
@@ -26,7 +26,7 @@ def result(scale: str) -> Result:
         _row(scale, "binary", PARTS[2].capitalize(), ours(scale, "binary"), PARTS[2]),
         _row(scale, "color", "Our", ours(scale, "color")),
     ]
-    return Result(
+    return PaperResult(
         name="fig4_velocity",
         title="Figure 4: velocities",
         note="Of the balls in 5 simulated frames after 10 inferred ones.",
@@ -68,7 +68,7 @@ def _draw(
     stem: Path, records: Sequence[Mapping[str, Any]], folders: Sequence[Path | None]
 ) -> list[Path]:
     curves = [
-        Curve.of(record, "cosine", _FRAMES, label=f"{record['model']}, {record['data']}")
+        SeedCurve.of(record, "cosine", _FRAMES, label=f"{record['model']}, {record['data']}")
         for record in records
     ]
     panels = {"Cosine similarity of velocities": curves}

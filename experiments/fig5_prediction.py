@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.plots import Curve, save_curves
+from experiments.plots import SeedCurve, save_curves
 from experiments.prediction import PARTS
-from experiments.result import MODEL, Result, Row, Scores, Training
+from experiments.result import MODEL, PaperResult, Row, Scores, Training
 from experiments.systems import CLEVRER, SCORES, data_sets, ours, r_nem, simulation
 
 _HORIZONS = ("3", "5", "7", "10")
 
 
-def result(scale: str) -> Result:
+def result(scale: str) -> PaperResult:
     """The figures at a scale."""
     rows = []
     for data in data_sets(scale):
@@ -25,7 +25,7 @@ def result(scale: str) -> Result:
         rows.append(_row(scale, data, "Our", ours(scale, data)))
         for part in PARTS[1:]:
             rows.append(_row(scale, data, part.capitalize(), ours(scale, data), part))
-    return Result(
+    return PaperResult(
         name="fig5_prediction",
         title="Figures 5 and 8: prediction",
         note="Means over the first 3, 5, 7 and 10 simulated frames after 20 inferred ones.",
@@ -57,7 +57,9 @@ def _draw(
             chosen = [record for record in records if record["data"] in data]
             for score in scores:
                 curves = [
-                    Curve.of(record, score, _HORIZONS, label=f"{record['model']}, {record['data']}")
+                    SeedCurve.of(
+                        record, score, _HORIZONS, label=f"{record['model']}, {record['data']}"
+                    )
                     for record in chosen
                 ]
                 if curves:

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.records import FAILED, MISSING
-from experiments.result import Changes, Result, arguments
+from experiments.result import Changes, PaperResult, arguments
 
 _NOTHING = "–"
 
 
 def table(
-    result: Result,
+    result: PaperResult,
     scale: str,
     records: Sequence[Mapping[str, Any]],
     *,
@@ -46,7 +46,7 @@ def table(
     return "\n".join(lines) + "\n"
 
 
-def _scores(result: Result, records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def _scores(result: PaperResult, records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     rows = []
     for record in records:
         for score, label in result.scores.items():

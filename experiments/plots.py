@@ -18,7 +18,7 @@ _METADATA: Mapping[str, dict[str, Any]] = {
 }
 
 
-class Curve(NamedTuple):
+class SeedCurve(NamedTuple):
     """A line with its spread over seeds."""
 
     label: str
@@ -29,7 +29,7 @@ class Curve(NamedTuple):
     @classmethod
     def of(
         cls, record: Mapping[str, Any], score: str, columns: Sequence[str], *, label: str
-    ) -> "Curve":
+    ) -> "SeedCurve":
         """A score of a row's record over columns that are numbers."""
         cells = [record["mean_std"].get(column, {}).get(score) for column in columns]
         mean = [np.nan if cell is None else cell["mean"] for cell in cells]
@@ -37,7 +37,9 @@ class Curve(NamedTuple):
         return cls(label, np.array(columns, float), np.array(mean, float), np.array(std, float))
 
 
-def save_curves(stem: Path, panels: Mapping[str, Sequence[Curve]], *, x_label: str) -> list[Path]:
+def save_curves(
+    stem: Path, panels: Mapping[str, Sequence[SeedCurve]], *, x_label: str
+) -> list[Path]:
     """Panels side by side, each with its title; a label has one color in all of them.
 
     The legend stands beside the panels, where it hides nothing.

@@ -9,7 +9,7 @@ it.
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.result import RequestError, Result, Row
+from experiments.result import PaperResult, RequestError, Row
 from experiments.systems import (
     PER_FRAME,
     QUICKSTART,
@@ -48,7 +48,7 @@ _FACTORS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def result(scale: str) -> Result:
+def result(scale: str) -> PaperResult:
     """The study; there is none at the paper's scale.
 
     Raises:
@@ -65,7 +65,7 @@ def result(scale: str) -> Result:
         )
         for name, changes in _FACTORS.items()
     ]
-    return Result(
+    return PaperResult(
         name="recipe",
         title="What makes the small models learn",
         note="The quickstart, but for frames that start from the last posterior, with one thing "

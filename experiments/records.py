@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from experiments.result import Result, Row
+from experiments.result import PaperResult, Row
 from experiments.runner import Runner
 
 DONE, MISSING, FAILED = "done", "missing", "failed"
 
 
 def row_record(
-    result: Result,
+    result: PaperResult,
     row: Row,
     runner: Runner,
     seeds: Sequence[int],

@@ -109,7 +109,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class PaperResult:
     """A table or figure at one scale.
 
     Attributes:

@@ -31,8 +31,8 @@ from experiments.records import FAILED, row_record
 from experiments.result import (
     SCALES,
     Changes,
+    PaperResult,
     RequestError,
-    Result,
     Row,
     has_field,
 )
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make(
-    result: Result,
+    result: PaperResult,
     scale: str,
     *,
     seeds: Sequence[int],

@@ -4,7 +4,7 @@ IODINE is run on every frame by itself: the paper gives one number, "on each fra
 sequence". SEQ-IODINE's gradients are clamped on binary balls at 20 and more frames only (A.3).
 """
 
-from experiments.result import Result, Row
+from experiments.result import PaperResult, Row
 from experiments.systems import (
     CLEVRER,
     PER_FRAME,
@@ -60,7 +60,7 @@ _OUR = {
 }
 
 
-def result(scale: str) -> Result:
+def result(scale: str) -> PaperResult:
     """The table at a scale."""
     rows = []
     for data in data_sets(scale):
@@ -68,7 +68,7 @@ def result(scale: str) -> Result:
             rows.append(_row(scale, data, "R-NEM"))
         rows += [_row(scale, data, model) for model in ("IODINE", "SEQ-IODINE", "Our")]
         rows += eight_draws(scale, data)
-    return Result(
+    return PaperResult(
         name="table1_decomposition",
         title="Table 1: scene decomposition",
         note=f"4 balls, or 3 to 5 objects, at 10 to 40 frames. {PER_FRAME} {R_NEM_START}",

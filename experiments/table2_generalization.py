@@ -8,7 +8,7 @@ say at what length it scores: its numbers stand at the longest.
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.result import Result, Row
+from experiments.result import PaperResult, Row
 from experiments.systems import (
     CLEVRER,
     MORE_BALLS,
@@ -50,9 +50,9 @@ _PAPER = {
 }
 
 
-def result(scale: str) -> Result:
+def result(scale: str) -> PaperResult:
     """The table at a scale."""
-    return Result(
+    return PaperResult(
         name="table2_generalization",
         title="Table 2: generalization to more objects",
         note=f"6 to 8 balls with 9 slots, or 6 objects with 7. {PER_FRAME} {R_NEM_START}",

@@ -9,7 +9,7 @@ numbers stand at the row's own length.
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.result import Result, Row
+from experiments.result import PaperResult, Row
 from experiments.systems import (
     CLEVRER,
     QUICKSTART,
@@ -56,7 +56,7 @@ _CLEVRER: tuple[tuple[str, bool, Mapping[str, Any], tuple[float, float, float]],
 )
 
 
-def result(scale: str) -> Result:
+def result(scale: str) -> PaperResult:
     """The table at a scale."""
     balls = "binary" if scale == "paper" else QUICKSTART
     rows = [
@@ -65,7 +65,7 @@ def result(scale: str) -> Result:
     ]
     if scale == "paper":
         rows += [_row(scale, CLEVRER, *study) for study in _CLEVRER]
-    return Result(
+    return PaperResult(
         name="table3_ablation",
         title="Table 3: ablation",
         note=(

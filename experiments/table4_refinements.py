@@ -4,7 +4,7 @@ The paper's numbers stand at 20 frames, where its CLEVRER scores of R = 5 are th
 the small scale the data are the quickstart's.
 """
 
-from experiments.result import Changes, Result, Row
+from experiments.result import Changes, PaperResult, Row
 from experiments.systems import (
     CLEVRER,
     QUICKSTART,
@@ -28,7 +28,7 @@ _PAPER = {
 _PAPER[QUICKSTART] = _PAPER["color"]
 
 
-def result(scale: str) -> Result:
+def result(scale: str) -> PaperResult:
     """The table at a scale."""
     rows = [
         Row(
@@ -41,7 +41,7 @@ def result(scale: str) -> Result:
         for data in ablated(scale)
         for refinements, *numbers in zip(_R, *_PAPER[data], strict=True)
     ]
-    return Result(
+    return PaperResult(
         name="table4_refinements",
         title="Table 4: number of refinements",
         note=f"R in training and at test. {about_ablated(scale, data='color')}",

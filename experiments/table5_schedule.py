@@ -4,7 +4,7 @@ The paper's numbers stand at 20 frames, where its CLEVRER scores of R̂ are thos
 small scale the data are the quickstart's.
 """
 
-from experiments.result import Result, Row
+from experiments.result import PaperResult, Row
 from experiments.systems import (
     CLEVRER,
     QUICKSTART,
@@ -28,7 +28,7 @@ _PAPER = {
 _PAPER[QUICKSTART] = _PAPER["color"]
 
 
-def result(scale: str) -> Result:
+def result(scale: str) -> PaperResult:
     """The table at a scale."""
     rows = [
         Row(
@@ -41,7 +41,7 @@ def result(scale: str) -> Result:
         for data in ablated(scale)
         for (model, changes), numbers in zip(_SCHEDULES.items(), _PAPER[data], strict=True)
     ]
-    return Result(
+    return PaperResult(
         name="table5_schedule",
         title="Table 5: form of the schedule",
         note=(

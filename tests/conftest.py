@@ -26,7 +26,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(tiny.PROGRAMS))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
-from stiid.method.networks import Inference, Model, init_params  # noqa: E402
+from stiid.method.networks import Inference, SlotModel, init_params  # noqa: E402
 from stiid.nn.decoder import BroadcastDecoder  # noqa: E402
 from stiid.nn.prior import ConditionalPrior  # noqa: E402
 from stiid.nn.refiner import Refiner  # noqa: E402
@@ -68,8 +68,8 @@ def make_model():
         kernel_size: int = 3,
         precision: str = "float32",
         **switches: object,
-    ) -> Model:
-        return Model(
+    ) -> SlotModel:
+        return SlotModel(
             decoder=BroadcastDecoder(
                 height=8,
                 width=8,
@@ -109,7 +109,7 @@ def make_model():
 def random_params():
     """Draw parameters of a model from NumPy: biases differ from zero, and nothing compiles."""
 
-    def draw(model: Model, *, dtype: type = np.float64) -> Params:
+    def draw(model: SlotModel, *, dtype: type = np.float64) -> Params:
         rng = np.random.default_rng(0)
 
         def values(leaf: jax.ShapeDtypeStruct) -> np.ndarray:

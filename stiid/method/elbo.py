@@ -9,7 +9,7 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 from stiid.method import latents, likelihood
-from stiid.method.networks import Inference, Model
+from stiid.method.networks import Inference, SlotModel
 from stiid.shapes import Array, Decoded, Gaussian, Params
 
 # What the gradients below are called where rematerialization keeps them.
@@ -30,7 +30,7 @@ class Context(NamedTuple):
     h: Array  # [B, K, M] temporal hidden state h_{t−1,R̂}
 
 
-class Evaluation(NamedTuple):
+class ElboEvaluation(NamedTuple):
     """One ELBO evaluation of a frame and the decode that it rests on."""
 
     decoded: Decoded
@@ -50,14 +50,14 @@ class Gradients(NamedTuple):
 
 
 def evaluate(
-    model: Model,
+    model: SlotModel,
     params: Params,
     posterior: Gaussian,
     context: Context,
     frame: Array | None,
     noise: Array,
     nudge: tuple[Array | float, Array | float] = (0.0, 0.0),
-) -> Evaluation:
+) -> ElboEvaluation:
     """Sample, decode, and evaluate both terms of Eq. 3 for one frame.
 
     Args:
@@ -77,7 +77,7 @@ def evaluate(
     if frame is None:
         frame = likelihood.reconstruct(masks, means)
     exponents, log_likelihood = explain(model.inference, frame, means, masks)
-    return Evaluation(
+    return ElboEvaluation(
         decoded=decoded,
         masks=masks,
         exponents=exponents,
@@ -90,7 +90,7 @@ def evaluate(
 def explain(settings: Inference, frame: Array, means: Array, masks: Array) -> tuple[Array, Array]:
     """How slots [B, K, H, W, …] explain a frame [B, H, W, C]: exponents and log-likelihood.
 
-    See ``Evaluation`` for both.
+    See ``ElboEvaluation`` for both.
     """
     exponents = likelihood.slot_exponents(frame, means, variance=settings.variance)
     mixed = likelihood.mixture_log_likelihood(exponents, masks, mixture=settings.mixture)
@@ -98,14 +98,14 @@ def explain(settings: Inference, frame: Array, means: Array, masks: Array) -> tu
 
 
 def evaluate_with_gradients(
-    model: Model,
+    model: SlotModel,
     params: Params,
     posterior: Gaussian,
     context: Context,
     frame: Array,
     noise: Array,
     weights: ElboWeights,
-) -> tuple[Evaluation, Gradients]:
+) -> tuple[ElboEvaluation, Gradients]:
     """``evaluate``, and the gradients of L = β nll + ψ KL (minus the ELBO) for the refiner.
 
     L is a sum over the batch, so that a video's gradients do not depend on its batch. They are
@@ -113,7 +113,7 @@ def evaluate_with_gradients(
     ``method.networks.Inference`` for their scale and clamp.
     """
 
-    def loss(posterior: Gaussian, nudge: tuple[Array, Array]) -> tuple[Array, Evaluation]:
+    def loss(posterior: Gaussian, nudge: tuple[Array, Array]) -> tuple[Array, ElboEvaluation]:
         evaluation = evaluate(model, params, posterior, context, frame, noise, nudge)
         per_video = weights.beta * evaluation.nll + weights.psi * evaluation.kl.sum(-1)
         return per_video.sum(), evaluation

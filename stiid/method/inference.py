@@ -19,7 +19,7 @@ from jax import lax
 
 from stiid.method import latents
 from stiid.method.elbo import INNER_GRADIENTS, ElboWeights
-from stiid.method.networks import Model
+from stiid.method.networks import SlotModel
 from stiid.method.refinement import Cell, FrameResult, FrameStart, Terms, refine, score
 from stiid.method.schedule import Run, runs, schedule
 from stiid.shapes import Array, LSTMState, Params
@@ -33,7 +33,7 @@ class VideoResult(NamedTuple):
     last: FrameStart  # where inference of the next frame would start
 
 
-def first_frame(model: Model, params: Params, *, batch: int, num_slots: int) -> FrameStart:
+def first_frame(model: SlotModel, params: Params, *, batch: int, num_slots: int) -> FrameStart:
     """Where inference of frame 0 starts: the learned λ, the first prior, zero states."""
     slots = (batch, num_slots)
     vector = jnp.broadcast_to(params["posterior"], (*slots, params["posterior"].shape[-1]))
@@ -47,7 +47,7 @@ def first_frame(model: Model, params: Params, *, batch: int, num_slots: int) -> 
 
 
 def infer_frame(
-    model: Model,
+    model: SlotModel,
     params: Params,
     start: FrameStart,
     frame: Array | None,
@@ -95,7 +95,7 @@ def infer_frame(
 
 
 def infer_video(
-    model: Model,
+    model: SlotModel,
     params: Params,
     video: Array,
     noise: Array,
@@ -161,7 +161,7 @@ def _recompute(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.checkpoint(function, policy=policy)
 
 
-def _next_frame(model: Model, params: Params, cell: Cell) -> FrameStart:
+def _next_frame(model: SlotModel, params: Params, cell: Cell) -> FrameStart:
     """What the next frame starts from, after the last refinement of this one."""
     settings, (batch, num_slots) = model.inference, cell.posterior.mean.shape[:2]
     if settings.time_axis == "none":

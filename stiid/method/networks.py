@@ -130,7 +130,7 @@ class Inference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class SlotModel:
     """The three Linen leaves and the procedure; parameters live in a dict beside it."""
 
     decoder: BroadcastDecoder
@@ -160,7 +160,7 @@ class Model:
         return cast(tuple[Gaussian, LSTMState], update)
 
 
-def init_params(model: Model, key: Array) -> Params:
+def init_params(model: SlotModel, key: Array) -> Params:
     """Draw all parameters: {decoder, refiner, posterior[, prior][, gradient_skip]}."""
     settings, decoder = model.inference, model.decoder
     keys = jax.random.split(key, 4)

@@ -71,7 +71,7 @@ class Objective:
         return ElboWeights(self.beta, self.psi)
 
 
-class Loss(NamedTuple):
+class ObjectiveTerms(NamedTuple):
     """The loss of each video and the terms, of inferred frames, that users watch."""
 
     total: Array  # [B] minus Eq. 7
@@ -91,7 +91,7 @@ def step_weights(kind: str, count: int) -> Array:
     return jnp.zeros(count).at[-1].set(1.0)
 
 
-def loss(objective: Objective, result: VideoResult, video: Array) -> Loss:
+def loss(objective: Objective, result: VideoResult, video: Array) -> ObjectiveTerms:
     """Minus Eq. 7, summed over inferred frames and weighted evaluations, for each video.
 
     Of simulated frames only their masks count here: their nll is against themselves.
@@ -117,7 +117,7 @@ def loss(objective: Objective, result: VideoResult, video: Array) -> Loss:
     pixels = video.shape[2] * video.shape[3]
     frames = jnp.swapaxes(video[:, :inferred], 0, 1)
     error = (result.frames.reconstruction[:inferred] - frames) ** 2
-    return Loss(
+    return ObjectiveTerms(
         total=total,
         nll=nll.mean(0),
         kl=kl.sum(-1).mean(0),

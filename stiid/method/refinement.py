@@ -11,13 +11,13 @@ from stiid.kernels.slot_sums import spread
 from stiid.method import latents, likelihood
 from stiid.method.elbo import (
     Context,
+    ElboEvaluation,
     ElboWeights,
-    Evaluation,
     Gradients,
     evaluate,
     evaluate_with_gradients,
 )
-from stiid.method.networks import Model
+from stiid.method.networks import SlotModel
 from stiid.nn.positions import positions
 from stiid.shapes import Array, Gaussian, LSTMState, Params
 
@@ -65,7 +65,7 @@ class FrameResult(NamedTuple):
 # Traced once for all the cells of a grid that look alike.
 @partial(jax.jit, static_argnums=0)
 def refine(
-    model: Model,
+    model: SlotModel,
     params: Params,
     cell: Cell,
     start: FrameStart,
@@ -108,7 +108,7 @@ def refine(
 
 @partial(jax.jit, static_argnums=0)
 def score(
-    model: Model,
+    model: SlotModel,
     params: Params,
     posterior: Gaussian,
     start: FrameStart,
@@ -120,7 +120,9 @@ def score(
     return _terms(evaluation), _result(evaluation, posterior, start)
 
 
-def _image_inputs(model: Model, evaluation: Evaluation, grads: Gradients, frame: Array) -> Array:
+def _image_inputs(
+    model: SlotModel, evaluation: ElboEvaluation, grads: Gradients, frame: Array
+) -> Array:
     """The image-sized inputs of the refinement network: [B, K, H, W, 3C + 7].
 
     In order: x, μ_x, m, mask logits, ∇_{μ_x}L, ∇_m L, posterior mask, log-likelihood, coordinates.
@@ -156,7 +158,7 @@ def _normalize(x: Array, *, axes: tuple[int, ...]) -> Array:
     return centered * lax.rsqrt((centered**2).mean(axes, keepdims=True) + 1e-5)
 
 
-def _result(evaluation: Evaluation, posterior: Gaussian, start: FrameStart) -> FrameResult:
+def _result(evaluation: ElboEvaluation, posterior: Gaussian, start: FrameStart) -> FrameResult:
     return FrameResult(
         reconstruction=likelihood.reconstruct(evaluation.masks, evaluation.decoded.means),
         masks=evaluation.masks[..., 0],
@@ -166,7 +168,7 @@ def _result(evaluation: Evaluation, posterior: Gaussian, start: FrameStart) -> F
     )
 
 
-def _terms(evaluation: Evaluation) -> Terms:
+def _terms(evaluation: ElboEvaluation) -> Terms:
     log_masks = likelihood.log_slot_masks(evaluation.decoded.logits)
     masks = jnp.exp(log_masks)
     return Terms(

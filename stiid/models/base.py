@@ -30,7 +30,7 @@ class Decomposition(NamedTuple):
     latents: Latents | None = None  # of models that decode each slot from a latent
 
 
-class Loss(Protocol):
+class LossTerms(Protocol):
     """A named tuple with the loss of each video, ``total`` [B], and terms that users watch [B].
 
     A term that is a dict is for ``VideoModel.after_update`` and not watched; its leaves are [B, …].
@@ -51,7 +51,7 @@ class VideoModel(Protocol):
     def init(self, key: Array) -> Params:
         """Draw the parameters."""
 
-    def loss(self, params: Params, video: Array, keys: Array) -> Loss:
+    def loss(self, params: Params, video: Array, keys: Array) -> LossTerms:
         """The loss of each video.
 
         Args:

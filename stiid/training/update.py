@@ -12,7 +12,7 @@ from jax import lax
 from stiid import parallel
 from stiid.config.experiment import Experiment
 from stiid.config.optimizer import transformation
-from stiid.models.base import Loss, VideoModel, row_keys
+from stiid.models.base import LossTerms, VideoModel, row_keys
 from stiid.shapes import Array, Params
 from stiid.training.state import TrainState
 
@@ -34,7 +34,7 @@ def init_state(experiment: Experiment, system: VideoModel) -> TrainState:
 
 def gradients(
     system: VideoModel, params: Params, video: Array, keys: Array, *, parts: int
-) -> tuple[Params, Loss]:
+) -> tuple[Params, LossTerms]:
     """Gradient of the mean loss, and mean terms, with the memory of one of several equal parts.
 
     Args:
@@ -45,7 +45,7 @@ def gradients(
       parts: how many, one after the other.
     """
 
-    def mean_loss(params: Params, video: Array, keys: Array) -> tuple[Array, Loss]:
+    def mean_loss(params: Params, video: Array, keys: Array) -> tuple[Array, LossTerms]:
         terms = system.loss(params, video, keys)
         means = jax.tree.map(lambda x: x.mean(0), terms)
         return means.total, means
@@ -61,7 +61,7 @@ def gradients(
     first = jax.tree.map(lambda x: x[0], split)
     shapes = jax.eval_shape(gradient, params, *first)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    total: tuple[Params, Loss] = lax.scan(add, zeros, split)[0]
+    total: tuple[Params, LossTerms] = lax.scan(add, zeros, split)[0]
     return total
 
 

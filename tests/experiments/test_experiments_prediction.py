@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
-from experiments.plots import Curve, save_curves
+from experiments.plots import SeedCurve, save_curves
 from experiments.prediction import PARTS, _joined, measure
 from experiments.result import MODEL
 from experiments.trivial_prediction import move_on, repeat_last
@@ -114,7 +114,7 @@ def test_velocities_need_three_frames(trained, data_dir):
 
 def test_curves_are_written_and_written_again(tmp_path):
     record = {"mean_std": {"3": {"mse": {"mean": 0.5, "std": 0.25}}}}
-    curve = Curve.of(record, "mse", ("3", "5"), label="Our")
+    curve = SeedCurve.of(record, "mse", ("3", "5"), label="Our")
     np.testing.assert_array_equal(curve.x, [3, 5])
     np.testing.assert_array_equal(curve.mean, [0.5, np.nan])
     np.testing.assert_array_equal(curve.std, [0.25, 0])

@@ -14,7 +14,7 @@ from experiments import (
     fig5_prediction,
     fig14_latent_walk,
 )
-from experiments.result import MODEL, SIMULATE, WALK, Measurement, Result, Row, Training
+from experiments.result import MODEL, SIMULATE, WALK, Measurement, PaperResult, Row, Training
 from experiments.run import make
 
 CONFIG = "tests/tiny.py"
@@ -161,7 +161,7 @@ def test_a_figure_from_its_command(trained, data_dir, tmp_path, monkeypatch):
     shutil.copytree(trained, folder)
     cost = {"minutes": 1.0, "commit": "abc", "command": "python -m stiid.main"}
     (folder / "cost.json").write_text(json.dumps(cost))
-    result = Result(
+    result = PaperResult(
         name="walks",
         title="Walks",
         note="A note.",

@@ -23,7 +23,7 @@ from experiments.result import (
     EVALUATE,
     MODEL,
     Measurement,
-    Result,
+    PaperResult,
     Row,
     Training,
     has_field,
@@ -52,7 +52,7 @@ def tiny_row(model, **changes):
     )
 
 
-RESULT = Result(
+RESULT = PaperResult(
     name="tiny",
     title="Tiny",
     note="A note.",

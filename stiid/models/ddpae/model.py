@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from stiid.models.base import Decomposition, unit_range
 from stiid.models.ddpae import procedure, transformer
-from stiid.models.ddpae.procedure import Latents
-from stiid.models.ddpae.programs import POSE, Model
+from stiid.models.ddpae.procedure import LatentGroups
+from stiid.models.ddpae.programs import POSE, DdpaeNetworks
 from stiid.shapes import Array, Params
 
 _VARIANCE = 0.3**2
@@ -62,7 +62,7 @@ class DdpaeConfig:
                 "DDPAE needs square images whose side is a power of two of at least 16, "
                 f"got {height}×{width}"
             )
-        model = Model(
+        model = DdpaeNetworks(
             size=height,
             channels=channels,
             features=self.features,
@@ -75,7 +75,7 @@ class DdpaeConfig:
         return Ddpae(self, model)
 
 
-class Loss(NamedTuple):
+class DdpaeLoss(NamedTuple):
     """The loss of each video, minus a single-sample ELBO; nats, without the likelihood's constant.
 
     The original sums over the batch where training takes the mean: for Adam the same direction.
@@ -102,13 +102,13 @@ class Ddpae:
     """
 
     config: DdpaeConfig
-    model: Model
+    model: DdpaeNetworks
 
     def init(self, key: Array) -> Params:
         """Draw the parameters, and start the running averages."""
         return self.model.init(key)
 
-    def loss(self, params: Params, video: Array, keys: Array) -> Loss:
+    def loss(self, params: Params, video: Array, keys: Array) -> DdpaeLoss:
         """See ``models.base.VideoModel``. Videos of a batch meet in the batch norm only."""
         config, total = self.config, video.shape[1]
         seen = config.num_observed
@@ -130,7 +130,7 @@ class Ddpae:
         ratios = [procedure.log_ratio(*triple).reshape(len(video), -1) for triple in triples]
         kl = jnp.concatenate(ratios, axis=1).sum(1)
         pixels = self.model.size**2 * self.model.channels
-        return Loss(
+        return DdpaeLoss(
             total=nll + kl,
             nll=nll,
             kl=kl,
@@ -190,15 +190,15 @@ class Ddpae:
             positions=transformer.center(result.poses),
         )
 
-    def _noise(self, keys: Array, *, num_frames: int, num_slots: int) -> Latents[Array]:
+    def _noise(self, keys: Array, *, num_frames: int, num_slots: int) -> LatentGroups[Array]:
         """Standard normal draws, each video's from its own key."""
-        shapes = Latents(
+        shapes = LatentGroups(
             (num_frames, num_slots, POSE), (num_slots, POSE), (num_slots, self.config.content)
         )
 
-        def of_video(key: Array) -> Latents[Array]:
+        def of_video(key: Array) -> LatentGroups[Array]:
             keys = jax.random.split(key, len(shapes))
-            return Latents(*map(jax.random.normal, keys, shapes))
+            return LatentGroups(*map(jax.random.normal, keys, shapes))
 
         return jax.vmap(of_video)(keys)
 

@@ -29,7 +29,7 @@ class Normal(NamedTuple):
 _T = TypeVar("_T")
 
 
-class Latents(NamedTuple, Generic[_T]):
+class LatentGroups(NamedTuple, Generic[_T]):
     """One thing (``Normal``, or sample, or noise) for each group of latent variables."""
 
     transitions: _T  # β [B, T + P, N, 3], change of the pose from frame to frame
@@ -122,11 +122,11 @@ def compose(components: Array) -> Array:
     return jnp.minimum(components.sum(2), 1.0)
 
 
-def prior(scale: float) -> Latents[Normal]:
+def prior(scale: float) -> LatentGroups[Normal]:
     """z ~ N(0, 1), β ~ N(0, 0.1), initial pose ~ N((scale, 0, 0), (0.2, 1, 1))."""
     mean, deviation = jnp.array([scale, 0.0, 0.0]), jnp.array([0.2, 1.0, 1.0])
     one = jnp.ones(1)
-    return Latents(
+    return LatentGroups(
         transitions=Normal(0.0 * one, 0.1 * one),
         initial=Normal(mean, deviation),
         content=Normal(0.0 * one, one),

@@ -10,24 +10,24 @@ import jax.numpy as jnp
 
 from stiid.models.ddpae import procedure, transformer
 from stiid.models.ddpae.networks import LSTM, GaussianHead, ImageDecoder, ImageEncoder
-from stiid.models.ddpae.procedure import Latents, Normal
+from stiid.models.ddpae.procedure import LatentGroups, Normal
 from stiid.shapes import Array, Params
 
 POSE = 3  # scale, x, y
 
 
-class Result(NamedTuple):
+class DdpaeResult(NamedTuple):
     """What a pass over videos yields; shapes as in ``procedure``, S rows and columns."""
 
-    posterior: Latents[Normal]
-    sample: Latents[Array]
+    posterior: LatentGroups[Normal]
+    sample: LatentGroups[Array]
     poses: Array  # [B, T + P, N, 3]
     components: Array  # [B, T + P, N, S, S, C]
     statistics: Params  # of the batch norms, updated if in training
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class DdpaeNetworks:
     """Sizes, see ``system.DdpaeConfig``; parameters live in a dict beside it.
 
     Attributes:
@@ -83,11 +83,11 @@ class Model:
         self,
         params: Params,
         frames: Array,
-        noise: Latents[Array],
+        noise: LatentGroups[Array],
         *,
         num_predicted: int,
         train: bool,
-    ) -> Result:
+    ) -> DdpaeResult:
         """Infer from frames [B, T, S, S, C], and render them and the P predicted ones."""
         (batch, seen), image = frames.shape[:2], frames.shape[2:]
         modules, statistics = self._modules(), dict(params["statistics"])
@@ -133,9 +133,9 @@ class Model:
 
         objects = images("object_decoder", z.reshape(-1, self.content))
         objects = objects.reshape(batch, 1, -1, *objects.shape[1:])
-        return Result(
-            posterior=Latents(transitions, initial, content),
-            sample=Latents(drawn, start, z),
+        return DdpaeResult(
+            posterior=LatentGroups(transitions, initial, content),
+            sample=LatentGroups(drawn, start, z),
             poses=poses,
             components=transformer.place(objects, poses, size=self.size),
             statistics=statistics,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from stiid.models.base import Decomposition, unit_range
 from stiid.models.rnem import procedure
 from stiid.models.rnem.networks import Decoder, Encoder, PlainCell, RelationalCell
-from stiid.models.rnem.procedure import Loss, Slots
+from stiid.models.rnem.procedure import RnemLoss, Slots
 from stiid.shapes import Array, Params
 
 
@@ -101,7 +101,7 @@ class Rnem:
             "decoder": self.decoder.init(keys[2], hidden[0])["params"],
         }
 
-    def loss(self, params: Params, video: Array, keys: Array) -> Loss:
+    def loss(self, params: Params, video: Array, keys: Array) -> RnemLoss:
         """See ``models.base.VideoModel``."""
         if video.shape[1] < 2:
             raise ValueError(
@@ -112,7 +112,7 @@ class Rnem:
         slots = procedure.observe(self._network(params), slots, frames, flips)
         return procedure.loss(slots, frames[1:], inter_weight=self.config.inter_weight)
 
-    def after_update(self, params: Params, terms: Loss) -> Params:
+    def after_update(self, params: Params, terms: RnemLoss) -> Params:
         """See ``models.base.VideoModel``: gradients move all of them."""
         return params
 

@@ -30,7 +30,7 @@ class Slots(NamedTuple):
     shares: Array  # γ [B, K, H, W, 1], sums to 1 over K
 
 
-class Loss(NamedTuple):
+class RnemLoss(NamedTuple):
     """The loss of each video, mean over its T − 1 predicted frames, summed over pixels; nats."""
 
     total: Array  # [B]
@@ -134,7 +134,7 @@ def _predict(network: Network, slots: Slots, frame: Array) -> tuple[Array, Array
     return hidden, means
 
 
-def loss(slots: Slots, frames: Array, *, inter_weight: float) -> Loss:
+def loss(slots: Slots, frames: Array, *, inter_weight: float) -> RnemLoss:
     """Cross entropy of a slot's own pixels, and darkness elsewhere.
 
     Args:
@@ -149,7 +149,7 @@ def loss(slots: Slots, frames: Array, *, inter_weight: float) -> Loss:
     brightest = slots.means.max(2)
     bound = _cross_entropy(brightest, frames) + inter_weight * _darkness(brightest)
     error = (jax.vmap(reconstruct)(slots) - frames) ** 2
-    return Loss(
+    return RnemLoss(
         total=own + inter_weight * other,
         nll=own,
         kl=other,

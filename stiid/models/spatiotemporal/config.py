@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stiid.kernels.precision import PRECISIONS
-from stiid.method.networks import Inference, Model
+from stiid.method.networks import Inference, SlotModel
 from stiid.method.objective import Objective
 from stiid.models.spatiotemporal.model import SpatioTemporal
 from stiid.nn.decoder import BroadcastDecoder
@@ -69,7 +69,7 @@ class SpatioTemporalConfig:
         image: dict[str, Any] = {"height": height, "width": width, "channels": channels}
         latent: dict[str, Any] = {"latent_size": self.latent_size}
         precision: dict[str, Any] = {"precision": self.precision}
-        model = Model(
+        model = SlotModel(
             decoder=BroadcastDecoder(**image, **precision, **self._leaf_fields("decoder")),
             refiner=Refiner(**latent, **precision, **self._leaf_fields("refiner")),
             prior=ConditionalPrior(**latent, **self._leaf_fields("prior")),

@@ -12,8 +12,8 @@ from jax import lax
 from stiid.method import likelihood
 from stiid.method.elbo import explain
 from stiid.method.inference import VideoResult, first_frame, infer_frame, infer_video
-from stiid.method.networks import Model, init_params
-from stiid.method.objective import Loss, Objective, loss
+from stiid.method.networks import SlotModel, init_params
+from stiid.method.objective import Objective, ObjectiveTerms, loss
 from stiid.method.refinement import FrameResult, FrameStart
 from stiid.method.schedule import schedule
 from stiid.models.base import Decomposition, Latents, unit_range
@@ -30,7 +30,7 @@ class SpatioTemporal:
       num_slots: K in training.
     """
 
-    model: Model
+    model: SlotModel
     objective: Objective
     num_slots: int
 
@@ -38,7 +38,7 @@ class SpatioTemporal:
         """Draw the parameters."""
         return init_params(self.model, key)
 
-    def loss(self, params: Params, video: Array, keys: Array) -> Loss:
+    def loss(self, params: Params, video: Array, keys: Array) -> ObjectiveTerms:
         """See ``models.base.VideoModel``; ``nll`` is −log p(x|z), its constant included."""
         frames, simulated = unit_range(video), self.objective.num_simulated
         inferred = video.shape[1] - simulated
@@ -66,7 +66,7 @@ class SpatioTemporal:
         pixel = likelihood.log_normalizer(variance=self.model.inference.variance, channels=channels)
         return terms._replace(nll=terms.nll - height * width * pixel)
 
-    def after_update(self, params: Params, terms: Loss) -> Params:
+    def after_update(self, params: Params, terms: ObjectiveTerms) -> Params:
         """See ``models.base.VideoModel``: gradients move all of them."""
         return params
 
