@@ -137,7 +137,7 @@ class RNemSource:
             colors = self._colors(index, count, balls)
             video = rendering.paint(masks, colors)
         areas = _areas(masks, balls + 1)[:, 1:].max(0)
-        clip = {
+        clip: dict[str, Any] = {
             "video": video,
             "masks": masks,
             "id": f"{self._split}/{index:06d}",
