@@ -1,4 +1,4 @@
-"""What data sets that are computed on first use have in common: options, storage, opening."""
+"""What data sets that are computed on first use have in common: storage and opening."""
 
 import abc
 import dataclasses
@@ -7,36 +7,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import tensorflow_datasets as tfds
 from tqdm.auto import tqdm
 
-from stiid.data.source import Source, TfdsSource, clips_per_shard, prepare
-
-SPLITS = ("train", "validation", "test")  # the position is part of every clip's seed
+from stiid.data.source import Source
+from stiid.data.stored import TfdsSource, clips_per_shard, prepare
 
 _Examples = Iterator[tuple[int, dict[str, Any]]]
-
-
-def clip_rng(seed: int, split: str, index: int, *purpose: int) -> np.random.Generator:
-    """The random numbers of one clip of a split, or of one purpose in it."""
-    key = (SPLITS.index(split), index, *purpose)
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-
-
-class Counts:
-    """For a dataclass of options with the fields `train`, `validation` and `test`."""
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of clips per split; a split of 0 clips does not exist."""
-        return {split: getattr(self, split) for split in SPLITS}
-
-    def check_counts(self) -> None:
-        """Refuses negative numbers, and no clips at all."""
-        counts = tuple(self.counts.values())
-        if min(counts) < 0 or max(counts) == 0:
-            raise ValueError(f"{SPLITS} must not be negative nor all be 0, got {counts}")
 
 
 @dataclasses.dataclass(eq=False)

@@ -1,70 +1,87 @@
-"""Data sources by name."""
+"""Data sources by name, each imported when it is used: a source of balls loads no MuJoCo."""
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from stiid.data.balls.bouncing_balls import BallsSpec, BouncingBalls
-from stiid.data.balls.r_nem import RNemSpec, open_r_nem
-from stiid.data.clevrer.source import ClevrerSpec, open_clevrer
-from stiid.data.clevrer.verify import verify_clevrer
-from stiid.data.generated import open_generated
-from stiid.data.solids.clips import RenderedSpec
-from stiid.data.solids.rendered import Rendered
 from stiid.data.source import Source
-from stiid.data.verify import verify_r_nem
-from stiid.data.video.grand_central import GrandCentralSpec, open_grand_central
-from stiid.data.video.own_video import OwnVideoSpec, open_own_video
 from stiid.data.view import View
 
 
-class Entry(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Entry:
     """A data source.
 
     Attributes:
-        summary: One line for `python -m stiid.data list`.
-        spec: Dataclass whose fields are the options. Its property `view` says how a frame of a
-            video file becomes a frame of the source.
-        open: (spec, split, data_dir) → the split, prepared on first use.
-        verify: (spec, split, data_dir, clips) → figures that check the content of some clips
-            against other knowledge; it raises ValueError if the data are wrong. None if there is no
-            such knowledge.
+        summary: One line for `stiid data list`.
+        spec_at: "module:name" below `stiid.data` of a dataclass whose fields are the options. Its
+            property `view` says how a frame of a video file becomes a frame of the source.
+        open_at: Of a function (spec, split, data_dir) → the split, prepared on first use.
+        verify_at: Of a function (spec, split, data_dir, clips) → figures that check the content of
+            some clips against other knowledge; it raises ValueError if the data are wrong. None if
+            there is no such knowledge.
     """
 
     summary: str
-    spec: type
-    open: Callable[[Any, str, str], Source]
-    verify: Callable[[Any, str, str, int], Mapping[str, float]] | None = None
+    spec_at: str
+    open_at: str
+    verify_at: str | None = None
+
+    @property
+    def spec(self) -> type:
+        """The dataclass of options."""
+        return _find(self.spec_at)
+
+    @property
+    def open(self) -> Callable[[Any, str, str], Source]:
+        """The function that opens a split."""
+        return _find(self.open_at)
+
+    @property
+    def verify(self) -> Callable[[Any, str, str, int], Mapping[str, float]] | None:
+        """The function that checks clips, if there is one."""
+        return None if self.verify_at is None else _find(self.verify_at)
+
+
+def _find(place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(importlib.import_module(f"stiid.data.{module}"), name)
 
 
 ENTRIES = {
     "bouncing_balls": Entry(
         "balls that bounce in a box, simulated on first use",
-        BallsSpec,
-        partial(open_generated, BouncingBalls),
+        "balls.bouncing_balls:BallsSpec",
+        "balls.builder:open_balls",
     ),
     "r_nem": Entry(
         "Bouncing Balls from R-NEM's own h5 files, read in place",
-        RNemSpec,
-        open_r_nem,
-        verify_r_nem,
+        "balls.r_nem:RNemSpec",
+        "balls.r_nem:open_r_nem",
+        "verify:verify_r_nem",
     ),
     "clevrer": Entry(
         "CLEVRER from the official archives, true masks by ray casting or from the proposals",
-        ClevrerSpec,
-        open_clevrer,
-        verify_clevrer,
+        "clevrer.source:ClevrerSpec",
+        "clevrer.source:open_clevrer",
+        "clevrer.verify:verify_clevrer",
     ),
     "rendered": Entry(
         "a stand-in for CLEVRER: colored solids on a floor, rendered on first use",
-        RenderedSpec,
-        partial(open_generated, Rendered),
+        "solids.clips:RenderedSpec",
+        "solids.rendered:open_rendered",
     ),
     "grand_central": Entry(
-        "Grand Central Station, cut from its video", GrandCentralSpec, open_grand_central
+        "Grand Central Station, cut from its video",
+        "video.grand_central:GrandCentralSpec",
+        "video.grand_central:open_grand_central",
     ),
-    "own_video": Entry("your own videos, with or without masks", OwnVideoSpec, open_own_video),
+    "own_video": Entry(
+        "your own videos, with or without masks",
+        "video.own_video:OwnVideoSpec",
+        "video.own_video:open_own_video",
+    ),
 }
 
 

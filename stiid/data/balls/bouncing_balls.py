@@ -1,4 +1,4 @@
-"""Bouncing Balls: simulated, colored and stored as a tfds data set.
+"""Bouncing Balls, simulated and colored.
 
 The data of the paper's section 4 and appendix B: the binary sets of R-NEM (51 frames of 64x64, 50K
 training clips with 4 balls, 10K test clips with 4 and with 6-8 balls) and their colored versions.
@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from stiid.data.balls import rendering
 from stiid.data.balls.physics import Balls, BallsLaw, draw_balls, simulate, stack_balls
-from stiid.data.generated import Counts, GeneratedBuilder, clip_rng
-from stiid.data.source import tensor
+from stiid.data.splits import Counts, clip_rng
 from stiid.data.view import View
 
 _CLIPS_PER_SIMULATION = 256
@@ -154,35 +152,3 @@ def _colors(spec: BallsSpec, balls: Balls, rng: np.random.Generator) -> np.ndarr
     colors = np.zeros((spec.max_balls, spec.channels), dtype=np.uint8)
     colors[:count] = rendering.draw_colors(spec.colors, count, rng)
     return colors
-
-
-class BouncingBalls(GeneratedBuilder):
-    """`clips` as a tfds data set."""
-
-    VERB = "Generating"
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        spec = self.builder_config.spec
-        image = (spec.frames, spec.resolution, spec.resolution)
-        motion = (spec.frames, spec.max_balls, 2)
-
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Discs that bounce elastically off each other and the walls of a box.",
-            features=tfds.features.FeaturesDict(
-                {
-                    "video": tensor((*image, spec.channels), np.uint8),
-                    "masks": tensor(image, np.uint8),
-                    "id": tfds.features.Text(),
-                    "n_objects": tfds.features.Scalar(np.int32),
-                    "positions": tensor(motion, np.float32),
-                    "velocities": tensor(motion, np.float32),
-                    "radii": tensor(motion[1:2], np.float32),
-                    "colors": tensor((spec.max_balls, spec.channels), np.uint8),
-                }
-            ),
-            disable_shuffling=True,
-        )
-
-    def _clips(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
-        return clips(self.builder_config.spec, split, start=start, stop=stop)

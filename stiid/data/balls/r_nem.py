@@ -24,8 +24,8 @@ import h5py
 import numpy as np
 
 from stiid.data.balls import rendering
-from stiid.data.generated import clip_rng
 from stiid.data.options import check_types
+from stiid.data.splits import clip_rng
 from stiid.data.view import View
 
 GROUPS = {"train": "training", "validation": "validation", "test": "test"}

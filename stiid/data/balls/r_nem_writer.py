@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from stiid.data.balls.bouncing_balls import BallsSpec, clips
 from stiid.data.balls.r_nem import GROUPS
-from stiid.data.generated import SPLITS, clip_rng
+from stiid.data.splits import SPLITS, clip_rng
 from stiid.files import atomic_path
 
 _CLIPS_PER_WRITE = 64

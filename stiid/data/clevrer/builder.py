@@ -17,7 +17,7 @@ from stiid.cores import available_cores
 from stiid.data.clevrer.annotations import FRAMES
 from stiid.data.clevrer.clips import KNOWN_BROKEN, Cut, cut_clips
 from stiid.data.clevrer.files import ClevrerFiles
-from stiid.data.source import clips_per_shard, tensor
+from stiid.data.stored import clips_per_shard, tensor
 from stiid.data.workers import ordered_map
 
 _WORTH_A_PROCESS = 32  # videos that take longer than starting a process

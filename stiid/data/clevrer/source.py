@@ -13,9 +13,10 @@ from stiid.data.clevrer.builder import Clevrer, ClevrerConfig
 from stiid.data.clevrer.camera import HEIGHT, WIDTH
 from stiid.data.clevrer.clips import Cut
 from stiid.data.clevrer.files import ClevrerFiles
-from stiid.data.generated import SPLITS
 from stiid.data.options import check_types
-from stiid.data.source import Source, TfdsSource, prepare
+from stiid.data.source import Source
+from stiid.data.splits import SPLITS
+from stiid.data.stored import TfdsSource, prepare
 from stiid.data.view import View
 
 MASKS = ("annotations", "proposals")

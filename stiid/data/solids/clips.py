@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from stiid.data.clevrer import camera
-from stiid.data.generated import Counts, clip_rng
 from stiid.data.solids.physics import Motion, simulate
 from stiid.data.solids.scene import Scene, SceneLaw, draw_scene
 from stiid.data.solids.shading import render
+from stiid.data.splits import Counts, clip_rng
 from stiid.data.view import View
 from stiid.data.workers import ordered_map
 

@@ -7,9 +7,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from stiid.cores import available_cores
-from stiid.data.generated import GeneratedBuilder
-from stiid.data.solids.clips import clips
-from stiid.data.source import tensor
+from stiid.data.generated import GeneratedBuilder, open_generated
+from stiid.data.solids.clips import RenderedSpec, clips
+from stiid.data.source import Source
+from stiid.data.stored import tensor
 
 
 class Rendered(GeneratedBuilder):
@@ -45,3 +46,8 @@ class Rendered(GeneratedBuilder):
     def _clips(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
         spec = self.builder_config.spec
         return clips(spec, split, start=start, stop=stop, processes=available_cores())
+
+
+def open_rendered(spec: RenderedSpec, split: str, data_dir: str) -> Source:
+    """Opens a split, which is rendered on first use; raises as `open_generated`."""
+    return open_generated(Rendered, spec, split, data_dir)

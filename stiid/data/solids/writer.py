@@ -22,7 +22,7 @@ from stiid.data.solids.clips import make_motion
 from stiid.data.solids.physics import Motion
 from stiid.data.solids.scene import COLORS, FPS, MATERIALS, SHAPES, Scene, SceneLaw
 from stiid.data.solids.shading import CENTER, render
-from stiid.data.source import lock
+from stiid.data.stored import lock
 from stiid.data.view import View
 from stiid.data.workers import ordered_map
 from stiid.files import atomic_path

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm.auto import tqdm
 
-from stiid.data.source import UNKNOWN_OBJECTS, clips_per_shard, tensor
+from stiid.data.source import UNKNOWN_OBJECTS
+from stiid.data.stored import clips_per_shard, tensor
 from stiid.data.video.clip_plan import ClipPlan, Segment
 from stiid.data.video.mask_folder import MaskFolder
 from stiid.data.video.tracklets import Tracklets

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from stiid.data.options import check_types
-from stiid.data.source import Source, TfdsSource, prepare
+from stiid.data.source import Source
+from stiid.data.stored import TfdsSource, prepare
 from stiid.data.video.clip_plan import ClipPlan, Segment, split_by_time
 from stiid.data.video.clips import VideoClips, VideoClipsConfig
 from stiid.data.video.image import pictures

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from stiid.data import registry
-from stiid.data.balls import bouncing_balls, rendering
+from stiid.data.balls import builder, rendering
 from stiid.data.balls.bouncing_balls import BallsSpec, clips
 from stiid.data.balls.physics import Balls, BallsLaw, draw_balls, simulate, stack_balls
 
@@ -487,7 +487,7 @@ def final_dir(data_dir, **options):
 
 
 def test_stored_clips_equal_simulated_clips(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("stiid.data.source._SHARD_BYTES", 10 * 6 * 24 * 24 * 4)
+    monkeypatch.setattr("stiid.data.stored._SHARD_BYTES", 10 * 6 * 24 * 24 * 4)
     source = load(tmp_path)
     assert "35/35" in capfd.readouterr().err  # a progress bar with the total of all splits
     assert len(list(final_dir(tmp_path).glob("*train.array_record*"))) == 3
@@ -498,7 +498,7 @@ def test_stored_clips_equal_simulated_clips(tmp_path, monkeypatch, capfd):
     assert source.fingerprint == f"bouncing_balls/{BallsSpec(**SMALL).name}/1.0.0:train"
     assert "tensorflow" not in sys.modules
 
-    monkeypatch.setattr(bouncing_balls, "clips", None)  # a second use generates nothing
+    monkeypatch.setattr(builder, "clips", None)  # a second use generates nothing
     validation = load(tmp_path, "validation")
     assert len(validation) == 5
     assert validation[4]["id"] == "validation/000004"
@@ -530,7 +530,7 @@ def test_interruption_leaves_nothing(tmp_path, monkeypatch, error):
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(bouncing_balls, "clips", interrupted)
+        patch.setattr(builder, "clips", interrupted)
         with pytest.raises(error):
             load(tmp_path)
     assert not list(final_dir(tmp_path).parent.iterdir())
@@ -574,9 +574,9 @@ def test_damaged_data_are_named_and_made_again(tmp_path, pattern, damage):
 SCRIPT = """
 import os, pathlib, signal, sys, time
 from stiid.data import registry
-from stiid.data.balls import bouncing_balls
+from stiid.data.balls import builder
 data_dir, mode = pathlib.Path(sys.argv[1]), sys.argv[2]
-clips = bouncing_balls.clips
+clips = builder.clips
 def slow(*args, **kwargs):
     for i, clip in enumerate(clips(*args, **kwargs)):
         if i == 10 and mode == "kill":
@@ -586,7 +586,7 @@ def slow(*args, **kwargs):
             while not (data_dir / "go").exists():
                 time.sleep(0.01)
         yield clip
-bouncing_balls.clips = slow
+builder.clips = slow
 registry.load("bouncing_balls", "train", data_dir=str(data_dir), **OPTIONS)
 """
 
@@ -614,7 +614,7 @@ def test_killed_generation_starts_again(tmp_path):
 
 
 def test_second_process_waits_for_the_first(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(bouncing_balls, "clips", None)  # this process must not generate
+    monkeypatch.setattr(builder, "clips", None)  # this process must not generate
     with other_process(tmp_path, "wait") as first:
         deadline = time.monotonic() + 60
         while not (tmp_path / "started").exists():

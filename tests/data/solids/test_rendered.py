@@ -109,7 +109,7 @@ def test_bad_options(options, message):
 
 
 def test_stored_clips_equal_rendered_clips(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("stiid.data.source._SHARD_BYTES", 7 * 4 * 16 * 20 * 4)
+    monkeypatch.setattr("stiid.data.stored._SHARD_BYTES", 7 * 4 * 16 * 20 * 4)
     monkeypatch.setattr("stiid.data.solids.rendered.available_cores", lambda: 1)
     source = registry.load("rendered", "train", data_dir=str(tmp_path), **SMALL)
     assert "21/21" in capfd.readouterr().err

@@ -1,0 +1,144 @@
+"""Data sets that tfds prepares on first use and stores as array_record."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from stiid.data.view import View
+from stiid.errors import first_line
+
+# tfds keeps the examples of one shard in memory until the shard is complete.
+_SHARD_BYTES = 128 * 2**20
+
+
+def tensor(shape: tuple[int | None, ...], dtype: type) -> tfds.features.Tensor:
+    """A feature that is stored as it lies in memory; the file compresses it."""
+    return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
+
+
+def clips_per_shard(view: View, *, frames: int, clips: int = 1) -> int:
+    """How many times so many clips with their masks a shard of a data set holds."""
+    clip_bytes = frames * view.height * view.width * (view.channels + 1)
+    return max(1, _SHARD_BYTES // (clip_bytes * clips))
+
+
+class TfdsSource:
+    """A split of a prepared tfds data set as a `Source`."""
+
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+        """Opens `split`.
+
+        Args:
+            builder: A prepared builder, see `prepare`.
+            split: Name of a split, without slicing.
+
+        Raises:
+            ValueError: If there is no such split.
+            OSError: If its files are damaged; so does every access.
+        """
+        splits = tuple(builder.info.splits)
+        if split not in splits:
+            raise ValueError(
+                f"{builder.info.full_name} has the splits {splits}, got {split!r}: choose one of "
+                "them, or give the data's options a share or number of clips for it"
+            )
+        self.fingerprint = f"{builder.info.full_name}:{split}"
+        self._folder = builder.data_dir
+        with _readable(self._folder):
+            self._records = builder.as_data_source(split)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        with _readable(self._folder):
+            record = self._records[index]
+        # tfds returns text as bytes.
+        return {
+            name: value.decode() if isinstance(value, bytes) else value
+            for name, value in record.items()
+        }
+
+
+def prepare(
+    builder_class: type[tfds.core.DatasetBuilder],
+    *,
+    config: tfds.core.BuilderConfig,
+    data_dir: str,
+) -> tfds.core.DatasetBuilder:
+    """Returns a builder whose data are on disk, after generating them if they are not.
+
+    tfds writes to a directory "incomplete.*" next to the final one and renames it at the end, so
+    that an existing final directory is complete. A lock file next to it makes other processes wait
+    for the one that generates; the operating system releases it if that process dies, and the next
+    one removes what was left.
+
+    Args:
+        builder_class: A builder that needs no TensorFlow to write array_record.
+        config: Its config.
+        data_dir: Directory of all prepared data.
+
+    Raises:
+        OSError: If the data cannot be written (nothing of the data set is kept), or are damaged.
+    """
+    names = (builder_class.name, config.name, str(builder_class.VERSION))
+    target = pathlib.Path(data_dir).joinpath(*names)
+    with _readable(target):
+        builder = builder_class(config=config, data_dir=data_dir)
+    if builder.info.splits:  # read from the final directory
+        return builder
+    config_dir = target.parent
+    try:
+        config_dir.mkdir(parents=True, exist_ok=True)
+        with lock(config_dir.with_name(f"{config_dir.name}.lock")):
+            if not target.exists():
+                for leftover in config_dir.glob("incomplete.*"):
+                    shutil.rmtree(leftover)
+                builder.download_and_prepare(
+                    file_format="array_record",
+                    download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+                )
+    except (OSError, RuntimeError) as error:  # the array_record writer raises RuntimeError
+        raise OSError(
+            f"cannot prepare {builder.name} in {config_dir}: {error}. Nothing incomplete was kept; "
+            "if the disk is full or not writable, choose another data_dir"
+        ) from error
+    # A builder learns only at its construction what is on disk.
+    with _readable(target):
+        builder = builder_class(config=config, data_dir=data_dir)
+        if not builder.info.splits:
+            raise FileNotFoundError("dataset_info.json is missing")
+    return builder
+
+
+@contextlib.contextmanager
+def _readable(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Says what to do about damaged files, which raise whatever their reader happens to raise."""
+    try:
+        yield
+    except IndexError:
+        raise
+    except Exception as error:
+        raise OSError(
+            f"cannot read the data in {folder} ({first_line(error)}): delete that folder, it is "
+            "made again"
+        ) from error
+
+
+@contextlib.contextmanager
+def lock(path: pathlib.Path) -> Iterator[None]:
+    """Holds an exclusive lock on `path`, which stays behind as an empty file."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for the process that prepares {path.stem}", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
