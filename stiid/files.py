@@ -1,15 +1,36 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there.
 
+What is written goes beside its target under a hidden name, reaches the disk, and is then renamed.
+The hidden name says which process of which machine writes, so that what a killed one left behind is
+known and swept by the next.
+"""
+
+import contextlib
+import ctypes
+import errno
 import fcntl
+import functools
 import json
+import logging
 import math
 import os
+import re
 import shutil
+import socket
+import sys
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from stiid.errors import first_line
+
+_LOG = logging.getLogger("stiid")
+_TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)\.(?:\w+\.)?(tmp|old)(?:\.\w+)?", re.DOTALL)
+# What file systems answer that have no locks, or (NFS) none for what is open for reading.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF)
 
 
 @contextmanager
@@ -17,26 +38,26 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary directory beside `path` that replaces `path` if the block succeeds.
 
     If the block raises, the temporary directory is removed and an older `path` stays as it was.
+    Errors of the disk name the path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    temporary.chmod(0o755)
-    try:
-        yield temporary
-        if path.exists():
-            older = temporary.with_suffix(".old")
-            os.replace(path, older)
-            try:
+    sweep(path.parent)
+    with _named(path):
+        prefix = f".{path.name}.{_owner()}."
+        temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=path.parent))
+        temporary.chmod(0o755)
+        try:
+            yield temporary
+            for file in [*temporary.rglob("*"), temporary]:
+                _to_disk(file)
+            if not path.exists():
                 os.replace(temporary, path)
-            except BaseException:
-                os.replace(older, path)
-                raise
-            shutil.rmtree(older)
-        else:
-            os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            elif not _exchange(temporary, path):
+                _replace_in_two_steps(temporary, path)
+            _to_disk(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)  # after an exchange, the older one
 
 
 @contextmanager
@@ -45,15 +66,24 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     If the block raises, the temporary file is removed and an older `path` stays as it was. Missing
     parent directories are made; the temporary name keeps the suffix, which tells the file format.
+    Errors of the disk name the path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    within = any(_TEMPORARY.fullmatch(parent.name) for parent in path.parents)
+    if not within:  # a temporary directory reaches the disk as a whole
+        _sweep_once(path.parent)
+    temporary = path.with_name(f".{path.stem}.{_owner()}.tmp{path.suffix}")
+    with _named(path):
+        try:
+            yield temporary
+            if not within:
+                _to_disk(temporary)
+            os.replace(temporary, path)
+            if not within:
+                _to_disk(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -75,15 +105,141 @@ def sole_writer(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(descriptor, folder):
             raise ValueError(
                 f"another process writes to {folder}: wait for it, or use another --workdir"
-            ) from None
+            )
         yield
     finally:
         os.close(descriptor)
+
+
+def take_lock(descriptor: int, path: Path, *, wait: bool = False) -> bool:
+    """Lock an open file until it is closed; false if another process holds it.
+
+    A file system that knows no locks is used without, after a warning.
+
+    Args:
+      descriptor: of the file.
+      path: its name, for the warning.
+      wait: until the other process lets go.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        _LOG.warning(
+            "%s is on a file system without locks (%s): see to it that no second process writes "
+            "there",
+            path,
+            first_line(error),
+        )
+    return True
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left unfinished in a folder.
+
+    One that was killed while it replaced a directory in two steps may have left the older one
+    aside: it is put back.
+    """
+    try:
+        names = sorted(folder.iterdir())
+    except PermissionError:  # writing tells
+        return
+    for left in names:
+        match = _TEMPORARY.fullmatch(left.name)
+        if match is None or not _ended(match[2], int(match[3])):
+            continue
+        with contextlib.suppress(OSError):  # another process sweeps too, or it is not ours
+            if match[4] == "old" and not (folder / match[1]).exists():
+                os.replace(left, folder / match[1])
+            elif left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+
+
+_sweep_once = functools.cache(sweep)
+
+
+def _owner() -> str:
+    """This process, as temporary names tell it: "MACHINE-PID"."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+@functools.cache
+def _machine() -> str:
+    """Where process numbers mean the same: host and, of containers, the space of processes."""
+    space = Path("/proc/self/ns/pid")
+    number = space.stat().st_ino if space.exists() else 0
+    return f"{zlib.crc32(f'{socket.gethostname()}/{number}'.encode()):08x}"
+
+
+def _ended(machine: str, pid: int) -> bool:
+    """Whether a process is known to run no more."""
+    if machine != _machine():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """A full disk says no name: errors of the system that lack one get that of the target."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file or a folder is on the disk, so that a rename never comes before it."""
+    if path.is_symlink() or not (path.is_dir() or path.is_file()):
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two directories in one step; false where the system or the file system cannot."""
+    library = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(first), os.fsencode(second)
+    swap = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+    if sys.platform == "linux" and hasattr(library, "renameat2"):
+        here = -100  # AT_FDCWD
+        return library.renameat2(here, names[0], here, names[1], swap) == 0
+    if sys.platform == "darwin" and hasattr(library, "renamex_np"):
+        return library.renamex_np(*names, swap) == 0
+    return False
+
+
+def _replace_in_two_steps(temporary: Path, path: Path) -> None:
+    """For systems that cannot exchange: a process killed in between leaves ``sweep`` its work."""
+    older = temporary.with_suffix(".old")
+    os.replace(path, older)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        os.replace(older, path)
+        raise
+    shutil.rmtree(older)
 
 
 def _without_non_finite(value: Any) -> Any:

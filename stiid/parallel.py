@@ -9,6 +9,7 @@ replicated parameters as invariant, and sums the *inner* posterior gradients ove
 error. The test "8 devices == 1 device" catches it.
 """
 
+import logging
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -21,8 +22,11 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from stiid.cores import available_cores
+from stiid.errors import first_line
+from stiid.paths import local_path, refuse_url
 
 AXIS = "devices"
+_LOG = logging.getLogger("stiid")
 PROGRAMS = "~/.cache/stiid/programs"  # compiled, of all runs
 
 
@@ -105,9 +109,22 @@ def initialize_processes(processes: Processes) -> None:
 
 
 def enable_compilation_cache(folder: str) -> None:
-    """Let JAX keep compiled programs in a folder, unless the environment has chosen one."""
-    if folder and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))
+    """Let JAX keep compiled programs in a folder, unless the environment has chosen one.
+
+    A user without a home folder that can be written compiles anew each time.
+    """
+    if not folder or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    refuse_url(folder, "--compilation_cache")
+    try:
+        path = local_path(folder, "--compilation_cache")
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(f"{path} cannot be written")
+    except (ValueError, OSError) as error:
+        _LOG.info("compiled programs are not kept: %s", first_line(error))
+        return
+    jax.config.update("jax_compilation_cache_dir", str(path))
 
 
 def configure_host_devices(count: int, *, batch_sizes: Sequence[int], processes: Processes) -> None:

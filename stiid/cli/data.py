@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any
 
 from stiid.cores import available_cores
@@ -17,6 +16,7 @@ from stiid.data.balls.r_nem_writer import SETS, write_r_nem
 from stiid.data.solids.writer import ClevrerLayout, write_clevrer
 from stiid.data.verify import verify_elements
 from stiid.outputs.preview import write_preview
+from stiid.paths import local_path
 
 _DATA_DIR = "~/.cache/stiid"
 
@@ -108,20 +108,22 @@ def _verify(parsed: argparse.Namespace) -> None:
 
 
 def _preview(parsed: argparse.Namespace) -> None:
-    for path in write_preview(Path(parsed.output), _open(parsed), clips=parsed.clips):
+    for path in write_preview(
+        local_path(parsed.output, "--output"), _open(parsed), clips=parsed.clips
+    ):
         print(f"wrote {path}")
 
 
 def _simulate(parsed: argparse.Namespace) -> None:
     counts = {split: getattr(parsed, split) for split in SETS[parsed.set].counts}
     spec = dataclasses.replace(SETS[parsed.set], **counts, seed=parsed.seed)
-    write_r_nem(Path(parsed.path), spec, curtain="curtain" in parsed.set)
+    write_r_nem(local_path(parsed.path, "PATH"), spec, curtain="curtain" in parsed.set)
     print(f"wrote {parsed.path}")
 
 
 def _render(parsed: argparse.Namespace) -> None:
     layout = ClevrerLayout(**_options(parsed))
-    write_clevrer(Path(parsed.folder).resolve(), layout, processes=parsed.processes)
+    write_clevrer(local_path(parsed.folder, "FOLDER"), layout, processes=parsed.processes)
     print(f"wrote {parsed.folder}")
 
 
@@ -132,7 +134,7 @@ def _open(parsed: argparse.Namespace) -> Any:
 
 
 def _data_dir(parsed: argparse.Namespace) -> str:
-    return str(Path(parsed.data_dir).expanduser())
+    return str(local_path(parsed.data_dir, "--data_dir"))
 
 
 def _options(parsed: argparse.Namespace) -> dict[str, Any]:

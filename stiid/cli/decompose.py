@@ -18,6 +18,7 @@ from stiid.errors import first_line
 from stiid.files import atomic_directory, write_json
 from stiid.models.base import StreamingModel, row_keys
 from stiid.outputs.decomposition import SlotFrame, open_decomposition
+from stiid.paths import local_path
 from stiid.shapes import Params
 
 
@@ -36,7 +37,7 @@ class Request(NamedTuple):
         """
         if self.path is None:
             raise ValueError("--input is missing: name a video file or a folder of pictures")
-        video = VideoFile(Path(self.path).expanduser().resolve())
+        video = VideoFile(local_path(self.path, "--input"))
         view = dataclasses.replace(
             trained,
             crop=trained.crop if self.crop is None else self.crop,

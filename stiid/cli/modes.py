@@ -28,6 +28,7 @@ from stiid.files import atomic_directory, sole_writer, write_json
 from stiid.interop.import_model import import_model
 from stiid.media import write_png
 from stiid.models.base import StreamingModel
+from stiid.paths import local_path
 from stiid.training.checkpoints import Checkpoints, locate, stored_batch_sizes
 from stiid.training.compatibility import (
     check_begun,
@@ -69,7 +70,7 @@ def run(
     """
     if workdir is None:
         raise ValueError("--workdir is missing: name the folder for checkpoints and results")
-    path = Path(workdir).expanduser().resolve()
+    path = local_path(workdir, "--workdir")
     if path.exists() and not path.is_dir():
         raise ValueError(f"--workdir={workdir} is a file: name a folder")
     request = video or Request(None)
@@ -97,7 +98,7 @@ def batch_sizes(
             sizes += [stage.batch_size for stage in experiment.train.stages.values()]
         return sizes
     try:
-        directory, _ = locate(Path(workdir or ".").expanduser().resolve(), checkpoint)
+        directory, _ = locate(local_path(workdir or ".", "--workdir"), checkpoint)
     except OSError:
         return []  # the mode itself says so
     return stored_batch_sizes(directory)

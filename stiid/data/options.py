@@ -5,6 +5,8 @@ import math
 import numbers
 from typing import Any
 
+from stiid.paths import refuse_url
+
 PLACES = ("path", "masks", "tracklets")  # options that may name files
 
 
@@ -16,9 +18,12 @@ def check_types(options: Any) -> None:
 
     Raises:
         TypeError: If a value has another type or is not finite.
+        ValueError: If a path is no local one.
     """
     for field in dataclasses.fields(options):
         value = _convert(field.name, getattr(options, field.name), field.type)
+        if field.name in PLACES:
+            refuse_url(value, field.name)
         object.__setattr__(options, field.name, value)
 
 

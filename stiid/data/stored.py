@@ -1,7 +1,6 @@
 """Data sets that tfds prepares on first use and stores as array_record."""
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import shutil
@@ -12,7 +11,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from stiid.data.view import View
-from stiid.errors import first_line
+from stiid.errors import first_line, remedy
+from stiid.files import take_lock
 
 # tfds keeps the examples of one shard in memory until the shard is complete.
 _SHARD_BYTES = 128 * 2**20
@@ -127,8 +127,8 @@ def _readable(folder: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except Exception as error:
         raise OSError(
-            f"cannot read the data in {folder} ({first_line(error)}): delete that folder, it is "
-            "made again"
+            f"cannot read the data in {folder} ({first_line(error)}): "
+            + remedy(error, "delete that folder, it is made again")
         ) from error
 
 
@@ -136,9 +136,7 @@ def _readable(folder: str | os.PathLike[str]) -> Iterator[None]:
 def lock(path: pathlib.Path) -> Iterator[None]:
     """Holds an exclusive lock on `path`, which stays behind as an empty file."""
     with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(file.fileno(), path):
             print(f"Waiting for the process that prepares {path.stem}", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            take_lock(file.fileno(), path, wait=True)
         yield

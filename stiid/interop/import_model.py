@@ -14,6 +14,7 @@ from stiid.files import sole_writer
 from stiid.interop.pytorch_iodine import import_params
 from stiid.interop.torch_file import read_state_dict
 from stiid.models.spatiotemporal.config import SpatioTemporalConfig
+from stiid.paths import local_path
 from stiid.training.checkpoints import Checkpoints
 from stiid.training.loop import Position
 from stiid.training.state import TrainState
@@ -42,7 +43,7 @@ def import_model(experiment: Experiment | None, workdir: Path, file: str | None)
             f"config.model.family is {experiment.model.family!r}: only IODINE, a config of the "
             "family 'stiid' such as configs/iodine.py, can be imported"
         )
-    state = read_state_dict(Path(file).expanduser())
+    state = read_state_dict(local_path(file, "--input"))
     view = registry.view(experiment.data.name, **experiment.data.options)
     shape = (view.height, view.width, view.channels)
     params = jax.tree.map(jnp.asarray, import_params(state, experiment.model, shape))

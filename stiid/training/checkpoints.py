@@ -19,6 +19,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from stiid.errors import first_line
+from stiid.paths import local_path
 from stiid.training.state import TrainState
 
 RELEASED = "stiid://"
@@ -207,10 +208,10 @@ def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
         checkpoints, or of one checkpoint; or "stiid://NAME", a model that comes with the package.
     """
     if checkpoint in ("latest", "best"):
-        return workdir.expanduser().resolve() / "checkpoints", checkpoint
+        return local_path(str(workdir), "--workdir") / "checkpoints", checkpoint
     if checkpoint.startswith(RELEASED):
         return _released(checkpoint), "latest"
-    path = Path(checkpoint).expanduser().resolve()
+    path = local_path(checkpoint, "--checkpoint")
     if not path.is_dir():
         raise FileNotFoundError(f"--checkpoint={checkpoint}: no such folder")
     if (path / "checkpoints").is_dir():

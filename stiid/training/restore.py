@@ -11,6 +11,7 @@ from stiid.config.experiment import Experiment
 from stiid.data import registry
 from stiid.data.source import Source
 from stiid.models.base import VideoModel
+from stiid.paths import local_path
 from stiid.training.checkpoints import Checkpoints, locate
 from stiid.training.compatibility import MODEL, check_same
 from stiid.training.state import TrainState
@@ -122,6 +123,6 @@ def load_clips(experiment: Experiment, split: str | None = None) -> Source:
     return registry.load(
         data.name,
         split or experiment.evaluate.split,
-        data_dir=str(Path(data.data_dir).expanduser()),
+        data_dir=str(local_path(data.data_dir, "config.data.data_dir")),
         **data.options,
     )

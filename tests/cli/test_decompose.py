@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import gc
 import json
-import os
 import weakref
 
 import numpy as np
@@ -17,7 +16,6 @@ from stiid.cli.decompose import Request, target
 from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
 from stiid.evaluation.evaluator import Evaluator
-from stiid.files import atomic_directory, sole_writer
 from stiid.outputs.decomposition import SlotFrame, open_decomposition
 from stiid.outputs.overlay import overlay
 from stiid.outputs.sheets import PALETTE
@@ -297,49 +295,6 @@ def test_overlay_by_hand():
     np.testing.assert_array_equal(doubled[0, 8:10], expected[[4, 4]])
     with pytest.raises(ValueError, match="same sizes"):
         overlay(picture, ids[:, :5])
-
-
-def test_directories_are_replaced_whole_or_not_at_all(tmp_path):
-    def write(text):
-        with atomic_directory(tmp_path / "out") as folder:
-            (folder / text).write_text(text)
-            if text == "bad":
-                raise RuntimeError
-
-    write("first")
-    with pytest.raises(RuntimeError):
-        write("bad")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["first"]
-    write("second")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["second"]
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_what_cannot_be_replaced_stays(tmp_path, monkeypatch):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old").write_text("")
-    replace = os.replace
-
-    def refuse(source, target):
-        if str(source).endswith(".tmp"):
-            raise OSError("no")
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(OSError, match="no"), atomic_directory(tmp_path / "out"):
-        pass
-    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
-
-
-def test_a_folder_has_one_writer(tmp_path):
-    with (
-        sole_writer(tmp_path / "run"),
-        pytest.raises(ValueError, match="another process writes to"),
-        sole_writer(tmp_path / "run"),
-    ):
-        raise AssertionError
-    with sole_writer(tmp_path / "run"):
-        pass
 
 
 def test_the_view_of_the_training_data_is_the_default(tmp_path):

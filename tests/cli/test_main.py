@@ -76,6 +76,22 @@ def failures(trained, data_dir, tmp_path_factory):
     old = f"--workdir={trained}"
     return {
         "no workdir": (config, "--workdir is missing"),
+        "workdir in a bucket": (
+            [*config, "--workdir=gs://bucket/run"],
+            "only local paths are read",
+        ),
+        "data in a bucket": (
+            [*config, new, "--config.data.data_dir=s3://bucket"],
+            "config.data.data_dir=s3://bucket: only local paths",
+        ),
+        "checkpoint in a bucket": (
+            [new, "--mode=eval", "--checkpoint=gs://bucket/run"],
+            "--checkpoint=gs://bucket/run: only local paths",
+        ),
+        "video in a bucket": (
+            [old, "--mode=decompose", "--input=gs://bucket/a.mp4"],
+            "--input=gs://bucket/a.mp4: only local paths",
+        ),
         "workdir is a file": ([*config, f"--workdir={file}"], "is a file: name a folder"),
         "workdir below a file": ([*config, f"--workdir={file}/below"], "Not a directory"),
         "no config": ([new], "--config is missing: training needs one"),
@@ -140,16 +156,23 @@ def test_a_traceback_is_shown_on_request(trained):
         assert text.splitlines()[-1].startswith("error: ")
 
 
-def test_programs_are_kept_unless_told_otherwise(monkeypatch):
+def test_programs_are_kept_unless_told_otherwise(monkeypatch, tmp_path, told):
     updates = []
     monkeypatch.setattr(jax.config, "update", lambda name, value: updates.append((name, value)))
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
-    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("HOME", str(tmp_path))
     parallel.enable_compilation_cache(main._PROGRAMS.default)
+    kept = [("jax_compilation_cache_dir", str(tmp_path / ".cache" / "stiid" / "programs"))]
+    assert updates == kept
+    monkeypatch.setenv("HOME", "/dev/null")  # a home that cannot be written
+    parallel.enable_compilation_cache(main._PROGRAMS.default)
+    assert "compiled programs are not kept: " in told.text
+    with pytest.raises(ValueError, match="--compilation_cache=gs://a: only local paths"):
+        parallel.enable_compilation_cache("gs://a")
     parallel.enable_compilation_cache("")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
     parallel.enable_compilation_cache("/here")
-    assert updates == [("jax_compilation_cache_dir", "/home/someone/.cache/stiid/programs")]
+    assert updates == kept
 
 
 def test_modes_are_offered_documented_and_run(tmp_path, monkeypatch):

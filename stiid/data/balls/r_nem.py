@@ -17,7 +17,6 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -27,6 +26,8 @@ from stiid.data.balls import rendering
 from stiid.data.options import check_types
 from stiid.data.splits import clip_rng
 from stiid.data.view import View
+from stiid.errors import remedy
+from stiid.paths import local_path
 
 GROUPS = {"train": "training", "validation": "validation", "test": "test"}
 _CACHE_BYTES = 64 * 2**20  # of decompressed chunks, per dataset
@@ -99,7 +100,7 @@ class RNemSource:
     def __init__(self, spec: RNemSpec, split: str):
         if split not in GROUPS:
             raise ValueError(f"split must be one of {tuple(GROUPS)}, got {split!r}")
-        path = Path(spec.path).expanduser().resolve()
+        path = local_path(spec.path, "path")
         if not path.is_file():
             raise FileNotFoundError(
                 f"no R-NEM file at {path}: download it, or write one with "
@@ -224,7 +225,8 @@ def _reading(where: str) -> Iterator[None]:
         yield
     except Exception as error:  # a damaged file raises whatever its reader stumbles over
         raise ValueError(
-            f"{where} cannot be read ({error}): the file is no whole HDF5 file, fetch it again"
+            f"{where} cannot be read ({error}): "
+            + remedy(error, "the file is no whole HDF5 file, fetch it again")
         ) from error
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from stiid.errors import remedy
+
 KINDS = ("video", "annotation", "proposal")
 SUFFIXES = {"video": ".mp4", "annotation": ".json", "proposal": ".json"}
 
@@ -93,7 +95,10 @@ class ClevrerFiles:
         try:
             return _zip(place.path).read(place.member)
         except _DAMAGED as error:
-            raise ValueError(f"{place.member} in {place.path} is damaged: {error}") from error
+            raise ValueError(
+                f"{place.member} in {place.path} cannot be read ({error}): "
+                + remedy(error, "the archive is damaged")
+            ) from error
 
     @contextlib.contextmanager
     def local(self, kind: str, number: int) -> Iterator[Path]:
@@ -122,8 +127,8 @@ class ClevrerFiles:
             members = _zip(path).infolist()
         except _DAMAGED as error:
             raise ValueError(
-                f"{path} is no zip archive that can be read ({error}): download it again, or move "
-                "it away"
+                f"{path} is no zip archive that can be read ({error}): "
+                + remedy(error, "download it again, or move it away")
             ) from error
         found: dict[str, set[int]] = {kind: set() for kind in KINDS}
         for member in members:

@@ -18,6 +18,7 @@ from stiid.data.source import Source
 from stiid.data.splits import SPLITS
 from stiid.data.stored import TfdsSource, prepare
 from stiid.data.view import View
+from stiid.paths import local_path
 
 MASKS = ("annotations", "proposals")
 
@@ -106,7 +107,7 @@ class ClevrerSpec:
 
     def files(self) -> ClevrerFiles:
         """The official files; raises ValueError if an archive is damaged."""
-        return ClevrerFiles(Path(self.path).expanduser().resolve())
+        return ClevrerFiles(local_path(self.path, "path"))
 
     def numbers(self, split: str, files: ClevrerFiles) -> list[int]:
         """Numbers of the videos of a split.

@@ -7,7 +7,6 @@ that was annotated again in 2015 (1920x1080) is another one.
 """
 
 import dataclasses
-from pathlib import Path
 
 from stiid.data.options import check_types
 from stiid.data.source import Source
@@ -16,6 +15,7 @@ from stiid.data.video.clip_plan import ClipPlan, Segment, split_by_time
 from stiid.data.video.clips import VideoClips, VideoClipsConfig
 from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
+from stiid.paths import local_path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,11 +80,11 @@ class GrandCentralSpec:
             OSError, ValueError: If the video is missing, damaged or too short, or the tracklets are
                 missing.
         """
-        path = Path(self.path).expanduser().resolve()
+        path = local_path(self.path, "path")
         video = VideoFile(path)
         self.view.window(video.height, video.width)
         ranges = split_by_time(video.num_frames, self.shares, gap=self.gap)
-        tracklets = Path(self.tracklets).expanduser().resolve() if self.tracklets else None
+        tracklets = local_path(self.tracklets, "tracklets") if self.tracklets else None
         if tracklets and not tracklets.is_file():
             raise FileNotFoundError(
                 f"no tracklets at {tracklets}: check the path, or leave it empty"

@@ -15,6 +15,7 @@ from stiid.data.video.image import pictures
 from stiid.data.video.mask_folder import MaskFolder
 from stiid.data.video.video_file import VIDEO_SUFFIXES, VideoFile, video_name
 from stiid.data.view import View
+from stiid.paths import local_path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ class OwnVideoSpec:
         Raises:
             OSError, ValueError: If a video is missing, damaged or too short, or a mask is missing.
         """
-        paths = find_videos(Path(self.path).expanduser().resolve())
+        paths = find_videos(local_path(self.path, "path"))
         videos = {path: VideoFile(path) for path in paths}
         for path, video in videos.items():
             try:
@@ -143,7 +144,7 @@ class OwnVideoSpec:
     def _segment(self, video: VideoFile, start: int, stop: int) -> Segment:
         if not self.masks:
             return Segment(video.path, start, stop, None)
-        masks = Path(self.masks).expanduser().resolve() / video_name(video.path)
+        masks = local_path(self.masks, "masks") / video_name(video.path)
         MaskFolder(masks, video.num_frames)  # refuses what has not a mask for every frame
         return Segment(video.path, start, stop, masks)
 

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from stiid.data.video.image import PICTURE_SUFFIXES, pictures, read_picture
-from stiid.errors import first_line
+from stiid.errors import first_line, remedy
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".gif", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 _DEFAULT_FPS = 25.0
@@ -116,7 +116,7 @@ class VideoFile:
         except (av.error.FFmpegError, OSError) as error:
             raise ValueError(
                 f"{self.path} is no video that can be read ({first_line(error)}): "
-                "replace it or move it away"
+                + remedy(error, "replace it or move it away")
             ) from error
         held = _places(packets) if kind == "avi" else len(packets)
         if held < declared:
@@ -153,7 +153,7 @@ class VideoFile:
         except av.error.FFmpegError as error:
             raise ValueError(
                 f"{self.path}: cannot decode frame {target} ({first_line(error)}): "
-                "replace the file or move it away"
+                + remedy(error, "replace the file or move it away")
             ) from error
         raise ValueError(
             f"{self.path}: frame {target} of {self.num_frames} does not decode: "
