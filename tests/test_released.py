@@ -19,8 +19,8 @@ from stiid.typed_config import parse
 NAMES = sorted(path.name for path in RELEASES.iterdir())
 
 
-def test_the_readme_lists_them():
-    readme = (tiny.ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_results_list_them():
+    readme = (tiny.ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `stiid://(\w+)`", readme, re.MULTILINE)) == NAMES
 
 

@@ -176,9 +176,9 @@ def test_programs_are_kept_unless_told_otherwise(monkeypatch, tmp_path, told):
 
 
 def test_modes_are_offered_documented_and_run(tmp_path, monkeypatch):
-    """The flag's values are those of the README's table, and each runs what has its name."""
+    """The flag's values are those of the documented table, and each runs what has its name."""
     offered = flags.FLAGS["mode"].parser.enum_values
-    readme = (tiny.ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (tiny.ROOT / "stiid" / "README.md").read_text(encoding="utf-8")
     _, table = readme.split("| mode | does |\n|---|---|\n")
     documented = re.findall(r"^\| `(\w+)` \|", table.split("\n\n")[0], re.MULTILINE)
     assert documented == offered
