@@ -1,19 +1,18 @@
 """Typed configs: nested mappings become frozen dataclasses, and back.
 
-Every section of a config becomes the keyword arguments of one class. Nothing is optional and
-nothing has a default but for the options of data, so that a config file is the whole truth: a
-missing or unknown field is an error that names it. Configs are plain nested mappings here (``main``
-turns a ``ConfigDict`` into one), so that the same parser reads the copy that is stored in a
-checkpoint.
+Every section of a config becomes the keyword arguments of one class. A field that is left out
+takes the default of its class; one that has none, or that no class has, is an error that names it.
+Configs are plain nested mappings here (``main`` turns a ``ConfigDict`` into one), so that the same
+parser reads the copy that is stored in a checkpoint.
 
 A field may be a union of classes with a ``Literal`` field: ``family: Literal["stiid"]`` says which
-class a section means.
+class a section means; without that field it is the first.
 """
 
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, get_type_hints
 
 
@@ -21,31 +20,45 @@ def parse(cls: type, section: Any, where: str = "config") -> Any:
     """Build a (nested) dataclass from a mapping.
 
     Raises:
-      ValueError: a field is missing, unknown, or of the wrong type; the message names it.
+      ValueError: a field without a default is missing, or one is unknown or of the wrong type; the
+        message names it.
     """
-    fields = arguments(get_type_hints(cls), section, where)
+    fields = arguments(get_type_hints(cls), section, where, optional=_with_default(cls))
     try:
         return cls(**fields)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
 
 
-def arguments(hints: Mapping[str, Any], section: Any, where: str) -> dict[str, Any]:
-    """The fields of a section, each of its type: all that the hints name, and no other.
+def arguments(
+    hints: Mapping[str, Any], section: Any, where: str, *, optional: Set[str] = frozenset()
+) -> dict[str, Any]:
+    """The fields of a section, each of its type.
+
+    Args:
+      hints: types of all fields that there may be.
+      section: the fields as written.
+      where: the section is, for messages.
+      optional: fields that may be left out.
 
     Raises:
       ValueError: as ``parse``.
     """
     if not isinstance(section, Mapping):
         raise ValueError(f"{where}: expected a section, got {section!r}")
-    missing, unknown = sorted(hints.keys() - section.keys()), sorted(section.keys() - hints.keys())
+    missing = sorted(hints.keys() - optional - section.keys())
+    unknown = sorted(section.keys() - hints.keys())
     if missing:
         raise ValueError(f"{where}: missing field(s) {', '.join(missing)}")
     if unknown:
         raise ValueError(
             f"{where}: unknown field(s) {', '.join(unknown)}; known: {', '.join(sorted(hints))}"
         )
-    return {name: _value(hints[name], section[name], f"{where}.{name}") for name in hints}
+    return {
+        name: _value(hints[name], section[name], f"{where}.{name}")
+        for name in hints
+        if name in section
+    }
 
 
 def override(base: Any, changes: Mapping[str, Any], where: str) -> Any:
@@ -72,6 +85,16 @@ def to_dict(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: to_dict(item) for key, item in value.items()}
     return [to_dict(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _with_default(cls: type) -> set[str]:
+    """The names of a dataclass's fields that may be left out."""
+    missing = dataclasses.MISSING
+    return {
+        f.name
+        for f in dataclasses.fields(cls)
+        if f.default is not missing or f.default_factory is not missing
+    }
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -112,7 +135,7 @@ def _member(members: tuple[Any, ...], value: Any, where: str) -> Any:
     if isinstance(value, members):
         return value
     tags = {tag: cls for cls in members for tag in typing.get_args(get_type_hints(cls)["family"])}
-    tag = value.get("family") if isinstance(value, Mapping) else None
+    tag = value.get("family", next(iter(tags))) if isinstance(value, Mapping) else None
     if not isinstance(tag, str) or tag not in tags:
         raise ValueError(f"{where}.family: expected one of {tuple(tags)}, got {tag!r}")
     return parse(tags[tag], value, where)

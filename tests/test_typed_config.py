@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pytest
@@ -43,6 +43,14 @@ class Pear:
 
     family: Literal["pear"]
     length: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quince:
+    """A member with defaults."""
+
+    family: Literal["quince"] = "quince"
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +131,41 @@ def test_mistakes_are_named(path, value, message):
 
 
 @given(st.sampled_from(sorted(SECTION)))
-def test_every_field_is_needed(name):
+def test_fields_without_a_default_are_needed(name):
     section = {key: value for key, value in SECTION.items() if key != name}
     with pytest.raises(ValueError, match=rf"config: missing field\(s\) {name}$"):
         parse(Root, section)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Basket:
+    """Fields with and without a default."""
+
+    owner: str
+    size: int = 3
+    fruit: Quince | Apple = field(default_factory=Quince)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def test_fields_that_are_left_out_take_their_defaults():
+    basket = parse(Basket, {"owner": "me"})
+    assert basket == Basket(owner="me")
+    assert to_dict(basket) == {
+        "owner": "me",
+        "size": 3,
+        "fruit": {"family": "quince", "weight": 1.0},
+        "labels": {},
+    }
+
+
+def test_a_section_that_names_some_fields_keeps_the_defaults_of_the_others():
+    assert parse(Basket, {"owner": "me", "fruit": {"weight": 2}}).fruit == Quince(weight=2.0)
+    apple = {"family": "apple", "seeds": 2}
+    assert parse(Basket, {"owner": "me", "fruit": apple}).fruit == Apple(**apple)
+    with pytest.raises(ValueError, match=r"^config: missing field\(s\) owner$"):
+        parse(Basket, {"size": 3})
+    with pytest.raises(ValueError, match=r"^config: unknown field\(s\) sise; known: fruit, "):
+        parse(Basket, {"owner": "me", "sise": 3})
 
 
 _JSON = st.recursive(
@@ -174,6 +213,27 @@ def test_overrides_change_what_they_name():
     ):
         with pytest.raises(ValueError, match=message):
             override(root, changes, "here")
+
+
+def test_what_a_config_leaves_out_is_the_paper():
+    """At the paper's scale nothing but the data has to be named (section 4, Appendix D)."""
+    paper = parse(Experiment, {"data": {"name": "bouncing_balls"}})
+    assert (paper.model.latent_size, paper.model.num_slots, paper.data.max_frames) == (64, 5, 40)
+    assert paper.model.decoder["features"] == paper.model.refiner["features"] == 64
+    assert (paper.model.inference.refinements, paper.model.inference.grid) == (6, "triangular")
+    assert (paper.model.objective.beta, paper.model.objective.psi) == (100.0, 10.0)
+    assert (paper.optim.learning_rate, paper.optim.final_learning_rate) == (3e-4, 3e-4)
+    stages = [paper.train.stages[name] for name in paper.train.order]
+    assert [stage.num_frames for stage in stages] == [4, 8, 16, 24, 40]
+    assert [stage.batch_size for stage in stages] == [32, 16, 8, 8, 8]
+    assert paper.evaluate.lengths == (10, 20, 30, 40)
+
+
+def test_slots_at_test_are_those_of_training_unless_named():
+    section = {"data": {"name": "bouncing_balls"}, "model": {"num_slots": 7}}
+    assert parse(Experiment, section).evaluate.num_slots == 7
+    section["evaluate"] = {"num_slots": 9}
+    assert parse(Experiment, section).evaluate.num_slots == 9
 
 
 DECODER = tiny.CONFIG["model"]["decoder"]
@@ -228,7 +288,10 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
         ({"train__stages__stage_0__batch_size": 0}, r"stage_0: batch_size must be at least 1"),
         ({"train__stagnation__window": -1}, r"stagnation: window must not be negative"),
         ({"evaluate__clips": -5}, r"evaluate\.clips must not be negative, got -5: 0 means all"),
-        ({"evaluate__num_slots": 0}, r"evaluate\.num_slots must be at least 1"),
+        (
+            {"evaluate__num_slots": -1},
+            r"evaluate\.num_slots must not be negative, got -1: 0 means K",
+        ),
         ({"predict__clips": 0}, r"predict\.clips must be at least 1"),
         ({"predict__num_simulated": -1}, r"predict\.num_simulated must be at least 0"),
         ({"optim__clip_norm": 0.0}, r"optim\.clip_norm must be positive, got 0\.0"),
@@ -252,7 +315,6 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
         ({"model__decoder__frequencies": ("a",)}, r"decoder\.frequencies\[0\]: expected float"),
         ({"model__refiner__layers": -1}, r"config\.model: refiner\.layers must be at least 0"),
         ({"model__refiner__hidden": 0}, r"config\.model: refiner\.hidden must be at least 1"),
-        ({"model__prior": {}}, r"config\.model: prior: missing field\(s\) features"),
         ({"model__inference__grid": "round"}, r"inference\.grid: expected one of"),
         (
             {"model__inference__log_var_range": (3.0, -10.0)},

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -27,9 +27,9 @@ class Stage:
     steps: int
     num_frames: int
     batch_size: int
-    micro_batches: int
-    model: Mapping[str, Any]
-    optim: Mapping[str, Any]
+    micro_batches: int = 1
+    model: Mapping[str, Any] = field(default_factory=dict)
+    optim: Mapping[str, Any] = field(default_factory=dict)
 
     def parts(self, rows: int) -> int:
         """Into how many equal parts a device splits so many rows."""
@@ -43,6 +43,18 @@ class Stage:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
 
+def growing_clips() -> dict[str, Stage]:
+    """The paper's curriculum: longer and longer clips. The steps of each stage are ours.
+
+    The batch of 32 at 4 frames "falls in proportion": 8 is as low as 8 devices allow.
+    """
+    sizes = ((4, 32, 60_000), (8, 16, 40_000), (16, 8, 40_000), (24, 8, 30_000), (40, 8, 30_000))
+    return {
+        f"stage_{i}": Stage(num_frames=frames, batch_size=batch, steps=steps)
+        for i, (frames, batch, steps) in enumerate(sizes)
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stagnation:
     """When to end a stage before its steps are over: "stagnant loss or posterior collapse".
@@ -54,14 +66,14 @@ class Stagnation:
       collapse_kl: a stage ends when the mean KL of a window (nats per video and frame, summed
         over slots) falls below this.
       patience: a stage ends when the loss on the evaluation's clips has not been lower than ever
-        before in so many evaluations in a row; 0 never ends a stage, and saves that pass. Paper:
-        not used; R-NEM: 10.
+        before in so many evaluations in a row (R-NEM: 10); 0 never ends a stage, and saves that
+        pass.
     """
 
-    window: int
-    min_improvement: float
-    collapse_kl: float
-    patience: int
+    window: int = 2000
+    min_improvement: float = 0.002
+    collapse_kl: float = 1.0
+    patience: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a negative window or patience, and what is no number."""

@@ -1,11 +1,14 @@
-"""An experiment: the typed form of a config file, section by section."""
+"""An experiment: the typed form of a config file, section by section.
+
+Defaults are the paper's on Bouncing Balls in color; a config file lists what differs.
+"""
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from stiid.config.curriculum import Stage, Stagnation, in_order
+from stiid.config.curriculum import Stage, Stagnation, growing_clips, in_order
 from stiid.config.optimizer import Optim
 from stiid.models.ddpae.model import DdpaeConfig
 from stiid.models.rnem.model import RnemConfig
@@ -24,14 +27,14 @@ class Data:
     Attributes:
       name: of a source in ``stiid.data.registry``.
       data_dir: folder of prepared data sets; created on first use.
-      max_frames: training clips lie within the first so many frames. Paper: 40 of 50.
+      max_frames: training clips lie within the first so many frames.
       options: of the source.
     """
 
     name: str
-    data_dir: str
-    max_frames: int
-    options: Mapping[str, Any]
+    data_dir: str = "~/.cache/stiid"
+    max_frames: int = 40
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +55,14 @@ class Train:
       max_skips: so many updates in a row may be skipped; one more stops as well.
     """
 
-    stages: Mapping[str, Stage]
-    stagnation: Stagnation
-    log_every: int
-    eval_every: int
-    checkpoint_every: int
-    best_metric: str
-    non_finite: str
-    max_skips: int
+    stages: Mapping[str, Stage] = field(default_factory=growing_clips)
+    stagnation: Stagnation = field(default_factory=Stagnation)
+    log_every: int = 50
+    eval_every: int = 5000
+    checkpoint_every: int = 1000
+    best_metric: str = "f_ari"
+    non_finite: str = "stop"
+    max_skips: int = 50
 
     @property
     def order(self) -> list[str]:
@@ -95,30 +98,30 @@ class Evaluate:
       batch_size: clips at a time, over all devices.
       lengths: numbers of frames to score at, in one pass over the longest. The scores of the
         first, the shortest, tell which checkpoint is the best.
-      num_slots: K at test.
+      num_slots: K at test; 0: as in training.
       model: fields of the model that differ at test, such as {"inference": {"refinements": 6}}.
         What stages override is not in force at test.
       noise: "first": z is sampled in frame 0 only, where slots must break their symmetry, and is
         the posterior mean afterwards and in the decode after the last refinement; "all": sampled
         always. To a model without memory (IODINE) every frame is frame 0.
       restarts: draws of the noise of frame 0, of which that with the lowest free energy is kept
-        (ours; no label is used). Paper: 1.
+        (ours; no label is used).
       restart_frames: how many of the first frames that free energy is summed over: two objects in
         one slot may cost little in frame 0, and more once they move apart. More than 1 looks
         ahead. A model without memory (IODINE) draws and chooses in each frame alone.
       seed: of that noise. A clip's noise depends on the seed and its number only.
     """
 
-    split: str
-    clips: int
-    batch_size: int
-    lengths: tuple[int, ...]
-    num_slots: int
-    model: Mapping[str, Any]
-    noise: str
-    restarts: int
-    restart_frames: int
-    seed: int
+    split: str = "validation"
+    clips: int = 512
+    batch_size: int = 64
+    lengths: tuple[int, ...] = (10, 20, 30, 40)
+    num_slots: int = 0
+    model: Mapping[str, Any] = field(default_factory=dict)
+    noise: str = "first"
+    restarts: int = 1
+    restart_frames: int = 1
+    seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind of noise, and impossible numbers."""
@@ -133,7 +136,12 @@ class Evaluate:
             raise ValueError("evaluate.model.num_slots: set evaluate.num_slots instead")
         if self.clips < 0:
             raise ValueError(f"evaluate.clips must not be negative, got {self.clips}: 0 means all")
-        for name in ("batch_size", "num_slots", "restarts", "restart_frames"):
+        if self.num_slots < 0:
+            raise ValueError(
+                f"evaluate.num_slots must not be negative, got {self.num_slots}: 0 means K of "
+                "training"
+            )
+        for name in ("batch_size", "restarts", "restart_frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"evaluate.{name} must be at least 1, got {getattr(self, name)}")
 
@@ -148,9 +156,9 @@ class Predict:
       num_simulated: frames m to simulate after them (section 3.2.3).
     """
 
-    clips: int
-    num_observed: int
-    num_simulated: int
+    clips: int = 8
+    num_observed: int = 20
+    num_simulated: int = 10
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
@@ -175,16 +183,21 @@ class Experiment:
       predict: see ``Predict``.
     """
 
-    seed: int
+    seed: int = 0
     data: Data
-    model: SpatioTemporalConfig | RnemConfig | DdpaeConfig
-    optim: Optim
-    train: Train
-    evaluate: Evaluate
-    predict: Predict
+    model: SpatioTemporalConfig | RnemConfig | DdpaeConfig = field(
+        default_factory=SpatioTemporalConfig
+    )
+    optim: Optim = field(default_factory=Optim)
+    train: Train = field(default_factory=Train)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    predict: Predict = field(default_factory=Predict)
 
     def __post_init__(self) -> None:
-        """Apply every override once, so that a typo stops the run now."""
+        """Settle K at test, and apply every override once, so that a typo stops the run now."""
+        if not self.evaluate.num_slots:
+            evaluate = dataclasses.replace(self.evaluate, num_slots=self.model.num_slots)
+            object.__setattr__(self, "evaluate", evaluate)
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         for name in self.train.stages:

@@ -8,23 +8,22 @@ import optax
 
 @dataclass(frozen=True, kw_only=True)
 class Optim:
-    """Hyper-parameters of the optimizer.
+    """Hyper-parameters of the optimizer. The defaults are the paper's.
 
     Attributes:
-      learning_rate: at the start of a stage (after the warm-up). Paper: 3e-4.
-      final_learning_rate: at the end of the stage's steps, reached along a half cosine. Paper: the
-        same as ``learning_rate``.
-      warmup_steps: linear warm-up from zero at the start of each stage. Paper: 0.
-      clip_norm: bound on the global norm of the gradient. The implementation that the paper
-        builds on: 5.
-      beta1: Adam's decay of the mean gradient. Paper: 0.9.
+      learning_rate: at the start of a stage (after the warm-up).
+      final_learning_rate: at the end of the stage's steps, reached along a half cosine.
+      warmup_steps: linear warm-up from zero at the start of each stage.
+      clip_norm: bound on the global norm of the gradient; the default is that of the
+        implementation that the paper builds on.
+      beta1: Adam's decay of the mean gradient.
     """
 
-    learning_rate: float
-    final_learning_rate: float
-    warmup_steps: int
-    clip_norm: float
-    beta1: float
+    learning_rate: float = 3e-4
+    final_learning_rate: float = 3e-4
+    warmup_steps: int = 0
+    clip_norm: float = 5.0
+    beta1: float = 0.9
 
     def __post_init__(self) -> None:
         """Refuse what is no rate, no bound, no decay."""

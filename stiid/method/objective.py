@@ -17,35 +17,35 @@ STEP_WEIGHTS = ("linear", "uniform", "last")
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """Weights of the loss.
+    """Weights of the loss. The defaults are the paper's on Bouncing Balls in color.
 
     Attributes:
-      beta: β of the log-likelihood. Paper: 100 on Bouncing Balls.
-      psi: ψ of the KL divergence. Paper: 10 on Bouncing Balls.
+      beta: β of the log-likelihood.
+      psi: ψ of the KL divergence.
       gamma: γ of Eq. 7 as printed: the *maximized* objective gains γ Σ m log m, so γ > 0 makes
         masks sharper (less entropy). The paper's text says that the entropy is maximized: that is
         γ < 0. Eq. 7 does not say for which evaluations: here for all, each weighted as its ELBO
         (ours). Paper: 0.1 on binary data.
       slot_entropy: weight of the entropy of the slots' shares of the image, times the number of
-        pixels (ours: parsimony, one slot takes what no other needs). Paper: 0.
+        pixels (ours: parsimony, one slot takes what no other needs).
       largest_share: weight of −log of the largest slot's share of the clip, times the number of
         pixels of all weighted evaluations (ours: the ground is to be in one slot, in the same one
-        throughout; a small object that joins it gains less than by the entropy). Paper: 0.
+        throughout; a small object that joins it gains less than by the entropy).
       step_weights: weight of evaluation j of the J in a frame, R̂ + 1 or, without
         ``last_decode``, R̂: "linear", j/J, favors late refinements (IODINE); "uniform", 1; "last",
         the last one only.
       num_simulated: frames at the end of a training clip that are simulated by posterior means,
         from what inference of those before knows; each costs β times its nll against the truth,
-        and the entropies and shares of its last decode (ours). Paper: 0.
+        and the entropies and shares of its last decode (ours).
     """
 
-    beta: float
-    psi: float
-    gamma: float
-    slot_entropy: float
-    largest_share: float
-    step_weights: str
-    num_simulated: int
+    beta: float = 100.0
+    psi: float = 10.0
+    gamma: float = 0.0
+    slot_entropy: float = 0.0
+    largest_share: float = 0.0
+    step_weights: str = "linear"
+    num_simulated: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what is no weight, and fewer frames than none."""

@@ -13,16 +13,18 @@ from stiid.shapes import Array, Decoded
 class BroadcastDecoder(nn.Module):
     """(z, h_{t−1}) → MLP → broadcast over the image → convolutions → appearance and mask logit.
 
+    The defaults are the paper's.
+
     Attributes:
       height: rows H of the image.
       width: columns W of the image.
       channels: image channels C.
-      features: width of the convolutions. Paper: 64.
-      layers: hidden convolutions. Paper: 4.
-      kernel_size: of all convolutions, odd. Paper: 3; 1 decodes each pixel by itself, at a ninth of
-        the cost (ours).
-      frequencies: Fourier features beside the two coordinates (``nn.positions``). Paper: none.
-      modulated: z also scales the position features, see ``ModulatedPositions`` (ours). Paper: no.
+      features: width of the convolutions.
+      layers: hidden convolutions.
+      kernel_size: of all convolutions, odd; 1 decodes each pixel by itself, at a ninth of the cost
+        (ours).
+      frequencies: Fourier features beside the two coordinates (``nn.positions``; ours).
+      modulated: z also scales the position features, see ``ModulatedPositions`` (ours).
       mlp_features: hidden width of the MLP that turns the pair (z, h) into one vector.
       residual: add the MLP's output to z instead of using it alone (ours; keeps z readable while
         the MLP is untrained).
@@ -32,14 +34,14 @@ class BroadcastDecoder(nn.Module):
     height: int
     width: int
     channels: int
-    features: int
-    layers: int
-    kernel_size: int
-    frequencies: tuple[float, ...]
-    modulated: bool
-    mlp_features: int
-    residual: bool
-    precision: str
+    features: int = 64
+    layers: int = 4
+    kernel_size: int = 3
+    frequencies: tuple[float, ...] = ()
+    modulated: bool = False
+    mlp_features: int = 128
+    residual: bool = False
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         """Refuse a kernel without a middle before anything is traced."""

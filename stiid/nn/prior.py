@@ -16,7 +16,7 @@ class ConditionalPrior(nn.Module):
     """
 
     latent_size: int
-    features: int
+    features: int = 128
 
     @nn.compact
     def __call__(self, h: Array) -> Gaussian:

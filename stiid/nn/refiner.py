@@ -16,11 +16,13 @@ POOLS = ("average", "mean", "none")
 class Refiner(nn.Module):
     """Convolutions → pool → linear → (with the vectors) 2D-LSTM → linear → Δλ.
 
+    The defaults are the paper's.
+
     Attributes:
       latent_size: D.
-      features: width of the convolutions. Paper: 64.
-      layers: number of 3×3 convolutions. Paper: 4; 0 leaves out all image-sized inputs, as
-        EfficientMORL does: λ and its gradient alone decide.
+      features: width of the convolutions.
+      layers: number of 3×3 convolutions; 0 leaves out all image-sized inputs, as EfficientMORL
+        does: λ and its gradient alone decide.
       stride: of each convolution. The implementation that the paper builds on: 1; IODINE: 2, at
         about a twentieth of the work.
       squeezenet: add the frame's ``nn.squeezenet.SqueezeFeatures`` (16 channels) to the
@@ -28,8 +30,8 @@ class Refiner(nn.Module):
         builds on: on; its README and the paper do not mention it.
       pool: "average": 4×4 windows with stride 4 (goes with stride 1); "mean": over the whole
         image; "none".
-      hidden: width of the linear layer after the pool. Paper: 128.
-      lstm_features: M. Paper: 128.
+      hidden: width of the linear layer after the pool.
+      lstm_features: M.
       forget_scale: see ``LSTM2D``.
       forget_bias: see ``LSTM2D``; with ``initial_weights="lecun"`` alone, like ``output_scale``.
       two_biases: see ``LSTM2D``.
@@ -39,18 +41,18 @@ class Refiner(nn.Module):
     """
 
     latent_size: int
-    features: int
-    layers: int
-    stride: int
-    squeezenet: bool
-    pool: str
-    hidden: int
-    lstm_features: int
-    forget_scale: float
-    forget_bias: float
-    two_biases: bool
-    output_scale: float
-    precision: str
+    features: int = 64
+    layers: int = 4
+    stride: int = 1
+    squeezenet: bool = False
+    pool: str = "average"
+    hidden: int = 128
+    lstm_features: int = 128
+    forget_scale: float = 1.0
+    forget_bias: float = 0.0
+    two_biases: bool = False
+    output_scale: float = 1.0
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         """Refuse an unknown pool before anything is traced."""

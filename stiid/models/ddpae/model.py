@@ -17,33 +17,31 @@ _VARIANCE = 0.3**2
 
 @dataclass(frozen=True, kw_only=True)
 class DdpaeConfig:
-    """DDPAE. "Original" is its bouncing-balls setting at 128×128.
+    """DDPAE. The defaults are the original's on bouncing balls at 128×128.
 
     Attributes:
       family: "ddpae".
-      num_slots: components N in training; the black ground is none of them. Original: 4.
-      num_observed: T, frames of a training clip that are given; the others are predicted. Original:
-        10 of 20.
-      features: channels of the first convolutions. Original: 8.
-      frame_code: E. Original: 256.
-      hidden: H. Original: 128.
-      content: Z. Original: 128.
+      num_slots: components N in training; the black ground is none of them.
+      num_observed: T, frames of a training clip that are given; the others are predicted.
+      features: channels of the first convolutions.
+      frame_code: E.
+      hidden: H.
+      content: Z.
       scale: prior mean of the pose's scale: a component's window has 1/scale of the frame's side.
-        Original: 4.
-      independent: components are predicted without seeing each other. Original: False.
-      scored: frames in the likelihood, "all" or "predicted" only. Original: "all".
+      independent: components are predicted without seeing each other.
+      scored: frames in the likelihood, "all" or "predicted" only.
     """
 
-    family: Literal["ddpae"]
-    num_slots: int
-    num_observed: int
-    features: int
-    frame_code: int
-    hidden: int
-    content: int
-    scale: float
-    independent: bool
-    scored: Literal["all", "predicted"]
+    family: Literal["ddpae"] = "ddpae"
+    num_slots: int = 4
+    num_observed: int = 10
+    features: int = 8
+    frame_code: int = 256
+    hidden: int = 128
+    content: int = 128
+    scale: float = 4.0
+    independent: bool = False
+    scored: Literal["all", "predicted"] = "all"
 
     def __post_init__(self) -> None:
         """Refuse sizes that mean nothing."""

@@ -15,30 +15,30 @@ from stiid.shapes import Array, Params
 
 @dataclass(frozen=True, kw_only=True)
 class RnemConfig:
-    """R-NEM and its two ablations.
+    """R-NEM and its two ablations. The defaults are the original's on 4 balls.
 
     Attributes:
       family: "rnem".
-      num_slots: K in training. Original: balls + 1.
+      num_slots: K in training, balls + 1.
       cell: "r_nem"; "r_nem_no_attention", every other slot counts fully; "rnn_em", slots do not
         interact.
-      features: channels of the encoder's convolutions. Original: 16, 32, 64.
-      hidden: F. Original: 512.
-      state_size: M. Original: 250.
-      attention_features: width of the attention network of "r_nem". Original: 100.
-      flip_probability: that a pixel of the input is flipped. Original: 0.2, in training and test.
-      inter_weight: of the inter-cluster loss. Original: 1.
+      features: channels of the encoder's convolutions.
+      hidden: F.
+      state_size: M.
+      attention_features: width of the attention network of "r_nem".
+      flip_probability: that a pixel of the input is flipped, in training and test.
+      inter_weight: of the inter-cluster loss.
     """
 
-    family: Literal["rnem"]
-    num_slots: int
-    cell: Literal["r_nem", "r_nem_no_attention", "rnn_em"]
-    features: tuple[int, ...]
-    hidden: int
-    state_size: int
-    attention_features: int
-    flip_probability: float
-    inter_weight: float
+    family: Literal["rnem"] = "rnem"
+    num_slots: int = 5
+    cell: Literal["r_nem", "r_nem_no_attention", "rnn_em"] = "r_nem"
+    features: tuple[int, ...] = (16, 32, 64)
+    hidden: int = 512
+    state_size: int = 250
+    attention_features: int = 100
+    flip_probability: float = 0.2
+    inter_weight: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse sizes and probabilities that mean nothing."""

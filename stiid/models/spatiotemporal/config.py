@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from stiid.kernels.precision import PRECISIONS
@@ -21,11 +21,11 @@ _FROM_ELSEWHERE = ("height", "width", "channels", "latent_size", "precision", "p
 
 @dataclass(frozen=True, kw_only=True)
 class SpatioTemporalConfig:
-    """Networks, inference and objective.
+    """Networks, inference and objective. The defaults are the paper's on Bouncing Balls.
 
     Attributes:
       family: "stiid".
-      latent_size: D. Paper: 64.
+      latent_size: D.
       num_slots: K in training.
       precision: of what is image-sized in the decoder and the convolutions of the refiner:
         "float32", or "bfloat16" for GPUs and TPUs (neither was at hand: not measured), with
@@ -38,25 +38,25 @@ class SpatioTemporalConfig:
         that inference uses.
     """
 
-    family: Literal["stiid"]
-    latent_size: int
-    num_slots: int
-    precision: str
-    decoder: Mapping[str, Any]
-    refiner: Mapping[str, Any]
-    prior: Mapping[str, Any]
-    inference: Inference
-    objective: Objective
+    family: Literal["stiid"] = "stiid"
+    latent_size: int = 64
+    num_slots: int = 5
+    precision: str = "float32"
+    decoder: Mapping[str, Any] = field(default_factory=dict)
+    refiner: Mapping[str, Any] = field(default_factory=dict)
+    prior: Mapping[str, Any] = field(default_factory=dict)
+    inference: Inference = field(default_factory=Inference)
+    objective: Objective = field(default_factory=Objective)
 
     def __post_init__(self) -> None:
-        """Refuse sizes of nothing, and leaves with unknown or ill-typed fields."""
+        """Complete the leaves; refuse sizes of nothing, and unknown or ill-typed fields."""
         for name in ("latent_size", "num_slots"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}")
         for name in _LEAVES:
-            self._leaf_fields(name)
+            object.__setattr__(self, name, _leaf_fields(name, getattr(self, name)))
         if self.objective.num_simulated and self.inference.time_axis == "none":
             raise ValueError(
                 "objective.num_simulated must be 0 without memory (inference.time_axis='none'), "
@@ -70,20 +70,21 @@ class SpatioTemporalConfig:
         latent: dict[str, Any] = {"latent_size": self.latent_size}
         precision: dict[str, Any] = {"precision": self.precision}
         model = SlotModel(
-            decoder=BroadcastDecoder(**image, **precision, **self._leaf_fields("decoder")),
-            refiner=Refiner(**latent, **precision, **self._leaf_fields("refiner")),
-            prior=ConditionalPrior(**latent, **self._leaf_fields("prior")),
+            decoder=BroadcastDecoder(**image, **precision, **self.decoder),
+            refiner=Refiner(**latent, **precision, **self.refiner),
+            prior=ConditionalPrior(**latent, **self.prior),
             inference=self.inference,
         )
         return SpatioTemporal(model, self.objective, self.num_slots)
 
-    def _leaf_fields(self, name: str) -> dict[str, Any]:
-        """The fields of a Linen leaf, checked against its annotations."""
-        known = {f.name: f.type for f in dataclasses.fields(_LEAVES[name])}
-        hints = {k: hint for k, hint in known.items() if k not in _FROM_ELSEWHERE}
-        fields = arguments(hints, getattr(self, name), name)
-        for field, value in fields.items():
-            least = 0 if (name, field) == ("refiner", "layers") else 1
-            if hints[field] is int and value < least:
-                raise ValueError(f"{name}.{field} must be at least {least}, got {value}")
-        return fields
+
+def _leaf_fields(name: str, section: Any) -> dict[str, Any]:
+    """All fields of a Linen leaf, checked against its annotations; those left out by default."""
+    own = [f for f in dataclasses.fields(_LEAVES[name]) if f.name not in _FROM_ELSEWHERE]
+    given = arguments({f.name: f.type for f in own}, section, name, optional={f.name for f in own})
+    fields = {f.name: given.get(f.name, f.default) for f in own}
+    for f in own:
+        least = 0 if (name, f.name) == ("refiner", "layers") else 1
+        if f.type is int and fields[f.name] < least:
+            raise ValueError(f"{name}.{f.name} must be at least {least}, got {fields[f.name]}")
+    return fields
