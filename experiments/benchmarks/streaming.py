@@ -56,7 +56,7 @@ def main() -> None:
         frames = itertools.islice(itertools.cycle(video), options.frames + NEXT)
         key = row_keys(jax.random.key(0), jnp.zeros(1, jnp.int32))[0]
         stream = system.stream(  # type: ignore[union-attr]
-            params, frames, key, num_slots=evaluate.num_slots, noise=evaluate.noise, restarts=1
+            params, frames, key, evaluate.decoding
         )
         memory: dict[int, float] = {}
         begin = 0.0

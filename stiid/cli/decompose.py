@@ -101,10 +101,7 @@ def decompose_video(
         params,
         inputs,
         row_keys(jax.random.key(settings.seed), jnp.zeros(1, jnp.int32))[0],
-        num_slots=settings.num_slots,
-        noise=settings.noise,
-        restarts=settings.restarts,
-        restart_frames=settings.restart_frames,
+        settings.decoding,
     )
     with atomic_directory(folder) as temporary:
         with open_decomposition(

@@ -10,6 +10,7 @@ from typing import Any
 
 from stiid.config.curriculum import Stage, Stagnation, growing_clips, in_order
 from stiid.config.optimizer import Optim
+from stiid.models.base import NOISE, Decoding
 from stiid.models.ddpae.model import DdpaeConfig
 from stiid.models.rnem.model import RnemConfig
 from stiid.models.spatiotemporal.config import SpatioTemporalConfig
@@ -17,7 +18,6 @@ from stiid.typed_config import override
 
 NON_FINITE = ("stop", "skip")
 BEST_METRICS = ("ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "mse")
-EVAL_NOISE = ("first", "all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +125,8 @@ class Evaluate:
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind of noise, and impossible numbers."""
-        if self.noise not in EVAL_NOISE:
-            raise ValueError(f"evaluate.noise: expected one of {EVAL_NOISE}, got {self.noise!r}")
+        if self.noise not in NOISE:
+            raise ValueError(f"evaluate.noise: expected one of {NOISE}, got {self.noise!r}")
         ordered = sorted(set(self.lengths))
         if not self.lengths or ordered[0] < 1 or list(self.lengths) != ordered:
             raise ValueError(
@@ -144,6 +144,16 @@ class Evaluate:
         for name in ("batch_size", "restarts", "restart_frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"evaluate.{name} must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def decoding(self) -> Decoding:
+        """Slots and noise, as models take them."""
+        return Decoding(
+            num_slots=self.num_slots,
+            noise=self.noise,
+            restarts=self.restarts,
+            restart_frames=self.restart_frames,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Decompositions of whole batches of clips over all devices."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import jax
@@ -53,26 +53,6 @@ def evaluation_clips(
         yield Clips.from_batch(batch), batch["valid"]
 
 
-def decomposer(
-    settings: Evaluate, system: VideoModel, *, num_simulated: int
-) -> Callable[[Params, Array, Array], Decomposition]:
-    """``VideoModel.decompose`` as a function of parameters, video and keys, for an evaluation."""
-
-    def decompose(params: Params, video: Array, keys: Array) -> Decomposition:
-        return system.decompose(
-            params,
-            video,
-            keys,
-            num_slots=settings.num_slots,
-            num_simulated=num_simulated,
-            noise=settings.noise,
-            restarts=settings.restarts,
-            restart_frames=settings.restart_frames,
-        )
-
-    return decompose
-
-
 class Rollout:
     """Infers the frames that it is given, and simulates more; compiles once per shape.
 
@@ -84,10 +64,11 @@ class Rollout:
 
     def __init__(self, settings: Evaluate, system: VideoModel, *, num_simulated: int) -> None:
         key = jax.random.key(settings.seed)
-        decompose = decomposer(settings, system, num_simulated=num_simulated)
+        decoding = settings.decoding
 
         def of_rows(params: Params, video: Array, rows: Array) -> Decomposition:
-            return decompose(params, video, row_keys(key, rows))
+            keys = row_keys(key, rows)
+            return system.decompose(params, video, keys, decoding, num_simulated=num_simulated)
 
         self._decompose = parallel.data_parallel_rows(of_rows, batch_args=(1, 2), num_args=3)
 

@@ -1,6 +1,7 @@
 """What training, evaluation and prediction need of a model, whatever its family."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -8,6 +9,36 @@ import jax.numpy as jnp
 import numpy as np
 
 from stiid.shapes import Array, Params
+
+NOISE = ("first", "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How a trained model decomposes videos; hashable, so that it may be a static argument.
+
+    Attributes:
+      num_slots: K, which may differ from training.
+      noise: "first": z is sampled in frame 0 only, where slots must break their symmetry, and is
+        the posterior mean afterwards and in the decode after the last refinement; "all": sampled
+        always. To a model without memory (IODINE) every frame is frame 0.
+      restarts: noise samples of frame 0, of which the one with the lowest negative ELBO is kept.
+      restart_frames: how many of the first frames that negative ELBO is summed over. More than 1
+        looks ahead. A model without memory chooses in each frame alone.
+    """
+
+    num_slots: int
+    noise: str = "first"
+    restarts: int = 1
+    restart_frames: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown kind of noise, and counts below 1."""
+        if self.noise not in NOISE:
+            raise ValueError(f"noise: expected one of {NOISE}, got {self.noise!r}")
+        for name in ("num_slots", "restarts", "restart_frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
 class Latents(NamedTuple):
@@ -73,12 +104,9 @@ class VideoModel(Protocol):
         params: Params,
         video: Array,
         keys: Array,
+        decoding: Decoding,
         *,
-        num_slots: int,
-        num_simulated: int,
-        noise: str,
-        restarts: int,
-        restart_frames: int = 1,
+        num_simulated: int = 0,
     ) -> Decomposition:
         """Infer the frames of a video, and simulate ``num_simulated`` more.
 
@@ -86,11 +114,8 @@ class VideoModel(Protocol):
           params: from ``init``.
           video: uint8 [B, T, H, W, C].
           keys: one per video, [B].
-          num_slots: K, which may differ from training.
+          decoding: slots and noise.
           num_simulated: frames to simulate after the last one.
-          noise: "first" or "all", see ``config.experiment.Evaluate``.
-          restarts: see ``config.experiment.Evaluate``.
-          restart_frames: see ``config.experiment.Evaluate``.
         """
 
 
@@ -99,15 +124,7 @@ class StreamingModel(Protocol):
     """A system that decomposes a video of any length with the memory of one frame."""
 
     def stream(
-        self,
-        params: Params,
-        frames: Iterable[np.ndarray],
-        key: Array,
-        *,
-        num_slots: int,
-        noise: str,
-        restarts: int,
-        restart_frames: int = 1,
+        self, params: Params, frames: Iterable[np.ndarray], key: Array, decoding: Decoding
     ) -> Iterator[Decomposition]:
         """Infer the frames of one video as they come.
 
@@ -115,11 +132,8 @@ class StreamingModel(Protocol):
           params: from ``VideoModel.init``.
           frames: uint8 [H, W, C] each.
           key: of the video.
-          num_slots: K, which may differ from training.
-          noise: as of ``VideoModel.decompose``.
-          restarts: as of ``VideoModel.decompose``.
-          restart_frames: as of ``VideoModel.decompose``; where draws compete, so many frames are
-            taken before the first result.
+          decoding: slots and noise. With restarts, ``restart_frames`` frames are taken before the
+            first result.
 
         Yields:
           A decomposition of each frame, B = T = 1, as NumPy arrays. With ``noise="first"`` it is

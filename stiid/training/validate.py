@@ -4,6 +4,7 @@ Models are traced, not compiled: with the shapes of the parameters that training
 stage's clips, and of an evaluation's.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,6 @@ from stiid import parallel
 from stiid.config.experiment import Experiment
 from stiid.data.source import Source
 from stiid.errors import first_line
-from stiid.evaluation.rollout import decomposer
 from stiid.models.base import VideoModel
 from stiid.shapes import Params
 from stiid.training.loop import stage_data
@@ -67,7 +67,7 @@ def check_test(experiment: Experiment, image_shape: ImageShape, trained: Params)
     system = experiment.at_test().model.build(image_shape)
     if settings.model:
         _check_parameters(where, system, trained)
-    decompose = decomposer(settings, system, num_simulated=0)
+    decompose = functools.partial(system.decompose, decoding=settings.decoding)
     _trace(where, decompose, trained, *_clips(max(settings.lengths), image_shape))
 
 

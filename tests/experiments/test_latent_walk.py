@@ -10,7 +10,7 @@ import tiny
 
 from experiments.disentanglement import linear_r2, matched_slots, samples
 from experiments.latent_walk import OFFSETS, choose_walks, measure, walk
-from stiid.models.base import Latents
+from stiid.models.base import Decoding, Latents
 from stiid.training.restore import restore
 
 
@@ -21,10 +21,10 @@ def decomposed(data_dir):
     system = experiment.model.build((8, 8, 3))
     video = np.random.default_rng(0).integers(0, 256, (1, 3, 8, 8, 3), np.uint8)
     keys = jax.random.split(jax.random.key(1), 1)
-    options = {"num_slots": 3, "num_simulated": 0, "noise": "first", "restarts": 1}
+    decoding = Decoding(num_slots=3)
     with tiny.quick_compilation():
         params = jax.jit(system.init)(jax.random.key(0))
-        decompose = jax.jit(lambda p, v, k: system.decompose(p, v, k, **options))
+        decompose = jax.jit(lambda p, v, k: system.decompose(p, v, k, decoding))
         return system, params, decompose(params, video, keys)
 
 

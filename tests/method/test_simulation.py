@@ -13,6 +13,7 @@ from stiid.method.inference import infer_frame, infer_video
 from stiid.method.objective import loss
 from stiid.method.refinement import FrameStart
 from stiid.models.spatiotemporal.model import SpatioTemporal
+from stiid.models.spatiotemporal.restarts import sample_noise
 from stiid.shapes import Gaussian, LSTMState
 
 WEIGHTS = ElboWeights(beta=5.0, psi=0.7)
@@ -143,7 +144,7 @@ def test_simulated_frames_of_a_training_clip_cost_their_likelihood(
     model = make_model(kernel_size=1, mixture=mixture)
     params, (video, keys) = random_params(model), clips()
     system = SpatioTemporal(model, OBJECTIVE, num_slots=3)
-    noise = system._noise(keys, num_frames=4, num_slots=3).at[2:].set(0.0)
+    noise = sample_noise(model, keys, num_frames=4, num_slots=3).at[2:].set(0.0)
     frames = video / 255.0
     result = infer_video(model, params, frames[:, :2], noise, WEIGHTS, num_simulated=2)
     means, masks = np.asarray(result.frames.means[2:]), np.asarray(result.frames.masks[2:])

@@ -12,6 +12,7 @@ import tiny
 from scipy import stats
 from scipy.ndimage import map_coordinates
 
+from stiid.models.base import Decoding
 from stiid.models.ddpae import procedure, transformer
 from stiid.models.ddpae.model import DdpaeConfig
 from stiid.models.ddpae.networks import LSTM, ImageDecoder, ImageEncoder
@@ -333,16 +334,9 @@ def test_statistics_move_with_the_data_and_not_by_a_gradient(small):
 
 def decompose(small, clips, *, num_simulated=1, noise="first", num_slots=N, restarts=1):
     system, params = small
+    decoding = Decoding(num_slots=num_slots, noise=noise, restarts=restarts)
     function = jax.jit(
-        lambda p, v, k: system.decompose(
-            p,
-            v,
-            k,
-            num_slots=num_slots,
-            num_simulated=num_simulated,
-            noise=noise,
-            restarts=restarts,
-        )
+        lambda p, v, k: system.decompose(p, v, k, decoding, num_simulated=num_simulated)
     )
     return function(params, clips, keys(len(clips)))
 

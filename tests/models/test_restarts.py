@@ -11,6 +11,9 @@ import oracles
 import pytest
 import tiny
 
+from stiid.models.base import Decoding
+from stiid.models.spatiotemporal.restarts import choose_noise, sample_noise
+
 SHAPE = (8, 8, 3)
 
 
@@ -26,10 +29,31 @@ def case(tmp_path_factory):
 
 def decompose(case, restarts, rows=slice(None), **options):
     system, params, video, keys = case
-    given = {"num_slots": 3, "num_simulated": 0, "noise": "first", "restarts": restarts, **options}
-    run = functools.partial(system.decompose, **given)
+    decoding = Decoding(num_slots=3, restarts=restarts, **options)
+    run = functools.partial(system.decompose, decoding=decoding)
     with tiny.quick_compilation():
         return jax.jit(run)(params, video[rows], keys[rows])
+
+
+def sample(case, *, num_frames):
+    """The first noise sample of the videos."""
+    system, _, _, keys = case
+    return sample_noise(system.model, keys, num_frames=num_frames, num_slots=3)
+
+
+def further_samples(case, count):
+    """Those of frame 0 that restarts add to the first."""
+    system, _, _, keys = case
+    own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+    return sample_noise(system.model, own, num_frames=count, num_slots=3)
+
+
+def choose(case, first, *, restarts):
+    """``choose_noise`` by frame 0 of the videos; the last decode's row stays sampled."""
+    system, params, video, keys = case
+    decoding = Decoding(num_slots=3, noise="all", restarts=restarts)
+    frames = video.astype(np.float32) / 255
+    return choose_noise(system.model, system.objective.elbo, params, frames, keys, first, decoding)
 
 
 def free_energy(case, result, t=0):
@@ -64,9 +88,7 @@ def test_the_reported_nll_is_that_of_a_density(tmp_path, mixture):
     video = np.random.default_rng(0).integers(0, 256, (2, 2, *SHAPE), dtype=np.uint8)
     keys = jax.random.split(jax.random.key(1), 2)
     reported = system.loss(params, video, keys).nll
-    shown = system.decompose(
-        params, video, keys, num_slots=3, num_simulated=0, noise="all", restarts=1
-    )
+    shown = system.decompose(params, video, keys, Decoding(num_slots=3, noise="all"))
     frames = [
         oracles.log_likelihood(
             video[:, t] / 255.0,
@@ -87,29 +109,20 @@ def test_draws_belong_to_their_video(case, results):
 
 def test_a_draw_that_cannot_be_evaluated_is_not_chosen(case, monkeypatch):
     """The second draw is NaN, and so is all that comes of it."""
-    system, params, video, keys = case
-    noise = type(system)._noise
+    first = sample(case, num_frames=1)
 
-    def poisoned(self, keys, *, num_frames, num_slots):
-        drawn = noise(self, keys, num_frames=num_frames, num_slots=num_slots)
-        return drawn.at[0].set(np.nan)
+    def poisoned(*args, **options):
+        return sample_noise(*args, **options).at[0].set(np.nan)
 
-    first = system._noise(keys, num_frames=1, num_slots=3)
-    monkeypatch.setattr(type(system), "_noise", poisoned)
-    frame = video[:, :1].astype(np.float32) / 255
-    chosen = system._choose_noise(params, frame, keys, first, 2)
-    np.testing.assert_array_equal(chosen, first)
+    monkeypatch.setattr("stiid.models.spatiotemporal.restarts.sample_noise", poisoned)
+    np.testing.assert_array_equal(choose(case, first, restarts=2), first)
 
 
 def test_the_chosen_draw_is_that_of_lowest_free_energy(case, results):
     """All draws, each decomposed alone: the second of two draws is draw 1 of any number."""
-    system, params, video, keys = case
-    epsilon = system._noise(keys, num_frames=2, num_slots=3)
-    own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
-    draws = [epsilon[0], *system._noise(own, num_frames=5, num_slots=3)]
-    chosen = system._choose_noise(
-        params, video[:, :1].astype(np.float32) / 255, keys, epsilon[:1], 6
-    )[0]
+    first = sample(case, num_frames=1)
+    draws = [first[0], *further_samples(case, 5)]
+    chosen = choose(case, first, restarts=6)[0]
     matches = [[bool((chosen[:, b] == draw[:, b]).all()) for draw in draws] for b in range(3)]
     assert [sum(row) for row in matches] == [1, 1, 1]
     assert len({row.index(True) for row in matches}) > 1
@@ -118,15 +131,15 @@ def test_the_chosen_draw_is_that_of_lowest_free_energy(case, results):
 @pytest.mark.parametrize("judges", [1, 2])
 def test_draws_are_judged_by_so_many_frames(case, monkeypatch, judges):
     """Each draw decomposed alone, its free energy in NumPy, over so many frames."""
-    system, _, _, keys = case
-    noise = type(system)._noise
-    own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
-    first = noise(system, keys, num_frames=2, num_slots=3)
-    draws = [first[0], *noise(system, own, num_frames=7, num_slots=3)]
+    first = sample(case, num_frames=2)
+    draws = [first[0], *further_samples(case, 7)]
     chosen = decompose(case, 8, restart_frames=judges)
     energies, results = [], []
     for draw in draws:
-        monkeypatch.setattr(type(system), "_noise", lambda *_, d=draw, **__: first.at[0].set(d))
+        monkeypatch.setattr(
+            "stiid.models.spatiotemporal.model.sample_noise",
+            lambda *_, d=draw, **__: first.at[0].set(d),
+        )
         results.append(decompose(case, 1))
         frames = [free_energy(case, results[-1], t) for t in range(judges)]
         energies.append(np.sum(frames, axis=0))
@@ -170,11 +183,24 @@ def test_a_model_without_memory_simulates_nothing(tmp_path):
     system = tiny.experiment(tmp_path, **changes).model.build(SHAPE)
     with pytest.raises(ValueError, match=r"cannot simulate frames: set predict.num_simulated to 0"):
         system.decompose(
-            None,
-            np.zeros((1, 2, *SHAPE), np.uint8),
-            None,
-            num_slots=3,
-            num_simulated=1,
-            noise="first",
-            restarts=1,
+            None, np.zeros((1, 2, *SHAPE), np.uint8), None, Decoding(num_slots=3), num_simulated=1
         )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("noise", "some", r"noise: expected one of \('first', 'all'\), got 'some'"),
+        ("num_slots", 0, "num_slots must be at least 1, got 0"),
+        ("restarts", 0, "restarts must be at least 1, got 0"),
+        ("restart_frames", -1, "restart_frames must be at least 1, got -1"),
+    ],
+)
+def test_an_impossible_decoding_is_refused(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        Decoding(**{"num_slots": 3, field: value})
+
+
+def test_a_decoding_may_be_a_static_argument():
+    assert hash(Decoding(num_slots=3)) == hash(Decoding(num_slots=3))
+    assert Decoding(num_slots=3) != Decoding(num_slots=3, restarts=2)

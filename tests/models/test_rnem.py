@@ -10,6 +10,7 @@ from jax import lax
 
 from stiid.evaluation.metrics import adjusted_rand_index
 from stiid.kernels.upsample import UpsampleConv
+from stiid.models.base import Decoding
 from stiid.models.rnem import procedure
 from stiid.models.rnem.model import RnemConfig
 from stiid.models.rnem.networks import Decoder, Encoder, PlainCell, RelationalCell
@@ -334,10 +335,8 @@ def small():
 
 def decompose(small, video, *, num_simulated=0, noise="all", num_slots=K, restarts=1, keys=(0, 1)):
     system, params = small
-    options = {"num_slots": num_slots, "num_simulated": num_simulated}
-    function = jax.jit(
-        lambda *args: system.decompose(*args, **options, noise=noise, restarts=restarts)
-    )
+    decoding = Decoding(num_slots=num_slots, noise=noise, restarts=restarts)
+    function = jax.jit(lambda *args: system.decompose(*args, decoding, num_simulated=num_simulated))
     return function(params, video, jnp.stack([jax.random.key(k) for k in keys]))
 
 

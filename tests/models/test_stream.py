@@ -10,8 +10,9 @@ import pytest
 import tiny
 
 from stiid.method.inference import infer_video
-from stiid.models.base import StreamingModel
+from stiid.models.base import Decoding, StreamingModel
 from stiid.models.spatiotemporal.model import SpatioTemporal
+from stiid.models.spatiotemporal.restarts import sample_noise
 
 SHAPE = (8, 8, 3)
 FRAMES, SLOTS, REFINEMENTS = 4, 4, 2
@@ -30,9 +31,9 @@ def make(tmp_path, **inference):
 def stream(case, frames=None, **options):
     """The streamed decompositions of all frames, joined along T."""
     system, params, video = case
-    given = {"num_slots": SLOTS, "noise": "first", "restarts": 1, **options}
+    decoding = Decoding(num_slots=SLOTS, **options)
     with tiny.quick_compilation():
-        parts = list(system.stream(params, video if frames is None else frames, KEY, **given))
+        parts = list(system.stream(params, video if frames is None else frames, KEY, decoding))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *parts)
 
 
@@ -69,9 +70,9 @@ def test_it_equals_the_decomposition_of_the_whole_video(tmp_path, inference, res
     case = make(tmp_path, **inference)
     system, params, video = case
     draws = {"restarts": restarts, "restart_frames": judges}
-    options = {"num_slots": SLOTS, "noise": "first", **draws}
+    decoding = Decoding(num_slots=SLOTS, **draws)
     with tiny.quick_compilation():
-        whole = jax.jit(lambda p, v: system.decompose(p, v, KEY[None], num_simulated=0, **options))(
+        whole = jax.jit(lambda p, v: system.decompose(p, v, KEY[None], decoding))(
             params, video[None]
         )
     ours = stream(case, **draws)
@@ -86,7 +87,9 @@ def test_sampling_in_every_frame_equals_infer_video_with_the_same_noise(tmp_path
     case = make(tmp_path, refinements=REFINEMENTS)
     system, params, video = case
     keys = [KEY, *map(later_key, range(1, FRAMES))]
-    noise = [system._noise(key[None], num_frames=1, num_slots=SLOTS)[0] for key in keys]
+    noise = [
+        sample_noise(system.model, key[None], num_frames=1, num_slots=SLOTS)[0] for key in keys
+    ]
     with tiny.quick_compilation():
         whole = jax.jit(lambda *inputs: infer_video(system.model, *inputs, system.objective.elbo))(
             params, jnp.asarray(video[None], jnp.float32) / 255, jnp.stack(noise)
@@ -104,9 +107,9 @@ def test_a_model_without_memory_draws_in_every_frame(tmp_path):
     case = make(tmp_path, refinements=REFINEMENTS, **iodine)
     system, params, video = case
     ours = stream(case, frames=video[:2], restarts=2)
-    options = {"num_slots": SLOTS, "noise": "first", "restarts": 2}
+    decoding = Decoding(num_slots=SLOTS, restarts=2)
     with tiny.quick_compilation():
-        (alone,) = system.stream(params, video[1:2], later_key(1), **options)
+        (alone,) = system.stream(params, video[1:2], later_key(1), decoding)
     for name in ("masks", "means", "kl"):
         np.testing.assert_allclose(
             getattr(ours, name)[:, 1:], getattr(alone, name), rtol=2e-4, atol=2e-4
@@ -128,9 +131,9 @@ def test_no_more_frames_are_taken_than_needed(tmp_path, draws, ahead):
             taken.append(t)
             yield video[t % FRAMES]
 
-    options = {"num_slots": SLOTS, "noise": "first", **draws}
+    decoding = Decoding(num_slots=SLOTS, **draws)
     with tiny.quick_compilation():
-        results = system.stream(params, endless(), KEY, **options)
+        results = system.stream(params, endless(), KEY, decoding)
         for t in range(20):
             next(results)
             assert len(taken) == max(t + 1, ahead)

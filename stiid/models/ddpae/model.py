@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from stiid.models.base import Decomposition, unit_range
+from stiid.models.base import Decoding, Decomposition, unit_range
 from stiid.models.ddpae import procedure, transformer
 from stiid.models.ddpae.procedure import LatentGroups
 from stiid.models.ddpae.programs import POSE, DdpaeNetworks
@@ -148,12 +148,9 @@ class Ddpae:
         params: Params,
         video: Array,
         keys: Array,
+        decoding: Decoding,
         *,
-        num_slots: int,
-        num_simulated: int,
-        noise: str,
-        restarts: int,
-        restart_frames: int = 1,
+        num_simulated: int = 0,
     ) -> Decomposition:
         """See ``models.base.VideoModel``.
 
@@ -165,16 +162,17 @@ class Ddpae:
         what is missing to white belongs to the ground: masks and means have N + 1 slots, the last
         of them the ground.
         """
-        if restarts != 1:
+        if decoding.restarts != 1:
             raise ValueError(
-                f"evaluate.restarts: DDPAE has no random start, got {restarts}: set it to 1"
+                f"evaluate.restarts: DDPAE has no random start, got {decoding.restarts}: set it to "
+                "1"
             )
         total = video.shape[1] + num_simulated
-        draws = self._noise(keys, num_frames=total, num_slots=num_slots)
-        if noise == "first":
-            draws = jax.tree.map(jnp.zeros_like, draws)
+        noise = self._noise(keys, num_frames=total, num_slots=decoding.num_slots)
+        if decoding.noise == "first":
+            noise = jax.tree.map(jnp.zeros_like, noise)
         frames = unit_range(video)
-        result = self.model.run(params, frames, draws, num_predicted=num_simulated, train=False)
+        result = self.model.run(params, frames, noise, num_predicted=num_simulated, train=False)
         masks, means = _share(result.components)
         prior = procedure.prior(self.config.scale)
         pairs = zip(result.posterior, prior, strict=True)

@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 import jax
 import jax.numpy as jnp
 
-from stiid.models.base import Decomposition, unit_range
+from stiid.models.base import Decoding, Decomposition, unit_range
 from stiid.models.rnem import procedure
 from stiid.models.rnem.networks import Decoder, Encoder, PlainCell, RelationalCell
 from stiid.models.rnem.procedure import RnemLoss, Slots
@@ -121,25 +121,26 @@ class Rnem:
         params: Params,
         video: Array,
         keys: Array,
+        decoding: Decoding,
         *,
-        num_slots: int,
-        num_simulated: int,
-        noise: str,
-        restarts: int,
-        restart_frames: int = 1,
+        num_simulated: int = 0,
     ) -> Decomposition:
         """See ``models.base.VideoModel``.
 
         Frame 0 shows the start: nothing predicted, pixels shared at random. Noise "first" is that
         random start alone; "all" (the original) also flips the bits of every input.
         """
-        _check_slots(self.config.cell, num_slots)
-        if restarts != 1:
-            raise ValueError(f"evaluate.restarts: R-NEM starts once, got {restarts}: set it to 1")
+        _check_slots(self.config.cell, decoding.num_slots)
+        if decoding.restarts != 1:
+            raise ValueError(
+                f"evaluate.restarts: R-NEM starts once, got {decoding.restarts}: set it to 1"
+            )
         frames = jnp.swapaxes(unit_range(video), 0, 1)
         seen = len(frames) - 1
-        first, flips = self._noise(keys, num_frames=seen + num_simulated, num_slots=num_slots)
-        if noise == "first":
+        first, flips = self._noise(
+            keys, num_frames=seen + num_simulated, num_slots=decoding.num_slots
+        )
+        if decoding.noise == "first":
             flips = jnp.zeros_like(flips)
         network = self._network(params)
         parts = [jax.tree.map(lambda x: x[None], first)]
