@@ -56,3 +56,16 @@ def remedy(error: BaseException, damaged: str) -> str:
             return _PASSING[found if number not in _PASSING else number]  # type: ignore[index]
         seen = seen.__cause__ or seen.__context__
     return damaged
+
+
+def printable(text: str) -> str:
+    r"""Text that a terminal shows and does not obey: `ESC` becomes `\x1b`.
+
+    So does every byte of a file name that is no UTF-8. The result can be encoded.
+    """
+    return "".join(part if part.isprintable() else repr(part)[1:-1] for part in text)
+
+
+def one_line(error: BaseException | str) -> str:
+    """A message for a terminal, in one line."""
+    return printable(" ".join(str(error).split()))

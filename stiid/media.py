@@ -15,6 +15,8 @@ from stiid.files import atomic_path
 _BT709 = 1  # ITU-T H.273: matrix, primaries and transfer of ITU-R BT.709
 _GIF_COLORS = 255  # of 256: one stays free, the encoder uses it for "unchanged"
 _GIF_KEPT = 64
+_SLOWEST, _FASTEST = 1e-5, 1e5  # frames per second: one a day, and more than any camera
+_GIF_LONGEST = 65_535  # hundredths of a second
 
 
 def write_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
@@ -28,7 +30,7 @@ def write_gif(path: str | os.PathLike[str], frames: np.ndarray, *, fps: float) -
     """Writes uint8 frames [T, H, W, 3] as an endless GIF with one palette for all frames.
 
     Up to 255 different colors are kept exactly, more are reduced. Frame times are whole hundredths
-    of a second, at least two. Equal consecutive frames are stored once with the sum of their times.
+    of a second, 2 to 65,535. Equal consecutive frames are stored once with the sum of their times.
     """
     _check_pictures(frames, rank=4)
     _check_rate(fps)
@@ -42,7 +44,7 @@ def write_gif(path: str | os.PathLike[str], frames: np.ndarray, *, fps: float) -
             format="GIF",
             save_all=True,
             append_images=images[1:],
-            duration=10 * max(2, round(100 / fps)),
+            duration=10 * min(max(2, round(100 / fps)), _GIF_LONGEST),
             loop=0,
         )
 
@@ -65,7 +67,7 @@ def open_mp4(path: str | os.PathLike[str], *, fps: float) -> Iterator[Callable[[
     """
     _check_rate(fps)
     with atomic_path(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+        stream = container.add_stream("libx264", rate=_rate(fps))
         stream.pix_fmt = "yuv420p"
         stream.options = {
             "threads": "1",
@@ -137,5 +139,11 @@ def _check_pictures(array: np.ndarray, *, rank: int) -> None:
 
 
 def _check_rate(fps: float) -> None:
-    if not 0 < fps <= 1000:
-        raise ValueError(f"fps must lie in (0, 1000], got {fps}")
+    if not _SLOWEST <= fps <= _FASTEST:
+        raise ValueError(f"fps must lie in [{_SLOWEST}, {_FASTEST}], got {fps}")
+
+
+def _rate(fps: float) -> Fraction:
+    """Frames per second as a fraction of numbers that are small, also far below 1."""
+    exact = Fraction(fps)
+    return exact.limit_denominator(1001) if fps >= 1 else 1 / (1 / exact).limit_denominator(1001)

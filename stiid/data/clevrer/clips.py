@@ -165,8 +165,8 @@ def _decode(files: ClevrerFiles, number: int, cut: Cut, wanted: range) -> np.nda
                 raise ValueError(
                     f"it has {video.width}x{video.height} pixels, expected {WIDTH}x{HEIGHT}"
                 )
-            if video.num_frames != FRAMES:
-                raise ValueError(f"it has {video.num_frames} frames, expected {FRAMES}")
+            if video.packets != FRAMES:
+                raise ValueError(f"it has {video.packets} frames, expected {FRAMES}")
             frames = video.frames(wanted.start, wanted.stop, cut.view.stride)
             return np.stack([cut.view.frame(frame) for frame in frames])
         except ValueError as error:

@@ -1,10 +1,11 @@
 """Which parts of which video files make up the splits of a source."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,15 @@ class Segment:
     start: int
     stop: int
     masks: Path | None = None  # folder of PNG id masks of the whole file
+    name: str = ""  # of the video in ids of clips; the file's name if it is empty
 
     def clips(self, *, frames: int, stride: int) -> range:
         """First frames of the clips that fit, back to back; a rest at the end is left out."""
         span = (frames - 1) * stride + 1
         return range(self.start, self.stop - span + 1, frames * stride)
+
+
+_Segments = Mapping[str, Sequence[Segment]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,55 +40,65 @@ class ClipPlan:
 
     Attributes:
         source: Name of the data source.
-        segments: Per split.
+        options: All that is asked for, as text.
+        files: All that is read: videos, folders of images and masks, tracklets.
         view: How a frame of a file becomes a frame of a clip.
         frames: Clip length T.
+        cut: Finds the segments per split, for which it may have to decode all videos to count their
+            frames. It is called only for clips that are not on disk yet.
         tracklets: A MATLAB file of point tracks in the one video of the plan, or None.
-
-    Raises:
-        ValueError: If a split has no clip, or only some segments have masks.
     """
 
     source: str
-    segments: Mapping[str, Sequence[Segment]]
+    options: str
+    files: Sequence[Path]
     view: View
     frames: int
+    cut: Callable[[], _Segments]
     tracklets: Path | None = None
 
-    def __post_init__(self):
+    @functools.cached_property
+    def segments(self) -> _Segments:
+        """Segments per split.
+
+        Raises:
+            OSError, ValueError: If a file is missing, damaged or too short, a split has no clip, or
+                only some segments have masks.
+        """
+        segments = self.cut()
         cut = {"frames": self.frames, "stride": self.view.stride}
-        for split, segments in self.segments.items():
-            empty = [segment for segment in segments if not segment.clips(**cut)]
+        for split, of_split in segments.items():
+            empty = [segment for segment in of_split if not segment.clips(**cut)]
             for segment in empty:
                 _LOG.warning(
                     "%s: left out frames %d to %d of %s, too few for %d frames at stride %d",
                     *(split, segment.start, segment.stop, segment.video, self.frames),
                     self.view.stride,
                 )
-            if len(empty) == len(segments):
+            if len(empty) == len(of_split):
                 raise ValueError(
                     f"no clip of {self.frames} frames at stride {self.view.stride} fits the "
                     f"{split} split: make frames or stride smaller, or give longer videos "
                     "or that split more of them"
                 )
-        if len({segment.masks is None for s in self.segments.values() for segment in s}) > 1:
+        if len({segment.masks is None for s in segments.values() for segment in s}) > 1:
             raise ValueError("only some videos have masks: give masks to all of them or to none")
+        return segments
 
     @property
     def name(self) -> str:
-        """A readable prefix and a hash of the plan and of the state of its files."""
-        files = {segment.video for s in self.segments.values() for segment in s}
-        if self.tracklets:
-            files.add(self.tracklets)
-        files |= {segment.masks for s in self.segments.values() for segment in s if segment.masks}
-        content = [str(self), sorted((str(path), *_signature(path)) for path in files)]
+        """A readable prefix and a hash of the options and of the state of the files."""
+        content = [self.options, sorted((str(path), *_signature(path)) for path in self.files)]
         digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
         return f"{self.source}_{self.view.width}x{self.view.height}_{self.frames}f_{digest}"
 
 
 def _signature(path: Path) -> tuple[int, int]:
     """Size and time of the last change; of a folder, summed and latest over its files."""
-    states = [file.stat() for file in path.iterdir()] if path.is_dir() else [path.stat()]
+    if not path.exists():
+        return (0, 0)
+    files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
+    states = [file.stat() for file in files]
     return sum(s.st_size for s in states), max((s.st_mtime_ns for s in states), default=0)
 
 

@@ -21,6 +21,7 @@ from stiid.data.video.mask_folder import MaskFolder
 from stiid.data.video.tracklets import Tracklets
 from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
+from stiid.errors import printable
 
 _Part = tuple[Segment, range]  # first frames of some clips of a segment
 
@@ -35,7 +36,7 @@ class VideoClipsConfig(tfds.core.BuilderConfig):
     def __post_init__(self):
         assert self.plan is not None  # tfds wants a default for every field
         self.name = self.plan.name
-        self.description = str(self.plan)
+        self.description = printable(self.plan.options)
 
     def __str__(self) -> str:
         return self.name
@@ -46,13 +47,14 @@ class VideoClips(tfds.core.ShardBasedBuilder):
 
     An element is what `source.Source` asks for, and
 
-        file: Name of the video file.
+        file: Name of the video file, below the folder of the videos.
         first_frame: Number of the clip's first frame in the file.
         tracks: float32 [n, T, 2], only with tracklets: see `tracklets.Tracklets.in_clip`.
     """
 
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = tfds.core.Version("1.2.0")
     RELEASE_NOTES: Mapping[str, str] = {
+        "1.2.0": "Frames that a player shows, mirrored as it does, transparent ones on black.",
         "1.1.0": "Right frames of AVI and MPEG files, turned as they are to be shown.",
         "1.0.0": "First version.",
     }
@@ -142,6 +144,7 @@ def _clips(
             functools.partial(_ids, view, video, segment.masks),
             MaskFolder(segment.masks, video.num_frames).frames(*wanted),
         )
+    name = segment.name or printable(segment.video.name)
     for start in starts:
         frames = np.stack([next(pictures) for _ in range(plan.frames)])
         ids, count = np.zeros(frames.shape[:3], np.uint8), UNKNOWN_OBJECTS
@@ -150,9 +153,9 @@ def _clips(
         clip = {
             "video": frames,
             "masks": ids,
-            "id": f"{split}/{segment.video.name}/{start:06d}",
+            "id": f"{split}/{name}/{start:06d}",
             "n_objects": count,
-            "file": segment.video.name,
+            "file": name,
             "first_frame": start,
         }
         if tracklets:

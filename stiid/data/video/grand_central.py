@@ -7,6 +7,8 @@ that was annotated again in 2015 (1920x1080) is another one.
 """
 
 import dataclasses
+import functools
+from pathlib import Path
 
 from stiid.data.options import check_types
 from stiid.data.source import Source
@@ -77,25 +79,32 @@ class GrandCentralSpec:
         """Which frames become clips.
 
         Raises:
-            OSError, ValueError: If the video is missing, damaged or too short, or the tracklets are
-                missing.
+            FileNotFoundError: If the video or the tracklets are missing.
         """
         path = local_path(self.path, "path")
-        video = VideoFile(path)
-        self.view.window(video.height, video.width)
-        ranges = split_by_time(video.num_frames, self.shares, gap=self.gap)
         tracklets = local_path(self.tracklets, "tracklets") if self.tracklets else None
+        if not path.exists():
+            raise FileNotFoundError(f"no video at {path}: check the path")
         if tracklets and not tracklets.is_file():
             raise FileNotFoundError(
                 f"no tracklets at {tracklets}: check the path, or leave it empty"
             )
         return ClipPlan(
             source="grand_central",
-            segments={split: [Segment(path, *part)] for split, part in ranges.items()},
+            options=str(self),
+            files=[path, tracklets] if tracklets else [path],
             view=self.view,
             frames=self.frames,
+            cut=functools.partial(self._cut, path),
             tracklets=tracklets,
         )
+
+    def _cut(self, path: Path) -> dict[str, list[Segment]]:
+        """Segments per split; raises ValueError if the video is damaged or too short."""
+        video = VideoFile(path)
+        self.view.window(video.height, video.width)
+        ranges = split_by_time(video.num_frames, self.shares, gap=self.gap)
+        return {split: [Segment(path, *part)] for split, part in ranges.items()}
 
 
 def open_grand_central(spec: GrandCentralSpec, split: str, data_dir: str) -> Source:

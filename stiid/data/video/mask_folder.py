@@ -1,28 +1,33 @@
-"""Id masks of own videos: a folder of PNG pictures whose values are the ids."""
+"""Id masks of own videos: a folder of PNG images whose values are the ids."""
 
+import functools
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from stiid.data.video.image import PICTURE_ERRORS, pictures
+from stiid.data.video.image import open_picture, pictures
 
 _ID_MODES = ("1", "L", "P", "I", "I;16")  # one number per pixel: gray values or palette places
+_UNLABELLED = 255
+_LOG = logging.getLogger("stiid")
 
 
 class MaskFolder:
     """Frames of ids, one PNG per frame, in the order of the numbers in their names.
 
     The pixel's value is the id: the place in the palette (as in DAVIS) or the gray value. 0 is the
-    background.
+    background. So is 255 beside ids that are all below 127: there it is the label of VOC and DAVIS
+    for pixels, mostly the rims of objects, that nobody labelled. Alone, or among gray values that
+    are spread out, it is an object.
 
     Args:
         path: The folder.
         num_frames: Of the video that the masks belong to.
 
     Raises:
-        ValueError: If the folder does not exist or does not hold a picture for every frame.
+        ValueError: If the folder does not exist or does not hold an image for every frame.
     """
 
     def __init__(self, path: Path, num_frames: int):
@@ -40,17 +45,30 @@ class MaskFolder:
         """Yields ids [H, W], uint8 or int32.
 
         Raises:
-            ValueError: If a picture cannot be read or has colors instead of ids.
+            ValueError: If an image cannot be read or has colors instead of ids.
         """
         for path in self._pictures[start:stop:step]:
-            try:
-                with Image.open(path) as image:
-                    if image.mode not in _ID_MODES:
-                        raise ValueError(
-                            f"it has mode {image.mode}: expected a palette or gray PNG whose "
-                            "values are ids"
-                        )
-                    ids = np.asarray(image)
-            except PICTURE_ERRORS as error:
-                raise ValueError(f"{path} is no mask that can be read: {error}") from error
-            yield ids.astype(np.uint8 if ids.dtype == np.bool_ else ids.dtype)
+            ids = _read(path)
+            if (ids == _UNLABELLED).any() and self._has_unlabelled:
+                ids = np.where(ids == _UNLABELLED, 0, ids)
+            yield ids
+
+    @functools.cached_property
+    def _has_unlabelled(self) -> bool:
+        """Whether 255 is no object, which all masks of the folder decide together."""
+        present = functools.reduce(np.union1d, (np.unique(_read(path)) for path in self._pictures))
+        others = present[(present != 0) & (present != _UNLABELLED)]
+        found = len(others) > 0 and others.max() < _UNLABELLED // 2
+        if found:
+            _LOG.info("%s: 255 is read as the label of pixels without one", self._path)
+        return found
+
+
+def _read(path: Path) -> np.ndarray:
+    with open_picture(path, ("PNG",)) as image:
+        if image.mode not in _ID_MODES:
+            raise ValueError(
+                f"it has mode {image.mode}: expected a palette or gray PNG whose values are ids"
+            )
+        ids = np.asarray(image)
+    return ids.astype(np.uint8 if ids.dtype == np.bool_ else ids.dtype)

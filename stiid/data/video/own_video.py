@@ -1,6 +1,7 @@
 """Own videos: a folder of video files, or one file, with or without true masks."""
 
 import dataclasses
+import functools
 import math
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from stiid.data.source import Source
 from stiid.data.stored import TfdsSource, prepare
 from stiid.data.video.clip_plan import ClipPlan, Segment, split_by_time
 from stiid.data.video.clips import VideoClips, VideoClipsConfig
-from stiid.data.video.image import pictures
+from stiid.data.video.finding import find_videos
 from stiid.data.video.mask_folder import MaskFolder
-from stiid.data.video.video_file import VIDEO_SUFFIXES, VideoFile, video_name
+from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
+from stiid.errors import printable
 from stiid.paths import local_path
 
 
@@ -23,10 +25,10 @@ class OwnVideoSpec:
     """Where the videos are and how clips are cut from them.
 
     Attributes:
-        path: A video (mp4, avi, gif, ...), a folder of pictures (one video), or a folder of videos
-            and of folders of pictures (pictures beside videos are no frames).
-        masks: A folder with a folder of PNG masks for every video, of the video's name (of a file
-            without its suffix), see `mask_folder.MaskFolder`; or "".
+        path: A video (mp4, avi, gif, ...), a folder of images (one video), or a folder of videos
+            and of folders of images, at any depth (images beside videos are no frames).
+        masks: A folder with a folder of PNG masks for every video, of the video's name (the path
+            below `path`, of a file without its suffix), see `mask_folder.MaskFolder`; or "".
         crop: (left, top, width, height) of a window in pixels of the files; () is all of it.
         height, width: Of the result.
         channels: 3 (RGB) or 1 (gray).
@@ -87,43 +89,64 @@ class OwnVideoSpec:
         """Which frames of which files become clips.
 
         Raises:
-            OSError, ValueError: If a video is missing, damaged or too short, or a mask is missing.
+            OSError, ValueError: If there are no videos, or two of one name.
         """
-        paths = find_videos(local_path(self.path, "path"))
-        videos = {path: VideoFile(path) for path in paths}
-        for path, video in videos.items():
+        masks = local_path(self.masks, "masks") if self.masks else None
+        videos = find_videos(local_path(self.path, "path"), without=masks)
+        files = list(videos.values())
+        if masks:
+            files += [masks / name for name in videos]
+        return ClipPlan(
+            source="own_video",
+            options=str(self),
+            files=files,
+            view=self.view,
+            frames=self.frames,
+            cut=functools.partial(self._cut, videos, masks),
+        )
+
+    def _cut(self, paths: dict[str, Path], masks: Path | None) -> dict[str, list[Segment]]:
+        """Segments per split; raises ValueError if a video is damaged or lacks a mask."""
+        videos = {name: VideoFile(path) for name, path in paths.items()}
+        for name, video in videos.items():
             try:
                 self.view.window(video.height, video.width)
             except ValueError as error:
-                raise ValueError(f"{path}: {error}") from error
-        if len(videos) == 1:
-            ranges = self._ranges(videos[paths[0]])
-            segments = {split: [self._segment(videos[paths[0]], *r)] for split, r in ranges.items()}
-        else:
-            segments = {
-                split: [self._segment(videos[path], 0, videos[path].num_frames) for path in chosen]
-                for split, chosen in self._split(paths).items()
-            }
-        return ClipPlan(source="own_video", segments=segments, view=self.view, frames=self.frames)
+                raise ValueError(f"{video.path}: {error}") from error
+            if masks:  # refuses what has not a mask for every frame
+                MaskFolder(masks / name, video.num_frames)
 
-    def _split(self, paths: list[Path]) -> dict[str, list[Path]]:
-        """Files per split, in the order of their names."""
-        order = np.random.default_rng(self.seed).permutation(len(paths))
+        def segment(name: str, start: int, stop: int) -> Segment:
+            path = paths[name]
+            shown = f"{Path(name).parent / path.name}"
+            return Segment(path, start, stop, masks / name if masks else None, printable(shown))
+
+        if len(videos) == 1:
+            ((name, video),) = videos.items()
+            return {split: [segment(name, *part)] for split, part in self._ranges(video).items()}
+        return {
+            split: [segment(name, 0, videos[name].num_frames) for name in names]
+            for split, names in self._split(list(videos)).items()
+        }
+
+    def _split(self, names: list[str]) -> dict[str, list[str]]:
+        """Videos per split, in the order of their names."""
+        order = np.random.default_rng(self.seed).permutation(len(names))
         counts = {
-            split: max(1, round(share * len(paths)))
+            split: max(1, round(share * len(names)))
             for split, share in self.shares.items()
             if split != "train" and share > 0
         }
-        if sum(counts.values()) >= len(paths):
+        if sum(counts.values()) >= len(names):
             raise ValueError(
-                f"{len(paths)} videos do not suffice for a validation and a test split: "
+                f"{len(names)} videos do not suffice for a validation and a test split: "
                 "give more, or set test to 0"
             )
         chosen, taken = {}, 0
         for split, count in counts.items():
-            chosen[split] = sorted(paths[i] for i in order[taken : taken + count])
+            chosen[split] = sorted(names[i] for i in order[taken : taken + count])
             taken += count
-        return {"train": sorted(paths[i] for i in order[taken:]), **chosen}
+        return {"train": sorted(names[i] for i in order[taken:]), **chosen}
 
     def _ranges(self, video: VideoFile) -> dict[str, tuple[int, int]]:
         """Frames of the only video per split."""
@@ -140,41 +163,6 @@ class OwnVideoSpec:
             f"{math.ceil(clip / min(shares)) + gaps}. Make frames or stride smaller, give the "
             "smallest split (validation, test) a larger share or none, or give more videos"
         )
-
-    def _segment(self, video: VideoFile, start: int, stop: int) -> Segment:
-        if not self.masks:
-            return Segment(video.path, start, stop, None)
-        masks = local_path(self.masks, "masks") / video_name(video.path)
-        MaskFolder(masks, video.num_frames)  # refuses what has not a mask for every frame
-        return Segment(video.path, start, stop, masks)
-
-
-def find_videos(path: Path) -> list[Path]:
-    """The videos that a path means, in the order of their names.
-
-    Raises:
-        FileNotFoundError: If there is nothing at `path`.
-        ValueError: If it is a folder without videos, or two videos have one name.
-    """
-    inside = [] if not path.is_dir() else [f for f in path.iterdir() if f.name[0] != "."]
-    found = sorted(
-        entry
-        for entry in inside
-        if (entry.is_dir() and pictures(entry))
-        or (entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES)
-    )
-    if not path.is_dir() or (pictures(path) and not found):
-        VideoFile(path)
-        return [path]
-    if not found:
-        raise ValueError(
-            f"{path} holds no videos: expected files {VIDEO_SUFFIXES} or folders of pictures"
-        )
-    names = [video_name(video) for video in found]
-    double = sorted({name for name in names if names.count(name) > 1})
-    if double:
-        raise ValueError(f"{path} holds several videos of the name {double[0]!r}: rename one")
-    return found
 
 
 def open_own_video(spec: OwnVideoSpec, split: str, data_dir: str) -> Source:

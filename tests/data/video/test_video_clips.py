@@ -246,7 +246,7 @@ def broken_own(tmp_path, fault):
         ("masks missing", "no masks at .*b: expected a folder"),
         ("mask missing", "holds 7 PNG masks, its video has 8 frames"),
         ("colored mask", "has mode RGB"),
-        ("damaged mask", "is no mask that can be read"),
+        ("damaged mask", "3.png cannot be read as an image"),
     ],
 )
 def test_faults_are_named_and_leave_nothing(tmp_path, fault, message):
@@ -261,7 +261,7 @@ def test_faults_are_named_and_leave_nothing(tmp_path, fault, message):
 def test_missing_masks_are_found_before_anything_is_prepared(tmp_path, fault):
     options = {"path": str(tmp_path / "videos"), **broken_own(tmp_path, fault)}
     with pytest.raises(ValueError, match="masks"):
-        registry.make_spec("own_video", **options).plan()
+        assert registry.make_spec("own_video", **options).plan().segments
 
 
 def test_options_are_checked():

@@ -100,7 +100,7 @@ def test_parts_outside_are_refused(files):
 def test_nothing_and_nonsense(tmp_path):
     with pytest.raises(FileNotFoundError, match="no video at"):
         VideoFile(tmp_path / "a.mp4")
-    with pytest.raises(ValueError, match="holds no pictures"):
+    with pytest.raises(ValueError, match="holds no images"):
         VideoFile(tmp_path)
     for suffix in ("mp4", "avi", "gif"):
         path = tmp_path / f"text.{suffix}"
@@ -109,7 +109,7 @@ def test_nothing_and_nonsense(tmp_path):
             VideoFile(path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "0.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"0\.png is no picture"):
+    with pytest.raises(ValueError, match=r"0\.png cannot be read as an image"):
         VideoFile(tmp_path / "empty")
 
 
@@ -244,7 +244,7 @@ def test_pictures_of_other_depths(tmp_path):
 
 def test_a_picture_that_would_take_all_memory_is_refused(tmp_path):
     Image.new("1", (20_000, 20_000)).save(tmp_path / "0.png")
-    with pytest.raises(ValueError, match=r"0\.png is no picture that can be read"):
+    with pytest.raises(ValueError, match=r"0\.png cannot be read as an image"):
         VideoFile(tmp_path)
 
 

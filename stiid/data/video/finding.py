@@ -1,0 +1,96 @@
+"""Which videos a path means."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from stiid.data.video.image import PICTURE_SUFFIXES
+from stiid.data.video.video_file import VIDEO_SUFFIXES, video_name
+from stiid.errors import printable
+
+_NAMED = 5  # files in a message
+_LOG = logging.getLogger("stiid")
+
+
+def find_videos(path: Path, *, without: Path | None = None) -> dict[str, Path]:
+    """Finds the videos that a path means: itself, or all below it.
+
+    Below a folder, videos are files of `VIDEO_SUFFIXES` and folders of images; images beside videos
+    are no frames. Symbolic links are followed, hidden files are not looked at. What is left out is
+    named in the log.
+
+    Args:
+        path: A video file, a folder of images, or a folder of videos at any depth.
+        without: A folder that is not searched, as that of the masks.
+
+    Returns:
+        Names, the path below `path` without a file's suffix, and paths, in the order of the names.
+
+    Raises:
+        FileNotFoundError: If there is nothing at `path`.
+        ValueError: If it is a folder without videos, or two videos have one name.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"no video at {path}: check the path")
+    if not path.is_dir():
+        return {video_name(path): path}
+    left_out: list[str] = []
+    found = sorted(_below(path, path, without, (), left_out))
+    if not found:
+        raise ValueError(
+            f"{path} holds no videos: expected files {VIDEO_SUFFIXES} or folders of images"
+        )
+    if left_out and found != [path]:
+        more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
+        _LOG.warning(
+            "left out of %s, no videos: %s%s", path, ", ".join(sorted(left_out)[:_NAMED]), more
+        )
+    videos: dict[str, Path] = {}
+    for video in found:
+        name = video_name(path)
+        if video != path:
+            name = video.relative_to(path).with_name(video_name(video)).as_posix()
+        if name in videos:
+            raise ValueError(f"{path} holds several videos of the name {name!r}: rename one")
+        videos[name] = video
+    return videos
+
+
+def _below(
+    folder: Path, top: Path, without: Path | None, above: tuple[Path, ...], left_out: list[str]
+) -> Iterator[Path]:
+    """The videos in a folder, or the folder if it is one; adds names to `left_out`."""
+    place = folder.resolve()
+    if place in above or place == without:  # a link that leads back up
+        return
+    images: list[Path] = []
+    others: list[Path] = []
+    found: list[Path] = []
+    for entry in sorted(folder.iterdir()):
+        suffix = entry.suffix.lower()
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            found += _below(entry, top, without, (*above, place), left_out)
+        elif suffix in PICTURE_SUFFIXES:
+            images.append(entry)
+        elif suffix in VIDEO_SUFFIXES and entry.is_file():
+            found.append(entry)
+        else:
+            others.append(entry)
+    broken = [image for image in images if not image.is_file()]
+    if images and not found and not broken:
+        found = [folder]
+    elif images and not found:
+        others.append(broken[0])  # one missing frame leaves out the video
+    else:
+        others += images
+    left_out += [_describe(entry, top) for entry in others]
+    yield from found
+
+
+def _describe(entry: Path, top: Path) -> str:
+    name = printable(entry.relative_to(top).as_posix())
+    if not entry.exists():
+        return f"{name} (a link to nothing)"
+    return name if entry.is_file() else f"{name} (no regular file)"
