@@ -54,11 +54,12 @@ def transformation(optim: Optim) -> optax.GradientTransformation:
     )
 
 
-def learning_rate(optim: Optim, *, step: int, steps: int) -> float:
-    """Learning rate of a step (from 0) within a stage of a number of steps."""
-    if step < optim.warmup_steps:
-        return optim.learning_rate * (step + 1) / optim.warmup_steps
-    span = max(steps - optim.warmup_steps, 1)
-    progress = min((step - optim.warmup_steps) / span, 1.0)
-    cosine = 0.5 * (1.0 + math.cos(math.pi * progress))
-    return optim.final_learning_rate + (optim.learning_rate - optim.final_learning_rate) * cosine
+def schedule(optim: Optim, *, steps: int) -> optax.Schedule:
+    """Learning rate of each step (from 0) of a stage: a linear warm-up, then half a cosine."""
+    rate, warmup_steps = optim.learning_rate, optim.warmup_steps
+    share = optim.final_learning_rate / rate if rate else 1.0
+    cosine = optax.cosine_decay_schedule(rate, max(steps - warmup_steps, 1), alpha=share)
+    if not warmup_steps:
+        return cosine
+    warmup = optax.linear_schedule(rate / warmup_steps, rate, warmup_steps - 1)
+    return optax.join_schedules([warmup, cosine], [warmup_steps])

@@ -18,7 +18,6 @@ import numpy as np
 from stiid import parallel
 from stiid.config.curriculum import Watch
 from stiid.config.experiment import Experiment
-from stiid.config.optimizer import learning_rate
 from stiid.data.pipeline import train_iterator
 from stiid.data.source import Source
 from stiid.evaluation.evaluator import Evaluation, Evaluator
@@ -163,9 +162,8 @@ class Trainer:
         step, started = int(state.step), time.monotonic()
 
         while position.step_in_stage < stage.steps and watch.verdict is None:
-            rate = learning_rate(experiment.optim, step=position.step_in_stage, steps=stage.steps)
             batch = parallel.shard(next(data))
-            state, metrics = update(state, batch["video"], rows, np.float32(rate))
+            state, metrics = update(state, batch["video"], rows, np.int32(position.step_in_stage))
             step, position.step_in_stage = step + 1, position.step_in_stage + 1
             if position.step_in_stage == 1:
                 jax.block_until_ready(metrics)
@@ -181,8 +179,7 @@ class Trainer:
             done = done or watch.verdict is not None
             if log or done:
                 values = {k: float(v) for k, v in metrics.items() if k != "finite"}
-                extra = {"learning_rate": rate, "num_frames": stage.num_frames}
-                self.writer.write(step, "train", values | extra)
+                self.writer.write(step, "train", values | {"num_frames": stage.num_frames})
                 bar.update(step, {k: values[k] for k in _SHOWN})
             if evaluate or done:
                 self._evaluate(state)

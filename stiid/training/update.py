@@ -2,16 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
 
 from stiid import parallel
 from stiid.config.experiment import Experiment
-from stiid.config.optimizer import transformation
+from stiid.config.optimizer import schedule, transformation
 from stiid.models.base import LossTerms, VideoModel, row_keys
 from stiid.shapes import Array, Params
 from stiid.training.state import TrainState
@@ -50,18 +48,13 @@ def gradients(
         means = jax.tree.map(lambda x: x.mean(0), terms)
         return means.total, means
 
-    gradient = jax.grad(mean_loss, has_aux=True)
-    if parts == 1:
-        return gradient(params, video, keys)
-
-    def add(total: Any, part: tuple[Array, Array]) -> tuple[Any, None]:
-        return jax.tree.map(lambda sum_, x: sum_ + x / parts, total, gradient(params, *part)), None
-
-    split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), (video, keys))
-    first = jax.tree.map(lambda x: x[0], split)
-    shapes = jax.eval_shape(gradient, params, *first)
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    total: tuple[Params, LossTerms] = lax.scan(add, zeros, split)[0]
+    gradient = optax.microbatching.microbatch(
+        jax.grad(mean_loss, has_aux=True),
+        argnums=(1, 2),
+        microbatch_size=len(video) // parts if parts > 1 else None,
+        accumulator=optax.microbatching.AccumulationType.MEAN,
+    )
+    total: tuple[Params, LossTerms] = gradient(params, video, keys)
     return total
 
 
@@ -69,20 +62,22 @@ def make_update(experiment: Experiment, system: VideoModel) -> Update:
     """The compiled update of one stage.
 
     Args:
-      experiment: of ``Experiment.at_stage``: its one stage says how to split the rows.
+      experiment: of ``Experiment.at_stage``: its one stage gives the learning rate of each step,
+        and how to split the rows.
       system: the model of that stage.
 
     Returns:
-      (state, video [devices, rows, T, H, W, C], rows [devices, rows], learning rate)
+      (state, video [devices, rows, T, H, W, C], rows [devices, rows], step in the stage, from 0)
       → (state, metrics), where metrics are means over the global batch, and an update whose loss,
       gradient or new parameters are not finite (in the norm of all) leaves everything but ``step``
       and ``skipped`` as it was.
     """
     optimizer = transformation(experiment.optim)
     (stage,) = experiment.train.stages.values()
+    learning_rate = schedule(experiment.optim, steps=stage.steps)
 
     def update(
-        state: TrainState, video: Array, rows: Array, rate: Array
+        state: TrainState, video: Array, rows: Array, step: Array
     ) -> tuple[TrainState, dict[str, Array]]:
         keys = row_keys(jax.random.fold_in(state.key, state.step), rows)
 
@@ -90,7 +85,8 @@ def make_update(experiment: Experiment, system: VideoModel) -> Update:
         grads, terms = parallel.all_mean((grads, terms))
         norm = optax.tree.norm(grads)
         direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+        rate = learning_rate(step)
+        params = optax.apply_updates(state.params, optax.tree.scale(-rate, direction))
         params = system.after_update(params, terms)
         param_norm = optax.tree.norm(params)
         finite = jnp.isfinite(jnp.stack([terms.total, norm, param_norm])).all()
@@ -107,7 +103,8 @@ def make_update(experiment: Experiment, system: VideoModel) -> Update:
             skipped=state.skipped + jnp.where(finite, 0, 1),
         )
         watched = {name: x for name, x in terms._asdict().items() if not isinstance(x, dict)}
-        metrics = {**watched, "grad_norm": norm, "param_norm": param_norm, "skipped": state.skipped}
-        return state, {**metrics, "finite": finite}
+        norms = {"grad_norm": norm, "param_norm": param_norm}
+        counts = {"skipped": state.skipped, "finite": finite}
+        return state, {**watched, **norms, **counts, "learning_rate": rate}
 
     return parallel.data_parallel(update, batch_args=(1, 2), num_args=4)

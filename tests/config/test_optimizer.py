@@ -1,11 +1,13 @@
 """Oracles: schedules worked by hand; Adam and the clip written out; optax's own Adam."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from stiid.config.optimizer import Optim, learning_rate, transformation
+from stiid.config.optimizer import Optim, schedule, transformation
 
 GRADIENTS = (  # global norms 5, 0.5 and 13: the first and the last are clipped to 1
     {"a": jnp.asarray([3.0, 0.0]), "b": jnp.asarray(-4.0)},
@@ -35,7 +37,7 @@ def make_optim(*, final=1e-3, warmup=0, clip_norm=1.0, beta1=0.9):
     ],
 )
 def test_learning_rate_falls_along_half_a_cosine(step, expected):
-    assert learning_rate(make_optim(final=1e-4), step=step, steps=100) == pytest.approx(expected)
+    assert schedule(make_optim(final=1e-4), steps=100)(step) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -44,17 +46,24 @@ def test_learning_rate_falls_along_half_a_cosine(step, expected):
 )
 def test_warmup_is_linear_and_the_cosine_takes_the_rest(step, expected):
     optim = make_optim(final=1e-4, warmup=4)
-    assert learning_rate(optim, step=step, steps=20) == pytest.approx(expected)
+    assert schedule(optim, steps=20)(step) == pytest.approx(expected)
 
 
 def test_constant_learning_rate_stays_constant():
-    rates = {learning_rate(make_optim(), step=step, steps=7) for step in range(10)}
-    assert rates == {1e-3}
+    rates = {float(schedule(make_optim(), steps=7)(step)) for step in range(10)}
+    assert rates == {np.float32(1e-3)}
 
 
 def test_warmup_longer_than_the_stage_is_harmless():
-    rates = [learning_rate(make_optim(warmup=8), step=step, steps=4) for step in range(4)]
-    np.testing.assert_allclose(rates, [1.25e-4, 2.5e-4, 3.75e-4, 5e-4])
+    rates = [schedule(make_optim(warmup=8), steps=4)(step) for step in range(4)]
+    np.testing.assert_allclose(rates, [1.25e-4, 2.5e-4, 3.75e-4, 5e-4], rtol=1e-6)
+
+
+def test_a_warmup_of_one_step_and_a_rate_of_zero_are_possible():
+    optim = make_optim(final=1e-4, warmup=1)
+    np.testing.assert_allclose([schedule(optim, steps=2)(t) for t in range(3)], [1e-3, 1e-3, 1e-4])
+    still = dataclasses.replace(optim, learning_rate=0.0, final_learning_rate=0.0)
+    assert [float(schedule(still, steps=3)(t)) for t in range(4)] == [0.0] * 4
 
 
 def test_transformation_is_adam_on_clipped_gradients():

@@ -61,6 +61,12 @@ def test_log_has_every_step_once(trained):
     assert frames == [2, 2, 2, 3, 3, 3]
 
 
+def test_the_learning_rate_starts_again_in_each_stage(trained):
+    """From 0.01 along half a cosine to 0.001 after three steps: cos(π/3) = 1/2."""
+    rates = [row["learning_rate"] for row in tiny.log(trained) if row["split"] == "train"]
+    assert rates == pytest.approx([0.01, 0.00775, 0.00325] * 2)
+
+
 def test_pictures_of_evaluations_are_in_tensorboard_too(data_dir, tmp_path, monkeypatch):
     shown = {}
     monkeypatch.setattr(
