@@ -1,9 +1,13 @@
 """Command line: ``python -m stiid.main --config=configs/NAME.py --workdir=DIR [--mode=…]``."""
 
-from absl import flags
+from stiid import signals
 
-from stiid.cli import main
-from stiid.cli.main import cli
+signals.obey()  # from the first second on: what follows takes some
+
+from absl import flags  # noqa: E402
+
+from stiid.cli import main  # noqa: E402
+from stiid.cli.main import cli  # noqa: E402
 
 flags.adopt_module_key_flags(main)
 

@@ -12,6 +12,9 @@ error. The test "8 devices == 1 device" catches it.
 import logging
 import math
 import os
+import queue
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -27,6 +30,13 @@ from stiid.paths import local_path, refuse_url
 
 AXIS = "devices"
 _LOG = logging.getLogger("stiid")
+_PATIENCE = 3.0  # seconds of waiting without a word
+_JOINING = threading.Event()
+# What XLA says of a process that answers no more, in lower case.
+_PARTNER_ENDED = (
+    *("gloo", "nccl", "connection closed", "connection reset", "coordination service"),
+    *("unavailable:", "aborted:", "deadline_exceeded:", "heartbeat"),
+)
 PROGRAMS = "~/.cache/stiid/programs"  # compiled, of all runs
 
 
@@ -100,12 +110,82 @@ def _cluster_size() -> int:
     return 1
 
 
-def initialize_processes(processes: Processes) -> None:
-    """Join a run of several processes, before a backend starts."""
-    if processes.num_processes > 1:
-        jax.distributed.initialize(
-            processes.coordinator, processes.num_processes, processes.process_id
-        )
+def initialize_processes(processes: Processes, *, timeout: float = 300.0) -> None:
+    """Join a run of several processes, before a backend starts, and say what is waited for.
+
+    JAX waits in C++, where no signal reaches it: so it does that in a thread.
+
+    Args:
+      processes: as found.
+      timeout: seconds after which to give up.
+
+    Raises:
+      ValueError: the others did not come in time.
+    """
+    count, address = processes.num_processes, processes.coordinator
+    if count == 1:
+        return
+    _JOINING.set()
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM from us
+    outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def join() -> None:
+        try:
+            jax.distributed.initialize(
+                address, count, processes.process_id, initialization_timeout=int(timeout) + 60
+            )
+        except Exception as error:
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    threading.Thread(target=join, name="join", daemon=True).start()
+    awaited = f"{'' if count == 2 else 'up to '}{count - 1} of {count} processes"
+    where = f"at {address}" if address else "at the address that the cluster names"
+    began, wait = time.monotonic(), min(_PATIENCE, timeout)
+    while True:
+        try:
+            error = outcome.get(timeout=wait)
+            break
+        except queue.Empty:
+            left = timeout - (time.monotonic() - began)
+        if left <= 0:
+            raise ValueError(
+                f"{awaited} did not come to {where[3:]} within {timeout:.0f} s: start all of them, "
+                "with the same --coordinator, and see to it that the port can be reached"
+            )
+        _LOG.info("waiting for %s %s, for %.0f s at most", awaited, where, left)
+        wait = min(60.0, left)
+    if error is not None:
+        raise ValueError(f"the processes do not find together: {first_line(error)}") from error
+
+
+def joined() -> bool:
+    """Whether this process is, or wants to become, one of several."""
+    return _JOINING.is_set()
+
+
+def partner_ended(error: BaseException) -> bool:
+    """Whether an error means that another process of the run ended; JAX has several kinds."""
+    text = str(error).lower()
+    return joined() and any(words in text for words in _PARTNER_ENDED)
+
+
+def start_backend() -> str:
+    """Start JAX, and describe its devices.
+
+    Raises:
+      ValueError: there is none of the kind that is wanted.
+    """
+    try:
+        return f"JAX {jax.__version__} on {jax.devices()}"
+    except (RuntimeError, AssertionError) as error:
+        wanted = os.environ.get("JAX_PLATFORMS", "")
+        reason = first_line(error) if str(error) else "no such devices"
+        advice = f"JAX_PLATFORMS={wanted} asks for them: unset it, or install JAX for them"
+        raise ValueError(
+            f"JAX does not start: {reason}{f'. {advice}' if wanted else ''}"
+        ) from error
 
 
 def enable_compilation_cache(folder: str) -> None:

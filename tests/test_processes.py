@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import jax
 import pytest
@@ -137,10 +138,40 @@ def test_incomplete_descriptions_are_refused(environment, variables, arguments, 
         find_processes(*arguments)
 
 
+def test_who_waits_says_for_whom_and_gives_up(monkeypatch, told):
+    """JAX would wait for longer, out of the reach of signals."""
+    waiting = threading.Event()
+    monkeypatch.setattr(parallel, "_JOINING", threading.Event())
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **_: waiting.wait(60))
+    with pytest.raises(ValueError, match=r"^1 of 2 processes did not come to host:1 within 0 s: "):
+        parallel.initialize_processes(Processes(2, 0, "host:1"), timeout=0.2)
+    monkeypatch.setattr(parallel, "_PATIENCE", 0.05)
+    with pytest.raises(ValueError, match=r"^up to 3 of 4 processes did not come to the addr"):
+        parallel.initialize_processes(Processes(4), timeout=0.2)
+    waiting.set()
+    assert "waiting for up to 3 of 4 processes at the address that the cluster name" in told.text
+    assert parallel.joined()
+    assert parallel.partner_ended(ValueError("UNKNOWN: Gloo AllGather failed: Connection closed"))
+    assert not parallel.partner_ended(ValueError("RESOURCE_EXHAUSTED: Out of memory"))
+
+
+def test_a_platform_that_is_not_there_is_one_line(monkeypatch):
+    def fail():
+        raise AssertionError
+
+    monkeypatch.setattr(jax, "devices", fail)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    with pytest.raises(
+        ValueError, match=r"^JAX does not start: no such .* JAX_PLATFORMS=cuda asks"
+    ):
+        parallel.start_backend()
+
+
 def test_jax_finds_what_the_cluster_knows(environment, monkeypatch):
     """What is left to JAX is what its own detection fills in."""
     joined = []
-    monkeypatch.setattr(jax.distributed, "initialize", lambda *args: joined.append(args))
+    monkeypatch.setattr(parallel, "_JOINING", threading.Event())
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **_: joined.append(args))
     environment(SLURM)
     parallel.initialize_processes(find_processes(None, None, None))
     parallel.initialize_processes(Processes(1))

@@ -12,12 +12,12 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from stiid import parallel
+from stiid import parallel, signals
 from stiid.cli import modes
 from stiid.cli.decompose import Request
 from stiid.config.experiment import Experiment
 from stiid.errors import first_line
-from stiid.training.interrupt import Interrupted, Terminated, leave_on_sigterm
+from stiid.training.interrupt import Interrupted
 from stiid.typed_config import parse
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         _fail(f"unexpected arguments {argv[1:]}: options start with --")
     _speak()
-    leave_on_sigterm()
+    signals.begin()
     try:
         experiment: Experiment | None = None
         if _CONFIG.value is not None:
@@ -80,9 +80,14 @@ def main(argv: Sequence[str]) -> None:
             checkpoint=_CHECKPOINT.value,
             video=Request(_INPUT.value, _crop(), _STRIDE.value),
         )
-    except modes.USER_ERRORS as error:
-        _fail(str(error))
-    except jax.errors.JaxRuntimeError as error:
+    except (*modes.USER_ERRORS, jax.errors.JaxRuntimeError) as error:
+        if parallel.partner_ended(error):
+            _fail(
+                f"another process of this run ended ({first_line(error)}): start all of them "
+                "again, training resumes"
+            )
+        if not isinstance(error, jax.errors.JaxRuntimeError):
+            _fail(str(error))
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         _fail(
@@ -91,7 +96,7 @@ def main(argv: Sequence[str]) -> None:
             "evaluate.batch_size, or fewer clips and frames"
         )
     except KeyboardInterrupt as error:
-        number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+        number = signal.Signals(getattr(error, "number", signal.SIGINT))
         _fail(f"stopped by {number.name}: nothing incomplete was kept", code=128 + number)
     except Interrupted as error:
         _fail(str(error), code=128 + error.number)
@@ -106,11 +111,8 @@ def _start_jax(experiment: Experiment | None) -> None:
         batch_sizes=modes.batch_sizes(_MODE.value, experiment, _WORKDIR.value, _CHECKPOINT.value),
         processes=processes,
     )
-    try:
-        parallel.initialize_processes(processes)
-        logging.getLogger("stiid").info("JAX %s on %s", jax.__version__, jax.devices())
-    except RuntimeError as error:
-        raise ValueError(f"JAX does not start: {error}") from error
+    parallel.initialize_processes(processes)
+    logging.getLogger("stiid").info(parallel.start_backend())
 
 
 def _crop() -> tuple[int, ...] | None:
@@ -131,6 +133,8 @@ def _fail(message: str, *, code: int = 1) -> NoReturn:
     if sys.exc_info()[0] and (_TRACEBACK.value if parsed else "--traceback" in sys.argv):
         traceback.print_exc()
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    if code > 128 or parallel.joined():  # what still computes, or waits for others, is left behind
+        signals.leave(code)
     sys.exit(code)
 
 

@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 from stiid.data.view import View
 from stiid.errors import first_line, remedy
 from stiid.files import take_lock
+from stiid.users import name_unlisted_users
 
 # tfds keeps the examples of one shard in memory until the shard is complete.
 _SHARD_BYTES = 128 * 2**20
@@ -94,6 +95,7 @@ def prepare(
         builder = builder_class(config=config, data_dir=data_dir)
     if builder.info.splits:  # read from the final directory
         return builder
+    name_unlisted_users()
     config_dir = target.parent
     try:
         config_dir.mkdir(parents=True, exist_ok=True)

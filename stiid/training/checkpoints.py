@@ -18,9 +18,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
+from stiid import parallel
 from stiid.errors import first_line
 from stiid.paths import local_path
 from stiid.training.state import TrainState
+from stiid.users import name_unlisted_users
 
 RELEASED = "stiid://"
 RELEASES = Path(__file__).parents[1] / "released"
@@ -36,6 +38,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, *, best_metric: str | None = None) -> None:
+        name_unlisted_users()
         write = best_metric is not None
         if not write and not directory.is_dir():
             raise FileNotFoundError(
@@ -177,6 +180,8 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # whatever storage and threads raise
+            if parallel.partner_ended(error):
+                raise
             raise OSError(
                 f"cannot save a checkpoint in {self.directory} ({first_line(error)}). Earlier "
                 "ones are intact: make room, or see to it that the folder can be written"

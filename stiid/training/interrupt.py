@@ -1,18 +1,13 @@
-"""Stopping a run from outside.
-
-While training, a signal is noted, and obeyed at the end of a step; elsewhere it is an exception.
-"""
+"""Stopping a training run from outside: a signal is noted, and obeyed at the end of a step."""
 
 import signal
 from types import FrameType
-from typing import NoReturn
 
 import jax
 import numpy as np
 
 from stiid import parallel
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from stiid.signals import SIGNALS, WATCH
 
 
 class Interrupted(RuntimeError):
@@ -30,23 +25,8 @@ class Interrupted(RuntimeError):
         self.number = number
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, where it is like Ctrl-C: whatever is unfinished is removed on the way out."""
-
-
-def leave_on_sigterm() -> None:
-    """Let SIGTERM raise ``Terminated``; a second one acts at once."""
-
-    def leave(number: int, frame: FrameType | None) -> NoReturn:
-        del frame
-        signal.signal(number, signal.SIG_DFL)
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, leave)
-
-
 class StopRequest:
-    """Notes SIGTERM and SIGINT while it is entered; a second signal acts at once."""
+    """Notes signals while it is entered; a second one acts at once."""
 
     def __init__(self) -> None:
         self._number = 0
@@ -66,7 +46,12 @@ class StopRequest:
         return int(parallel.over_processes(np.array([self._number], np.int32)).max())
 
     def __enter__(self) -> "StopRequest":
-        self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        self._before = {
+            number: signal.signal(number, self._note)
+            for number in SIGNALS
+            if signal.getsignal(number) != signal.SIG_IGN
+        }
+        self._number = WATCH.number  # one that came before
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -76,5 +61,8 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self._number = number
-        self.__exit__()
+        self._number = self._number or number
+        if WATCH.active:
+            WATCH.note(number)
+        else:  # nobody else waits for a second one
+            self.__exit__()
