@@ -58,6 +58,13 @@ INFERENCE = Inference(
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow whatever needs the trained run, beside what is marked in its file."""
+    for item in items:
+        if "trained" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def make_model():
     """Build a tiny model (8×8 pixels, D = 4, M = 6) with some inference switches changed."""

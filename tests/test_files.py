@@ -85,6 +85,7 @@ with files.atomic_directory(folder / "out") as unfinished:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["unfinished", "two steps"])
 def test_what_killed_processes_left_is_swept(tmp_path, moment):
     """Killed while it wrote, or between the two renames of systems that cannot exchange."""

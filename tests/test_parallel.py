@@ -43,6 +43,7 @@ WIDE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "counts"), [({}, (1, 2, 8)), (WIDE, (1, 8))])
 def test_devices_change_nothing(data_dir, use_devices, changes, counts):
     rates = {"optim__learning_rate": 3e-4, "optim__final_learning_rate": 3e-4}
@@ -71,6 +72,7 @@ def test_noise_of_a_row_depends_on_its_number_only():
     assert len({tuple(np.asarray(data)) for data in jax.random.key_data(keys)}) == 4
 
 
+@pytest.mark.slow
 def test_a_run_compiles_one_update_per_stage_and_one_evaluation(data_dir, tmp_path):
     messages = []
     handler = logging.Handler(logging.WARNING)

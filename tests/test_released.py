@@ -37,6 +37,7 @@ def test_it_fits_this_version(name, tmp_path):
     assert size < 10e6
 
 
+@pytest.mark.slow
 def test_it_tells_balls_apart(tmp_path):
     """On eight clips with a single draw of noise; on 128 with eight draws F-ARI is 0.99."""
     with Checkpoints(RELEASES / "quickstart") as checkpoints:
@@ -55,6 +56,7 @@ def test_it_tells_balls_apart(tmp_path):
     assert scores["mse"] < 0.02
 
 
+@pytest.mark.slow
 def test_the_readme_uses_one_from_python(tmp_path, monkeypatch, quick_compilation):
     readme = (tiny.ROOT / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)

@@ -179,6 +179,7 @@ def test_a_sheet_has_a_second_row_for_objects():
     assert contact_sheet([{**clip, "n_objects": -1}]).shape == (height - 134, width, 3)
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_starts_again_and_two_at_once_agree(tmp_path):
     """SIGKILL in the middle, then two processes on one directory: each has whole data."""
     tiny.write_video(tmp_path / "long.mp4", frames=3000, width=160, height=120)

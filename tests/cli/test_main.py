@@ -196,6 +196,7 @@ def test_modes_are_offered_documented_and_run(tmp_path, monkeypatch):
 TOO_MUCH = r"the memory of the devices does not suffice \(RESOURCE_EXHAUSTED: Out of memory.*frames"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("event", "code", "answer"),
     [
@@ -230,6 +231,7 @@ def test_what_stops_a_run_before_training_is_one_line(data_dir, tmp_path, event,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_signal_saves_and_exits_with_its_code(data_dir, tmp_path):
     command = tiny.command(
         data_dir,

@@ -153,6 +153,7 @@ def test_it_fits_together(module, variant):
         assert options.counts[experiment.evaluate.split] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "variant"), CONFIGS)
 def test_it_trains_a_step(module, variant, data_dir, tmp_path, use_devices, trained_before):
     """A variant that only tests what another one trains is tested with that."""

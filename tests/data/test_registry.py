@@ -22,6 +22,7 @@ def loaded(name):
     ).stdout.split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "libraries"),
     [("bouncing_balls", []), ("r_nem", ["h5py"]), ("rendered", ["mujoco"])],

@@ -33,6 +33,7 @@ next(results)
 """
 
 
+@pytest.mark.slow
 def test_processes_do_not_run_the_script_again_and_end_with_their_parent(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     script = [sys.executable, str(tmp_path / "script.py")]

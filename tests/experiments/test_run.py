@@ -279,6 +279,7 @@ run_once(pathlib.Path("run"), ["slow"])
 """
 
 
+@pytest.mark.slow
 def test_a_runner_that_is_stopped_waits_for_its_command(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "slow.py").write_text(SLOW)

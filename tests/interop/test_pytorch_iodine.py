@@ -230,6 +230,7 @@ def imported(tmp_path_factory):
     return folder, experiment
 
 
+@pytest.mark.slow
 def test_an_imported_model_evaluates_and_predicts(imported):
     folder, experiment = imported
     tiny.execute("eval", None, folder / "run")
@@ -242,6 +243,7 @@ def test_an_imported_model_evaluates_and_predicts(imported):
     tiny.assert_same(tiny.state(folder / "run").params, params)
 
 
+@pytest.mark.slow
 def test_it_is_tested_as_seq_iodine_from_the_same_checkpoint(imported):
     folder, _ = imported
     config = make_config(variant="seq_color", sizes=SMALL)
@@ -254,6 +256,7 @@ def test_it_is_tested_as_seq_iodine_from_the_same_checkpoint(imported):
     assert tiny.scores(folder / "sequence")["clips"] == 8
 
 
+@pytest.mark.slow
 def test_imports_that_cannot_be_are_refused(imported):
     folder, experiment = imported
     file = str(folder / "iodine.th")

@@ -115,6 +115,7 @@ def test_grids_longer_and_shorter_than_r_equal_the_oracle(make_model, random_par
         assert_equals_oracle(model, params, inputs, infer_video(model, params, *inputs, WEIGHTS))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 def test_scan_and_its_gradient_equal_a_loop_in_float64(make_model, random_params):
     """Compiled. The loop goes over frames one by one, where the scan runs over all at once."""
@@ -146,6 +147,7 @@ def test_scan_and_its_gradient_equal_a_loop_in_float64(make_model, random_params
     close(actual, expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("grid", "refinements", "num_frames"),
     [
@@ -162,6 +164,7 @@ def test_scan_equals_a_loop_over_frames(make_model, random_params, grid, refinem
     check_scan_and_loop(make_model, random_params, grid, refinements, num_frames)
 
 
+@pytest.mark.slow
 def test_scan_equals_a_loop_as_it_is_compiled_for_training(make_model, random_params):
     check_scan_and_loop(make_model, random_params, "triangular", 2, 4)
 
@@ -313,6 +316,7 @@ def test_seq_iodine_scores_a_frame_by_those_before_it(
     assert changed == [False, last_decode, True]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
 def test_rematerialization_changes_no_number(make_model, random_params):
     plain, remat = (make_model(refinements=1, remat=flag) for flag in (False, True))
@@ -327,6 +331,7 @@ def test_rematerialization_changes_no_number(make_model, random_params):
     close(value_and_grad(params, remat), value_and_grad(params, plain), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
 def test_a_loop_over_recomputed_refinements_changes_no_number(make_model, random_params):
     inputs = random_inputs(frames=1, refinements=2)
@@ -387,6 +392,7 @@ def test_rematerialization_keeps_the_inner_gradients_alone(make_model, random_pa
     assert kept_per_frame(plain, params)[0] > activations
 
 
+@pytest.mark.slow
 def test_memory_of_the_backward_pass_hardly_grows_with_the_clip(make_model, random_params):
     """XLA's own account of the compiled program."""
     model = make_model(refinements=1, remat=True)
@@ -417,6 +423,7 @@ def test_terms_describe_the_masks(paper_result):
     close(last[1], masks.sum((3, 4)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
 def test_every_parameter_is_trained(make_model, random_params):
     model = make_model(refinements=2, gradient_skip=0.3)

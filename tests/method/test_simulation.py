@@ -157,6 +157,7 @@ def test_simulated_frames_of_a_training_clip_cost_their_likelihood(
     np.testing.assert_allclose(system.loss(params, video, keys).total, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_simulated_frames_teach_the_prior(make_model, random_params, quick_compilation):
     """Without a KL divergence nothing else does."""
     model = make_model(kernel_size=1, refinements=1)

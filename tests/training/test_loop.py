@@ -67,6 +67,7 @@ def test_the_learning_rate_starts_again_in_each_stage(trained):
     assert rates == pytest.approx([0.01, 0.00775, 0.00325] * 2)
 
 
+@pytest.mark.slow
 def test_pictures_of_evaluations_are_in_tensorboard_too(data_dir, tmp_path, monkeypatch):
     shown = {}
     monkeypatch.setattr(
@@ -147,6 +148,7 @@ def test_a_signal_during_an_evaluation_is_obeyed_after_it(trained, data_dir, tmp
     assert_same_run(tmp_path, trained)
 
 
+@pytest.mark.slow
 def test_resuming_with_patience_is_exact(data_dir, tmp_path, monkeypatch, signal_at):
     """Held-out losses made up: the second is no better, so each stage ends at its third step."""
 
@@ -181,6 +183,7 @@ def test_a_finished_run_stays_as_it_is(trained, data_dir, tmp_path):
     assert_same_run(run, trained)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 2])
 def test_resuming_with_a_stagnation_rule_is_exact(data_dir, tmp_path, signal_at, step):
     """Each stage ends at its second step: stopped before, and just when it does."""
@@ -200,6 +203,7 @@ def test_resuming_with_a_stagnation_rule_is_exact(data_dir, tmp_path, signal_at,
 WILD = {"learning_rate": 1e30, "final_learning_rate": 1e30}  # throws all parameters away
 
 
+@pytest.mark.slow
 def test_stop_at_a_non_finite_update(data_dir, tmp_path):
     """The loss and its gradient are finite, the new parameters are not: they are never saved."""
     experiment = tiny.experiment(data_dir, train__stages__stage_1__optim=WILD)
@@ -214,6 +218,7 @@ def test_stop_at_a_non_finite_update(data_dir, tmp_path):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
 
+@pytest.mark.slow
 def test_an_error_while_a_checkpoint_is_saved_does_not_lose_it(data_dir, tmp_path, monkeypatch):
     """The error comes right after the save was begun, in the background."""
 
@@ -230,6 +235,7 @@ def test_an_error_while_a_checkpoint_is_saved_does_not_lose_it(data_dir, tmp_pat
     assert int(tiny.state(tmp_path).step) == 1
 
 
+@pytest.mark.slow
 def test_a_failed_save_is_one_line(data_dir, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise RuntimeError("No space left on device\nmore")
@@ -263,6 +269,7 @@ def test_checkpoints_are_closed_whatever_happens(trained, data_dir, tmp_path, mo
     assert opened == closed != []
 
 
+@pytest.mark.slow
 def test_skip_non_finite_updates(data_dir, tmp_path):
     """All but ``step`` and ``skipped`` stay as they were, and so does what decides stagnation."""
     experiment = tiny.experiment(
@@ -337,6 +344,7 @@ def test_other_data_are_told(trained, data_dir, tmp_path, told):
     assert "the data are not those of before: own_video/of_before, now bouncing" in told.text
 
 
+@pytest.mark.slow
 def test_stages_to_come_may_change(data_dir, tmp_path, signal_at):
     """A run that is stopped in its first stage goes on as another config has it from there."""
     other = {**tiny.CONFIG["train"]["stages"]["stage_1"], "num_frames": 2, "steps": 2}
@@ -376,6 +384,7 @@ def test_stages_that_have_begun_may_not_change(trained, data_dir):
         compatibility.check_begun(2, shorter, stored, where=trained)
 
 
+@pytest.mark.slow
 def test_too_many_skips_in_a_row_stop(data_dir, tmp_path, signal_at):
     """Also when the run is resumed in between: the third is one too many."""
     changes = {"train__non_finite": "skip", "train__stages__stage_1__optim": WILD}

@@ -80,6 +80,7 @@ def test_devices_exchange_once():
     assert exchanges(step.lower(x).compile()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
 def test_an_update_in_parts_is_the_same_update(data_dir, use_devices):
     """On two devices: parameters, moments and metrics, from one exchange each."""

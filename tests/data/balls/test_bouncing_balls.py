@@ -601,6 +601,7 @@ def other_process(data_dir, mode):
             process.kill()
 
 
+@pytest.mark.slow
 def test_killed_generation_starts_again(tmp_path):
     with other_process(tmp_path, "kill") as process:
         assert process.wait(timeout=60) == -signal.SIGKILL
@@ -613,6 +614,7 @@ def test_killed_generation_starts_again(tmp_path):
         assert_same(source[index], clip)
 
 
+@pytest.mark.slow
 def test_second_process_waits_for_the_first(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(builder, "clips", None)  # this process must not generate
     with other_process(tmp_path, "wait") as first:

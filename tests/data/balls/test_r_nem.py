@@ -317,6 +317,7 @@ def test_any_dataset_is_read_or_refused(tmp_path_factory, name, shape, dtype):
     assert fits == (not message)
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_nothing(tmp_path):
     path = tmp_path / "balls.h5"
     command = [sys.executable, "-m", "stiid.data", "simulate", "balls4mass64", str(path)]

@@ -164,6 +164,7 @@ def test_the_pipeline_reads_it(folder, data_dir):
     assert train.fingerprint != test.fingerprint
 
 
+@pytest.mark.slow
 def test_processes_give_the_same(tmp_path, data_dir, monkeypatch):
     """Two processes, from an archive; a broken video among them."""
     for number in range(5):

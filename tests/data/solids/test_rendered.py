@@ -18,6 +18,7 @@ def assert_same(first, second):
         np.testing.assert_array_equal(value, second[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_clips_do_not_depend_on_the_number_of_processes():
     spec = RenderedSpec(**SMALL)
     alone = list(clips(spec, "train"))

@@ -203,6 +203,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(writer, "render", draw)
 
 
+@pytest.mark.slow
 def test_processes_do_not_change_the_files(folder, tmp_path):
     write_clevrer(tmp_path / "again", LAYOUT, processes=2)
     assert tiny.contents(tmp_path / "again") == tiny.contents(folder)
