@@ -178,6 +178,9 @@ def _patience(config: str) -> int:
 def _content(config: str, fields: tuple[str, ...], free: tuple[str, ...]) -> str:
     """What a config says now in these fields."""
     picked = _picked(load_config(config).to_dict(), fields)
+    options = picked.get("data", {}).get("options", {})
+    if options.get("law") == "rnem":
+        del options["law"]  # it came later than the names of recorded runs
     return json.dumps(_without(free, picked), sort_keys=True)
 
 

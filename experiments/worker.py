@@ -8,9 +8,9 @@ from typing import Any
 
 from absl import app, flags
 from absl import logging as absl_logging
-from ml_collections import config_flags
 
 from stiid import parallel
+from stiid.cli.config_flag import define_config
 from stiid.config.experiment import Experiment
 from stiid.data.source import Source
 from stiid.files import write_json
@@ -29,7 +29,7 @@ def run_worker(measure: Measure, *, writes: str) -> None:
       measure: (experiment, system, source, params, workdir) → content of the file.
       writes: name of the JSON file in the workdir; it also gets step, data and config.
     """
-    config = config_flags.DEFINE_config_file("config", None, "Config of what is measured.")
+    config = define_config("Config of what is measured.")
     workdir = flags.DEFINE_string("workdir", None, "Folder of what is written.", required=True)
     checkpoint = flags.DEFINE_string("checkpoint", None, "Workdir of the training.", required=True)
 

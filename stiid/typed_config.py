@@ -23,7 +23,7 @@ def parse(cls: type, section: Any, where: str = "config") -> Any:
       ValueError: a field without a default is missing, or one is unknown or of the wrong type; the
         message names it.
     """
-    fields = arguments(get_type_hints(cls), section, where, optional=_with_default(cls))
+    fields = arguments(get_type_hints(cls), section, where, optional=_defaults(cls).keys())
     try:
         return cls(**fields)
     except ValueError as error:
@@ -78,20 +78,37 @@ def override(base: Any, changes: Mapping[str, Any], where: str) -> Any:
     return parse(type(base), {**fields, **changes, **nested}, where)
 
 
-def to_dict(value: Any) -> Any:
-    """The inverse of ``parse``: nested plain dicts and lists, fit for JSON."""
+def complete(cls: type, section: Any, where: str = "config") -> dict[str, Any]:
+    """A section as plain dicts and tuples, with the defaults of all that it leaves out.
+
+    Unlike in ``to_dict(parse(…))``, the dataclass itself is not made: a field that it derives from
+    others is as written.
+
+    Raises:
+      ValueError: as ``parse``.
+    """
+    given = arguments(get_type_hints(cls), section, where, optional=_defaults(cls).keys())
+    fields = {**_defaults(cls), **given}
+    return {name: to_dict(value, sequence=tuple) for name, value in fields.items()}
+
+
+def to_dict(value: Any, *, sequence: type = list) -> Any:
+    """The inverse of ``parse``: nested plain dicts and, fit for JSON, lists or other sequences."""
     if dataclasses.is_dataclass(value):
-        return {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = dataclasses.fields(value)
+        return {f.name: to_dict(getattr(value, f.name), sequence=sequence) for f in fields}
     if isinstance(value, Mapping):
-        return {key: to_dict(item) for key, item in value.items()}
-    return [to_dict(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: to_dict(item, sequence=sequence) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return sequence(to_dict(item, sequence=sequence) for item in value)
+    return value
 
 
-def _with_default(cls: type) -> set[str]:
-    """The names of a dataclass's fields that may be left out."""
+def _defaults(cls: type) -> dict[str, Any]:
+    """The defaults of a dataclass's fields that have one."""
     missing = dataclasses.MISSING
     return {
-        f.name
+        f.name: f.default if f.default_factory is missing else f.default_factory()
         for f in dataclasses.fields(cls)
         if f.default is not missing or f.default_factory is not missing
     }

@@ -10,19 +10,17 @@ from typing import NoReturn
 import jax
 from absl import app, flags
 from absl import logging as absl_logging
-from ml_collections import config_flags
 
 from stiid import parallel, signals
 from stiid.cli import modes
+from stiid.cli.config_flag import define_config
 from stiid.cli.decompose import Request
 from stiid.config.experiment import Experiment
 from stiid.errors import first_line
 from stiid.training.interrupt import Interrupted
 from stiid.typed_config import parse
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file, with --config.section.field=value overrides."
-)
+_CONFIG = define_config("Config file, with --config.section.field=value overrides.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of checkpoints, logs and results.")
 _MODE = flags.DEFINE_enum("mode", "train", [*modes.MODES, "decompose", "import"], "What to do.")
 _CHECKPOINT = flags.DEFINE_string(
@@ -158,15 +156,17 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         return list(flags.FLAGS(argv))
     except (KeyError, AttributeError) as error:  # no such field, if an override names it
-        reason = " ".join(str(error.args[0]).split())
+        cause = error.args[0]
+        text = cause.args[0] if isinstance(cause, KeyError) else cause  # str would quote it
+        reason = " ".join(str(text).split())
         name = reason.split("'")[1] if "'" in reason else ""
         options = [option.partition("=")[0] for option in argv if option.startswith("--config.")]
         wrong = [option for option in options if name in option.split(".")]
         if not wrong:
             _fail(str(error) or repr(error))
         _fail(
-            f"{wrong[0]}: there is no field {reason}. The command line changes fields that the "
-            "config file has: write new ones into the file"
+            f"{wrong[0]}: there is no field {reason}. What a stage or evaluate.model does "
+            "not override yet is written into the config file"
         )
     except Exception as error:  # a config file is code: whatever it raises is the user's to mend
         _fail(str(error) or repr(error))

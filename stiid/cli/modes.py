@@ -38,6 +38,7 @@ from stiid.training.compatibility import (
 )
 from stiid.training.log import MetricWriter
 from stiid.training.loop import NonFiniteError, Trainer
+from stiid.training.migration import migrate
 from stiid.training.restore import chosen, load_clips, restore, restored
 from stiid.training.validate import check_stages, check_test, trained_shapes
 from stiid.typed_config import to_dict
@@ -125,7 +126,7 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
         )
         steps = checkpoints.steps()
         if steps:
-            stored = checkpoints.config(steps[-1])
+            stored = migrate(checkpoints.config(steps[-1]))
             progress = checkpoints.progress(steps[-1])
             check_same(training_fields(experiment), experiment, stored, where=workdir)
             begun = progress["stage"] + (progress["step_in_stage"] > 0)

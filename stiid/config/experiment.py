@@ -10,6 +10,7 @@ from typing import Any
 
 from stiid.config.curriculum import Stage, Stagnation, growing_clips, in_order
 from stiid.config.optimizer import Optim
+from stiid.data import registry
 from stiid.models.base import NOISE, Decoding
 from stiid.models.ddpae.model import DdpaeConfig
 from stiid.models.rnem.model import RnemConfig
@@ -28,13 +29,19 @@ class Data:
       name: of a source in ``stiid.data.registry``.
       data_dir: folder of prepared data sets; created on first use.
       max_frames: training clips lie within the first so many frames.
-      options: of the source.
+      options: of the source: fields of its spec, see ``stiid.data.registry``.
     """
 
     name: str
     data_dir: str = "~/.cache/stiid"
     max_frames: int = 40
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Complete and check the options."""
+        spec = registry.make_spec(self.name, **self.options)
+        options = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec) if f.init}
+        object.__setattr__(self, "options", options)
 
 
 @dataclass(frozen=True, kw_only=True)

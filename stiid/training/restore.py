@@ -14,6 +14,7 @@ from stiid.models.base import VideoModel
 from stiid.paths import local_path
 from stiid.training.checkpoints import Checkpoints, locate
 from stiid.training.compatibility import MODEL, check_same
+from stiid.training.migration import migrate
 from stiid.training.state import TrainState
 from stiid.training.validate import check_test, trained_shapes
 from stiid.typed_config import parse
@@ -74,7 +75,7 @@ def chosen(
     directory, wanted = locate(workdir, checkpoint)
     with Checkpoints(directory) as checkpoints:
         step = checkpoints.choose(wanted)
-        stored = checkpoints.config(step)
+        stored = migrate(checkpoints.config(step))
         if experiment is None:
             experiment = _stored_experiment(stored, f"checkpoint {step} in {directory}")
         else:

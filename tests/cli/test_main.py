@@ -99,10 +99,13 @@ def failures(trained, data_dir, tmp_path_factory):
         "config file broken": ([f"--config={broken}", new], "invalid syntax"),
         "unknown variant": (["--config=configs/bouncing_balls.py:pink", new], "got 'pink'"),
         "unknown section": ([*config, "--config.modle.num_slots=3", new], "modle"),
-        "unknown field": ([*config, "--config.model.num_slot=3", new], "num_slot"),
+        "unknown field": (
+            [*config, "--config.model.num_slot=3", new],
+            "there is no field 'num_slot' Did you mean \"num_slots\" instead of",
+        ),
         "field of an empty section": (
             [*config, "--config.evaluate.model.inference.refinements=3", new],
-            "--config.evaluate.model.inference.refinements: there is no field 'inference'. The com",
+            "--config.evaluate.model.inference.refinements: there is no field 'inference'. What a",
         ),
         "negative devices": ([*config, new, "--host_devices=-1"], "must not be negative, got -1"),
         "lone process count": ([*config, new, "--num_processes=2"], "missing --coordinator and"),

@@ -1,0 +1,25 @@
+"""The flag ``--config``: a config file, and ``--config.section.field=value`` for any field."""
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from stiid.config.resolve import load_complete
+
+flags.disclaim_key_flags()  # they are those of the program that asks for them
+
+
+class _ConfigParser(flags.ArgumentParser):
+    """Takes the name of a config file; what the file leaves out is there to be overridden."""
+
+    def parse(self, argument: str) -> ConfigDict:
+        return ConfigDict(load_complete(argument)).lock()
+
+    def flag_type(self) -> str:
+        return "config file"
+
+
+def define_config(help_text: str) -> "flags.FlagHolder[ConfigDict | None]":
+    """Define the flag; its value is the config with all fields, or None."""
+    holder = config_flags.DEFINE_config_file("config", None, help_text)
+    flags.FLAGS["config"].parser = _ConfigParser()
+    return holder
