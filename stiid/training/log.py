@@ -1,10 +1,13 @@
 """Log of a training run: JSON lines (the record), CSV and TensorBoard (views of it), progress bar.
 
 A run may be killed at any moment and resumed from its last checkpoint. The log of the resumed run
-holds each step once: what was logged after the checkpoint is dropped on resuming.
+holds each step once: what was logged after the checkpoint is dropped on resuming. No log stops a
+training: lines that a full disk refuses wait until there is room, and damaged lines are set aside.
 """
 
+import contextlib
 import csv
+import errno
 import json
 import logging
 import math
@@ -16,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
+
+from stiid.errors import first_line
+from stiid.files import atomic_path
+from stiid.training.board import Board
 
 _LOG = logging.getLogger("stiid")
 _FIXED = ("step", "split", "time")  # columns of every line
@@ -51,18 +57,14 @@ class MetricWriter:
         self._jsonl.parent.mkdir(parents=True, exist_ok=True)
         last = -1 if resume_step is None else resume_step
         if self._jsonl.exists():
-            kept = [text for text, row in _complete_lines(self._jsonl) if row["step"] <= last]
-            temporary = self._jsonl.with_suffix(".jsonl.tmp")
-            temporary.write_text("".join(f"{text}\n" for text in kept), encoding="ascii")
-            os.replace(temporary, self._jsonl)
-        self._file = self._jsonl.open("a", encoding="ascii")
-        # The suffix keeps apart two event files that were begun in the same second.
-        self._board = SummaryWriter(
-            str(self._jsonl.parent / "tensorboard"),
-            purge_step=last + 1,
-            flush_secs=30,
-            filename_suffix=f".{last + 1}",
-        )
+            lines, damaged = _sort_lines(self._jsonl)
+            kept = [text for text, row in lines if row["step"] <= last]
+            with atomic_path(self._jsonl) as temporary:
+                temporary.write_text("".join(f"{text}\n" for text in kept), encoding="ascii")
+            if damaged:
+                _set_aside(self._jsonl, damaged)
+        self._lines = _Lines(self._jsonl)
+        self._board = Board(self._jsonl.parent / "tensorboard", purge_step=last + 1)
 
     def write(self, step: int, split: str, scalars: Mapping[str, float]) -> None:
         """Logs `scalars` (anything that `float` accepts) of a split such as "train" or "eval"."""
@@ -77,25 +79,27 @@ class MetricWriter:
         row |= {name: None if name in odd else value for name, value in values.items()}
         if odd:
             row[_NON_FINITE] = odd
-        self._file.write(json.dumps(row, allow_nan=False) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(f"{split}/{name}", value, int(step))
+        self._lines.append(json.dumps(row, allow_nan=False))
+        self._board.scalars(int(step), {f"{split}/{name}": value for name, value in values.items()})
 
     def write_image(self, step: int, tag: str, image: np.ndarray) -> None:
         """Shows a uint8 image [H, W, 3] in TensorBoard."""
         if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 [H, W, 3], got {image.dtype} {image.shape}")
         if self._enabled:
-            self._board.add_image(tag, image, int(step), dataformats="HWC")
+            self._board.image(int(step), tag, image)
 
     def close(self) -> None:
-        """Flushes everything and writes the CSV file."""
+        """Writes what is left, and the CSV file. A disk that refuses is told, and is no error."""
         if self._enabled:
             self._enabled = False
-            self._file.close()
+            self._lines.close()
             self._board.close()
-            export_csv(self._jsonl, self._jsonl.with_suffix(".csv"))
+            table = self._jsonl.with_suffix(".csv")
+            try:
+                export_csv(self._jsonl, table)
+            except OSError as error:
+                _LOG.warning("cannot write %s (%s)", table, first_line(error))
 
     def __enter__(self) -> "MetricWriter":
         return self
@@ -105,9 +109,15 @@ class MetricWriter:
 
 
 def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Rows of a `metrics.jsonl`, non-finite values restored; a torn last line is left out."""
+    """Rows of a `metrics.jsonl`, non-finite values restored.
+
+    A torn last line is left out, and so are damaged ones, which are told.
+    """
+    lines, damaged = _sort_lines(Path(path))
+    if damaged:
+        _LOG.warning("%s: damaged lines are left out: %s", path, _numbers(damaged))
     rows = []
-    for _, row in _complete_lines(Path(path)):
+    for _, row in lines:
         odd = row.pop(_NON_FINITE, {})
         rows.append(row | {name: float(text) for name, text in odd.items()})
     return rows
@@ -117,29 +127,106 @@ def export_csv(jsonl: str | os.PathLike[str], path: str | os.PathLike[str]) -> N
     """Writes a log as one table; a scalar that a row lacks is an empty cell."""
     rows = read_log(jsonl)
     columns = list(dict.fromkeys([*_FIXED, *(name for row in rows for name in row)]))
-    temporary = Path(path).with_suffix(".csv.tmp")
-    with temporary.open("w", encoding="ascii", newline="") as file:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="") as file:
         table = csv.DictWriter(file, columns, lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-    os.replace(temporary, path)
 
 
-def _complete_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Lines as text and as objects, without a last line that was cut off by the end of a process.
+class _Lines:
+    """Lines of a file. What a full disk refuses waits, and is tried again with the next line."""
 
-    Such a line ends without a newline; whatever else is not JSON is an error.
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("ab", buffering=0)
+        self._waiting = b""
+        self._told = False
+
+    def append(self, line: str) -> None:
+        self._waiting += f"{line}\n".encode("ascii")
+        self._write()
+
+    def close(self) -> None:
+        self._write()
+        if self._waiting:
+            _LOG.warning("%s lacks its last %d lines", self._path, self._waiting.count(b"\n"))
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def _write(self) -> None:
+        size = None
+        try:
+            size = os.fstat(self._file.fileno()).st_size
+            if self._waiting and self._file.write(self._waiting) != len(self._waiting):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            with contextlib.suppress(OSError):  # of a line either all or nothing
+                if size is not None:
+                    self._file.truncate(size)
+            if not self._told:
+                _LOG.warning(
+                    "cannot write %s (%s): its lines wait in memory, training goes on",
+                    self._path,
+                    first_line(error),
+                )
+            self._told = True
+        else:
+            self._waiting, self._told = b"", False
+
+
+_Damaged = list[tuple[int, str]]  # number of a line, from 1, and its text
+
+
+def _sort_lines(path: Path) -> tuple[list[tuple[str, dict[str, Any]]], _Damaged]:
+    """Lines as text and as rows, and those that are no rows.
+
+    A last line without a newline was cut off by the end of a process: if it is no row, it is
+    neither.
     """
     lines = path.read_text(encoding="ascii", errors="replace").split("\n")
-    rows = []
+    rows, damaged = [], []
     for number, line in enumerate(lines, 1):
-        try:
-            if line:
-                rows.append((line, json.loads(line)))
-        except json.JSONDecodeError as error:
-            if number < len(lines):
-                raise ValueError(f"{path}, line {number} is not JSON: {error}") from error
-    return rows
+        row = _row(line)
+        if row is not None:
+            rows.append((line, row))
+        elif line and number < len(lines):
+            damaged.append((number, line))
+    return rows, damaged
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """What a line holds, if it can have been written by ``MetricWriter``."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or type(row.get("step")) is not int:
+        return None
+    odd = row.get(_NON_FINITE, {})
+    whole = (
+        isinstance(row.get("split"), str)
+        and isinstance(odd, dict)
+        and all(text in ("nan", "inf", "-inf") for text in odd.values())
+        and all(
+            value is None or isinstance(value, int | float)
+            for name, value in row.items()
+            if name not in ("split", _NON_FINITE)
+        )
+    )
+    return row if whole else None
+
+
+def _set_aside(jsonl: Path, damaged: _Damaged) -> None:
+    """Keep damaged lines beside the log, which goes on without them."""
+    aside = jsonl.with_name("metrics.damaged.txt")
+    _LOG.warning("%s: damaged lines go to %s: %s", jsonl, aside.name, _numbers(damaged))
+    with aside.open("a", encoding="utf-8") as file:
+        file.writelines(f"{text}\n" for _, text in damaged)
+
+
+def _numbers(damaged: _Damaged) -> str:
+    more = ", …" if len(damaged) > 5 else ""
+    return ", ".join(str(number) for number, _ in damaged[:5]) + more
 
 
 class Progress:

@@ -1,15 +1,20 @@
 """Oracles: the JSON, CSV and float syntax of the standard library; event records parsed by hand."""
 
 import csv
+import errno
 import io
 import json
 import logging
 import math
 import struct
+import subprocess
+import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -129,11 +134,103 @@ def test_a_log_torn_anywhere_can_be_read(tmp_path_factory, cut):
     assert read_log(path) == rows[: int((ends <= cut).sum())]
 
 
-def test_damage_inside_the_log_is_an_error(tmp_path):
+DAMAGED = [
+    "{}",
+    "null",
+    '{"st',
+    "[" * 100_000,
+    '{"step": true, "split": "train"}',
+    '{"step": 2}',
+    '{"step": 2, "split": "train", "loss": "low"}',
+    '{"step": 2, "split": "train", "loss": null, "non_finite": {"loss": "no"}}',
+    '{"step": 2, "split": "train", "loss": null, "non_finite": 1}',
+    "\0\0\0",
+]
+
+
+def test_damaged_lines_are_set_aside(tmp_path, told):
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1}\n{"st\n{"step": 3}\n')
-    with pytest.raises(ValueError, match="line 2 is not JSON"):
-        read_log(path)
+    rows = [{"step": step, "split": "train", "time": 0.5, "loss": 1.5} for step in (1, 3)]
+    first, last = map(json.dumps, rows)
+    path.write_text("\n".join([first, *DAMAGED, last, '{"step": 4, "spl']))
+    assert read_log(path) == rows
+    assert f"{path}: damaged lines are left out: 2, 3, 4, 5, 6, …" in told.text
+    with MetricWriter(tmp_path, resume_step=3) as log:
+        log.write(4, "train", {"loss": 2.0})
+    assert [row["step"] for row in log_lines(tmp_path)] == [1, 3, 4]
+    assert (tmp_path / "metrics.damaged.txt").read_text().split("\n") == [*DAMAGED, ""]
+
+
+class Full:
+    """A file of a disk that takes no more than some bytes at a time."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def write(self, content):
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self.file.write(content[: self.room])
+
+
+@pytest.mark.parametrize("room", [0, 7])
+def test_lines_wait_while_the_disk_is_full(tmp_path, told, room):
+    with MetricWriter(tmp_path) as log:
+        log.write(1, "train", {"loss": 1.0})
+        file = log._lines._file
+        log._lines._file = Full(file, room)
+        for step in (2, 3):
+            log.write(step, "train", {"loss": 2.0})
+        assert [row["step"] for row in log_lines(tmp_path)] == [1]
+        log._lines._file = file
+        log.write(4, "train", {"loss": 3.0})
+        assert [row["step"] for row in log_lines(tmp_path)] == [1, 2, 3, 4]
+        log._lines._file = Full(file, room)
+        log.write(5, "train", {"loss": 3.0})
+    assert told.text.count("its lines wait in memory, training goes on") == 2
+    assert "lacks its last 1 lines" in told.text
+    assert [row["step"] for row in log_lines(tmp_path)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("moment", ["at once", "later"])
+def test_what_ends_tensorboard_ends_nothing_else(tmp_path, moment):
+    """Files of at most 2,000 bytes, as on a full disk: TensorBoard's writer thread died of it."""
+    program = (
+        "import logging, resource, sys; from stiid.training.log import MetricWriter\n"
+        "logging.basicConfig(format='%(message)s')\n"
+        "log = MetricWriter(sys.argv[1])\n"
+        "def limit(): resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "log._board.close() if sys.argv[2] == 'at once' else None\n"
+        "limit()\n"
+        "if sys.argv[2] == 'at once':\n"
+        "    from stiid.training.board import Board; from pathlib import Path\n"
+        "    log._board = Board(Path('/dev/null/tensorboard'), purge_step=0)\n"
+        "for step in range(400): log.write(step, 'train', {f'loss_{i}': 1.0 for i in range(9)})\n"
+        "log.close(); print('closed')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), moment],
+        cwd=tiny.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (result.returncode, result.stdout) == (0, "closed\n"), result.stderr
+    assert result.stderr.count("no more is written for TensorBoard") == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_a_clock_that_is_set_back_stops_nothing(tmp_path, monkeypatch):
+    """By more than 24.8 days: too long a time for a queue to wait."""
+    with MetricWriter(tmp_path) as log:
+        log.write(1, "train", {"loss": 1.0})
+        monkeypatch.setattr(time, "time", lambda: 1e6)
+        for step in range(2, 50):
+            log.write(step, "train", {"loss": 1.0})
+    assert len(board_scalars(tmp_path)["train/loss"]) == 49
 
 
 def test_csv_has_the_union_of_the_columns(tmp_path):
