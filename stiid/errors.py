@@ -1,6 +1,7 @@
 """What errors of other libraries say, for errors of ours that tell what to do."""
 
 import errno
+import logging
 import os
 
 # Errors that say nothing about the content of a file, and what to do about each.
@@ -69,3 +70,10 @@ def printable(text: str) -> str:
 def one_line(error: BaseException | str) -> str:
     """A message for a terminal, in one line."""
     return printable(" ".join(str(error).split()))
+
+
+def escape_log(record: logging.LogRecord) -> bool:
+    """A filter for loggers: each line of a message as `printable` gives it."""
+    record.msg = "\n".join(map(printable, record.getMessage().split("\n")))
+    record.args = ()
+    return True

@@ -1,5 +1,6 @@
 """Writes pictures and animations: PNG, GIF and MP4, each file whole or not at all."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from stiid.files import atomic_path
 _BT709 = 1  # ITU-T H.273: matrix, primaries and transfer of ITU-R BT.709
 _GIF_COLORS = 255  # of 256: one stays free, the encoder uses it for "unchanged"
 _GIF_KEPT = 64
-_SLOWEST, _FASTEST = 1e-5, 1e5  # frames per second: one a day, and more than any camera
+_SLOWEST, _FASTEST = 1e-4, 1e5  # frames per second that MP4 can say
 _GIF_LONGEST = 65_535  # hundredths of a second
 
 
@@ -60,6 +61,8 @@ def write_mp4(path: str | os.PathLike[str], frames: np.ndarray, *, fps: float) -
 @contextmanager
 def open_mp4(path: str | os.PathLike[str], *, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
     """Yields a function that appends a uint8 frame [H, W, 3]; all frames must have one size.
+
+    Frame rates that MP4 cannot say, below 1e-4 and above 1e5 a second, become the nearest.
 
     The video is H.264, yuv420p, which every player and browser shows. yuv420p needs even sizes: an
     odd height or width is extended by repeating the last row or column. Equal frames give equal
@@ -139,11 +142,11 @@ def _check_pictures(array: np.ndarray, *, rank: int) -> None:
 
 
 def _check_rate(fps: float) -> None:
-    if not _SLOWEST <= fps <= _FASTEST:
-        raise ValueError(f"fps must lie in [{_SLOWEST}, {_FASTEST}], got {fps}")
+    if not 0 < fps < math.inf:
+        raise ValueError(f"fps must be positive and finite, got {fps}")
 
 
 def _rate(fps: float) -> Fraction:
-    """Frames per second as a fraction of numbers that are small, also far below 1."""
-    exact = Fraction(fps)
-    return exact.limit_denominator(1001) if fps >= 1 else 1 / (1 / exact).limit_denominator(1001)
+    """Frames per second as a fraction of small numbers, also far below 1."""
+    exact = Fraction(min(max(fps, _SLOWEST), _FASTEST))
+    return exact.limit_denominator(1001) if exact >= 1 else 1 / (1 / exact).limit_denominator(1001)

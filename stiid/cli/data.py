@@ -4,6 +4,7 @@ import argparse
 import ast
 import dataclasses
 import logging
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from stiid.data import registry
 from stiid.data.balls.r_nem_writer import SETS, write_r_nem
 from stiid.data.solids.writer import ClevrerLayout, write_clevrer
 from stiid.data.verify import verify_elements
+from stiid.errors import escape_log, one_line, printable
 from stiid.outputs.preview import write_preview
 from stiid.paths import local_path
 
@@ -27,10 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     logging.getLogger("stiid").setLevel(logging.INFO)
+    logging.getLogger("stiid").addFilter(escape_log)
     try:
         parsed.run(parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output wants no more of it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (ValueError, TypeError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     except BrokenProcessPool:
         print(
@@ -111,20 +118,20 @@ def _preview(parsed: argparse.Namespace) -> None:
     for path in write_preview(
         local_path(parsed.output, "--output"), _open(parsed), clips=parsed.clips
     ):
-        print(f"wrote {path}")
+        print(f"wrote {printable(str(path))}")
 
 
 def _simulate(parsed: argparse.Namespace) -> None:
     counts = {split: getattr(parsed, split) for split in SETS[parsed.set].counts}
     spec = dataclasses.replace(SETS[parsed.set], **counts, seed=parsed.seed)
     write_r_nem(local_path(parsed.path, "PATH"), spec, curtain="curtain" in parsed.set)
-    print(f"wrote {parsed.path}")
+    print(f"wrote {printable(parsed.path)}")
 
 
 def _render(parsed: argparse.Namespace) -> None:
     layout = ClevrerLayout(**_options(parsed))
     write_clevrer(local_path(parsed.folder, "FOLDER"), layout, processes=parsed.processes)
-    print(f"wrote {parsed.folder}")
+    print(f"wrote {printable(parsed.folder)}")
 
 
 def _open(parsed: argparse.Namespace) -> Any:

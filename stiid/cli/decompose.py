@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +22,8 @@ from stiid.models.base import StreamingModel, row_keys
 from stiid.outputs.decomposition import SlotFrame, open_decomposition
 from stiid.paths import local_path
 from stiid.shapes import Params
+
+_LOG = logging.getLogger("stiid")
 
 
 class Request(NamedTuple):
@@ -83,6 +87,9 @@ def decompose_video(
 ) -> int:
     """Decomposes a video frame after frame and writes ``decomposition_files``' files.
 
+    If a frame cannot be read, the video ends before it: the log and ``info.json`` say why. An older
+    decomposition is not replaced by such a part of one.
+
     Args:
       folder: of the files; replaced when all of them are complete.
       video: of any length.
@@ -94,9 +101,14 @@ def decompose_video(
 
     Returns:
       The number of frames.
+
+    Raises:
+      ValueError: a frame cannot be read, and it is the first or an older decomposition is there.
     """
-    numbers = range(0, video.num_frames, view.stride)
-    frames, inputs = itertools.tee(map(view.frame, video.frames(step=view.stride)))
+    faults: list[str] = []
+    readable = _until_a_fault(video.frames(step=view.stride), faults)
+    frames, inputs = itertools.tee(map(view.frame, readable))
+    count = 0
     results = system.stream(
         params,
         inputs,
@@ -110,19 +122,34 @@ def decompose_video(
             origin=view.origin(),
             scale=view.scale(video.height, video.width),
         ) as append:
-            progress = tqdm(numbers, unit="frame")
-            for number, frame, result in zip(progress, frames, results, strict=True):
+            progress = tqdm(results, unit="frame", total=-(-video.packets // view.stride))
+            for frame, result in zip(frames, progress, strict=True):
                 parts = (result.reconstruction, result.masks, result.means)
-                append(SlotFrame(number, frame, *(np.asarray(part)[0, 0] for part in parts)))
+                arrays = (np.asarray(part)[0, 0] for part in parts)
+                append(SlotFrame(count * view.stride, frame, *arrays))
+                count += 1
+            if faults and (not count or folder.exists()):
+                raise ValueError(faults[0])
         write_json(
             temporary / "info.json",
             {
                 "input": str(video.path),
-                "frames": len(numbers),
+                "frames": count,
+                "ended_by": faults[0] if faults else None,
                 "fps": video.fps,
                 "view": dataclasses.asdict(view),
                 "slots": settings.num_slots,
                 **card,
             },
         )
-    return len(numbers)
+    if faults:
+        _LOG.warning("%s. The %d frames before it are decomposed", faults[0], count)
+    return count
+
+
+def _until_a_fault(frames: Iterator[np.ndarray], faults: list[str]) -> Iterator[np.ndarray]:
+    """The frames before the first that cannot be read, if there is one; its error is noted."""
+    try:
+        yield from frames
+    except ValueError as error:
+        faults.append(str(error))

@@ -16,7 +16,7 @@ from stiid.cli import modes
 from stiid.cli.config_flag import define_config
 from stiid.cli.decompose import Request
 from stiid.config.experiment import Experiment
-from stiid.errors import first_line
+from stiid.errors import escape_log, first_line, one_line
 from stiid.training.interrupt import Interrupted
 from stiid.typed_config import parse
 
@@ -130,7 +130,7 @@ def _fail(message: str, *, code: int = 1) -> NoReturn:
     parsed = flags.FLAGS.is_parsed()
     if sys.exc_info()[0] and (_TRACEBACK.value if parsed else "--traceback" in sys.argv):
         traceback.print_exc()
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     if code > 128 or parallel.joined():  # what still computes, or waits for others, is left behind
         signals.leave(code)
     sys.exit(code)
@@ -143,6 +143,7 @@ def _speak() -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("stiid")
     logger.setLevel(logging.INFO)
+    logger.addFilter(escape_log)
     logger.propagate = False
     logger.addHandler(handler)
 

@@ -13,6 +13,7 @@ from stiid.cli.decompose import Request, decompose_video, target
 from stiid.config.experiment import Experiment
 from stiid.data import registry
 from stiid.data.source import Source
+from stiid.errors import printable
 from stiid.evaluation.evaluator import (
     Evaluation,
     Evaluator,
@@ -206,7 +207,8 @@ def decompose(
         params=jax.device_put(state.params),
         card={"step": step, "config": to_dict(experiment)},
     )
-    print(f"wrote masks, pictures and trajectories of {count} frames to {folder}")
+    where = printable(str(folder))
+    print(f"wrote masks, pictures and trajectories of {count} frames to {where}")
 
 
 MODES: dict[str, Callable[[Experiment | None, Path, str], None]] = {

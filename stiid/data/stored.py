@@ -136,9 +136,18 @@ def _readable(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lock(path: pathlib.Path) -> Iterator[None]:
-    """Holds an exclusive lock on `path`, which stays behind as an empty file."""
-    with path.open("w") as file:
-        if not take_lock(file.fileno(), path):
+    """Holds an exclusive lock on `path`, which stays behind as an empty file.
+
+    It is opened for reading, which also works if it belongs to another user.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
+    try:
+        if not take_lock(descriptor, path):
             print(f"Waiting for the process that prepares {path.stem}", file=sys.stderr, flush=True)
-            take_lock(file.fileno(), path, wait=True)
+            take_lock(descriptor, path, wait=True)
         yield
+    finally:
+        os.close(descriptor)

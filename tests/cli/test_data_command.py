@@ -34,6 +34,26 @@ def call(capsys, *arguments):
     return code, out, [line for line in err.splitlines() if line.startswith("error")]
 
 
+@pytest.mark.slow
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """As ``| head -1``."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stiid.data", "list"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    _, err = process.communicate()
+    assert (process.returncode, err) == (128 + signal.SIGPIPE, b"")
+
+
+def test_names_in_messages_cannot_steer_the_terminal(capsys, tmp_path):
+    options = ["frames=4", f"path={tmp_path}/\x1b[2J\udcff.mp4"]
+    code, _, err = call(capsys, "prepare", "own_video", *options)
+    assert code == 1
+    assert err == [f"error: no video at {tmp_path}/\\x1b[2J\\udcff.mp4: check the path"]
+
+
 def test_an_interruption_is_one_line(capsys, monkeypatch, data):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt

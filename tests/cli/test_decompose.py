@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import gc
 import json
+import logging
 import weakref
 
 import numpy as np
@@ -176,7 +177,7 @@ def test_a_failure_keeps_the_last_good_result(trained, tmp_path):
     decompose(trained, tmp_path, tmp_path / "in")
     before = tiny.contents(tmp_path / "decompose")
     (tmp_path / "in" / "2.png").write_bytes(b"PNG?")
-    with pytest.raises(ValueError, match=r"2\.png is no picture that can be read"):
+    with pytest.raises(ValueError, match=r"2\.png cannot be read as an image"):
         decompose(trained, tmp_path, tmp_path / "in")
     assert tiny.contents(tmp_path / "decompose") == before
 
@@ -231,6 +232,22 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
             gc.collect(0)
             assert len(alive) <= 22
     assert len(np.load(tmp_path / "masks.npz")["slots"]) == 60
+
+
+def test_frames_before_a_fault_are_kept_and_it_is_named(tmp_path, trained, caplog, monkeypatch):
+    """Frame 5 has another size; there is nothing to keep if the first cannot be read."""
+    monkeypatch.setattr(logging.getLogger("stiid"), "propagate", True)
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for t in range(8):
+        Image.new("RGB", (8, 8) if t != 5 else (9, 8)).save(folder / f"{t}.png")
+    with caplog.at_level("WARNING"):
+        decompose(trained, tmp_path, folder)
+    written = tmp_path / "decompose" / "series"
+    info = json.loads((written / "info.json").read_text())
+    assert info["frames"] == len(np.load(written / "masks.npz")["slots"]) == 5
+    assert "frame 5 has 9x8 pixels" in info["ended_by"]
+    assert f"{info['ended_by']}. The 5 frames before it are decomposed" in caplog.text
 
 
 def test_palettes_have_room_for_every_slot(tmp_path):

@@ -372,6 +372,23 @@ def test_failure_in_the_middle_of_a_film_leaves_the_old_file(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("fps", [10_000, 120.5, 29.97, 0.5, 1 / 3600])
+def test_any_frame_rate_is_kept(tmp_path, fps):
+    write_mp4(tmp_path / "a.mp4", moving_square(), fps=fps)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert float(container.streams.video[0].average_rate) == pytest.approx(fps, rel=1e-4)
+
+
+def test_a_frame_rate_beyond_what_files_can_say_is_the_nearest(tmp_path):
+    for fps, nearest in ((1e9, 1e5), (1e-9, 1e-4)):
+        write_mp4(tmp_path / "a.mp4", moving_square(), fps=fps)
+        with av.open(str(tmp_path / "a.mp4")) as container:
+            assert float(container.streams.video[0].average_rate) == pytest.approx(nearest)
+    write_gif(tmp_path / "a.gif", moving_square(), fps=1e-9)
+    with Image.open(tmp_path / "a.gif") as image:
+        assert image.info["duration"] == 655_350
+
+
 def test_pictures_are_checked(tmp_path):
     frames = moving_square()
     for write in (write_gif, write_mp4):

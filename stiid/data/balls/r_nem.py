@@ -13,6 +13,7 @@ velocities [T, N, n, 2]       box units per frame (likewise)
 """
 
 import dataclasses
+import math
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ from stiid.paths import local_path
 
 GROUPS = {"train": "training", "validation": "validation", "test": "test"}
 _CACHE_BYTES = 64 * 2**20  # of decompressed chunks, per dataset
+_LARGEST_CHUNK = 2**30  # bytes; it is decompressed as a whole
 _MAX_BALLS = 255
 _RANKS = {"features": 5, "groups": 5, "positions": 4, "velocities": 4}
 _OPTIONAL = ("positions", "velocities")
@@ -173,7 +175,7 @@ class RNemSource:
         """Shapes of the datasets that are there, all of them numbers of the right rank."""
         group, where, shapes = self._group(), self._where(), {}
         with _reading(where):
-            present = {name: group.get(name) for name in sorted(group)}
+            present = {name: _held(group, name) for name in sorted(group)}
         for name, rank in _RANKS.items():
             item = present.get(name)
             if item is None and name in _OPTIONAL:
@@ -182,6 +184,7 @@ class RNemSource:
                 raise ValueError(f"{where} has no dataset {name!r}, only {list(present)}")
             with _reading(f"{where}/{name}"):
                 dtype, shapes[name] = item.dtype, item.shape
+                _check_storage(item)
             if len(shapes[name] or ()) != rank or dtype.kind not in "biuf":
                 raise ValueError(
                     f"{where}/{name}: expected numbers with {rank} axes, got {dtype} {shapes[name]}"
@@ -194,7 +197,7 @@ class RNemSource:
             with _reading(str(self._path)):
                 self._file = h5py.File(self._path, "r", rdcc_nbytes=_CACHE_BYTES)
         with _reading(str(self._path)):
-            group, names = self._file.get(GROUPS[self._split]), sorted(self._file)
+            group, names = _held(self._file, GROUPS[self._split]), sorted(self._file)
         if not isinstance(group, h5py.Group):
             raise ValueError(
                 f"{self._path} has no group {GROUPS[self._split]!r}, only {names}: "
@@ -218,11 +221,38 @@ def open_r_nem(spec: RNemSpec, split: str, data_dir: str) -> RNemSource:
     return RNemSource(spec, split)
 
 
+class _Refused(ValueError):
+    """What a whole file must not hold."""
+
+
+def _held(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """A member of a group that lies in this file, None if there is no such member.
+
+    Raises:
+        _Refused: If it is a link, which may lead to any file of this user.
+    """
+    link = group.get(name, getlink=True)
+    if link is not None and not isinstance(link, h5py.HardLink):
+        raise _Refused(f"{name} is a link to another place, which is not followed")
+    return group.get(name)
+
+
+def _check_storage(dataset: h5py.Dataset) -> None:
+    """Refuses numbers that lie in other files, and chunks that would fill the memory."""
+    if dataset.is_virtual or dataset.external:
+        raise _Refused("its numbers lie in other files, which are not opened")
+    chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    if chunk > _LARGEST_CHUNK:
+        raise _Refused(f"its chunks have {chunk} bytes each, at most {_LARGEST_CHUNK}")
+
+
 @contextmanager
 def _reading(where: str) -> Iterator[None]:
     """Turns what h5py raises on a damaged file into one kind of error."""
     try:
         yield
+    except _Refused as error:
+        raise ValueError(f"{where}: {error}") from error
     except Exception as error:  # a damaged file raises whatever its reader stumbles over
         raise ValueError(
             f"{where} cannot be read ({error}): "
@@ -248,6 +278,8 @@ def _check_layout(
         expected = (frames, count, *(image if len(shape) == 5 else (shape[2], 2)))
         if shape != expected:
             raise ValueError(f"{where}/{name}: expected shape {expected}, got {shape}")
+        if len(shape) == 4 and shape[2] > _MAX_BALLS:
+            raise ValueError(f"{where}/{name} is of {shape[2]} balls, at most {_MAX_BALLS}")
     if len({shape[2] for shape in shapes.values() if len(shape) == 4}) > 1:
         raise ValueError(f"{where}: positions and velocities are of different numbers of balls")
     if "positions" in shapes:

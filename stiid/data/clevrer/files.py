@@ -3,7 +3,9 @@
 import contextlib
 import copy
 import functools
+import logging
 import lzma
+import os
 import re
 import struct
 import tempfile
@@ -18,6 +20,7 @@ from stiid.errors import remedy
 KINDS = ("video", "annotation", "proposal")
 SUFFIXES = {"video": ".mp4", "annotation": ".json", "proposal": ".json"}
 
+_LOG = logging.getLogger("stiid")
 _NAME = re.compile(r"(?:(video)_([0-9]{5})\.mp4|(annotation|proposal|sim)_([0-9]{5})\.json)")
 _LARGEST = 256 * 2**20  # bytes of a file; the official ones have less than 1 % of that
 # What zipfile raises for damaged and encrypted archives, and for unknown ways of compression.
@@ -37,9 +40,10 @@ class ClevrerFiles:
     """Finds files by their numbers, which are unique over the splits: `video_00123.mp4`,
     `annotation_00123.json`, and `proposal_00123.json` or `sim_00123.json`.
 
-    They may lie at any depth, in folders of any name, unpacked or in zip archives. Nothing is ever
-    extracted under a name that an archive chooses, and an archive with names that would lead out of
-    it is refused. An unpacked file goes before one in an archive.
+    They may lie at any depth, in folders of any name, also behind symbolic links, unpacked or in
+    zip archives. Nothing is ever extracted under a name that an archive chooses, and an archive
+    with names that would lead out of it is refused. An unpacked file goes before one in an archive.
+    Links to nothing, pipes and devices are left out and named.
 
     Args:
         folder: Where they are.
@@ -48,20 +52,34 @@ class ClevrerFiles:
         folder: As given.
 
     Raises:
-        ValueError: If an archive is damaged or not to be trusted, or a file is there twice.
+        ValueError: If archives are damaged or not to be trusted, or a file is there twice. The
+            message names all such archives.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._places: dict[str, dict[int, _Place]] = {kind: {} for kind in KINDS}
-        found = sorted(folder.rglob("*")) if folder.is_dir() else []
-        for path in found:
-            if named := _parse(path.name):
+        archives = []
+        for path in _walk(folder):
+            is_archive = path.suffix.lower() == ".zip"
+            named = _parse(path.name)
+            if not (named or is_archive):
+                continue
+            if not path.is_file():
+                _LOG.warning("left out %s: it is no file", path)
+            elif named:
                 state = path.stat()
                 self._add(*named, _Place(path, None, (state.st_size, state.st_mtime_ns)))
-        for path in found:
-            if path.suffix.lower() == ".zip":
+            else:
+                archives.append(path)
+        faults = []
+        for path in archives:
+            try:
                 self._add_archive(path)
+            except ValueError as error:
+                faults.append(str(error))
+        if faults:
+            raise ValueError("; ".join(faults))
 
     def numbers(self, kind: str) -> list[int]:
         """Numbers of all files of a kind, one of `KINDS`, in order."""
@@ -93,7 +111,9 @@ class ClevrerFiles:
         if place.member is None:
             return place.path.read_bytes()
         try:
-            return _zip(place.path).read(place.member)
+            with _zip(place.path).open(place.member) as file:
+                # With a length, what it says of itself is all that is unpacked of it.
+                return file.read(place.state[0])
         except _DAMAGED as error:
             raise ValueError(
                 f"{place.member} in {place.path} cannot be read ({error}): "
@@ -149,8 +169,23 @@ class ClevrerFiles:
 
     def _add(self, kind: str, number: int, place: _Place) -> None:
         older = self._places[kind].setdefault(number, place)
-        if older is not place and place.member is None and older.path.name == place.path.name:
+        if older.path.resolve() == place.path.resolve():  # by another link
+            return
+        if place.member is None and older.path.name == place.path.name:
             raise ValueError(f"{older.path} and {place.path} are the same file twice: remove one")
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Everything below a folder but folders, in order; every folder once, whatever links to it."""
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        state = os.stat(place)
+        if (state.st_dev, state.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        yield from (Path(place, name) for name in sorted(names))
 
 
 def _zip(path: Path) -> zipfile.ZipFile:

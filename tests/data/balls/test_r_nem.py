@@ -330,3 +330,49 @@ def test_a_killed_writer_leaves_nothing(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not path.exists()
+
+
+# --- hostile files --------------------------------------------------------------------------------
+
+
+def test_links_to_other_files_are_not_followed(tmp_path):
+    """Masks could show any file of the user."""
+    other = by_hand(tmp_path / "other.h5")
+    raw = tmp_path / "secret.txt"
+    raw.write_bytes(bytes(6 * 3 * 4 * 4))
+    layout = h5py.VirtualLayout((6, 3, 4, 4, 1), np.uint8)
+    layout[:] = h5py.VirtualSource(other.path, "training/groups", (6, 3, 4, 4, 1))
+    for kind in ("external", "soft", "virtual", "raw", "group"):
+        spec = by_hand(tmp_path / f"{kind}.h5", groups=None)
+        with h5py.File(spec.path, "a") as file:
+            group = file["training"]
+            match kind:
+                case "external":
+                    group["groups"] = h5py.ExternalLink(other.path, "training/groups")
+                case "soft":
+                    group["groups"] = h5py.SoftLink("/training/features")
+                case "virtual":
+                    group.create_virtual_dataset("groups", layout)
+                case "raw":
+                    parts = [(str(raw), 0, h5py.h5f.UNLIMITED)]
+                    group.create_dataset("groups", (6, 3, 4, 4, 1), "u1", external=parts)
+                case "group":
+                    del file["training"]
+                    file["training"] = h5py.ExternalLink(other.path, "training")
+        with pytest.raises(ValueError, match=rf"{kind}\.h5.*(not followed|not opened)") as error:
+            RNemSource(spec, "train")
+        assert "fetch" not in str(error.value)
+
+
+def test_sizes_that_would_fill_the_memory_are_refused(tmp_path):
+    spec = by_hand(tmp_path / "a.h5", features=None)
+    with h5py.File(spec.path, "a") as file:
+        shape, chunks = (6, 3, 4, 4, 1), (2**16, 2**12, 4, 4, 1)
+        file["training"].create_dataset(
+            "features", shape, "u1", chunks=chunks, maxshape=(None,) * 5, compression="gzip"
+        )
+    with pytest.raises(ValueError, match="features: its chunks have 4294967296 bytes"):
+        RNemSource(spec, "train")
+    spec = by_hand(tmp_path / "b.h5", balls=256)
+    with pytest.raises(ValueError, match="positions is of 256 balls, at most 255"):
+        RNemSource(spec, "train")

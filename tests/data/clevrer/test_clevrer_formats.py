@@ -1,6 +1,10 @@
 """CLEVRER's JSON, run lengths and archives: what is read, and how broken files are refused."""
 
 import json
+import logging
+import os
+import struct
+import tracemalloc
 import zipfile
 
 import hypothesis
@@ -397,3 +401,56 @@ def test_damaged_archives(whole, tmp_path_factory, cut, at, value, count):
 
     told = reason(read)
     assert not told or any(word in told for word in ("a.zip", "there is no", "too many"))
+
+
+# --- links, and archives that lie -----------------------------------------------------------------
+
+
+def test_files_behind_links_are_found(tmp_path, caplog, monkeypatch):
+    """Clusters link data sets. A link to nothing leaves out one file, and it is named."""
+    monkeypatch.setattr(logging.getLogger("stiid"), "propagate", True)
+    disk, folder = tmp_path / "disk", tmp_path / "clevrer"
+    (disk / "block").mkdir(parents=True)
+    folder.mkdir()
+    for number in (1, 2):
+        (disk / "block" / f"video_0000{number}.mp4").touch()
+    pack(disk / "annotation_train.zip", [("annotation_00001.json", "{}")])
+    (folder / "block").symlink_to(disk / "block", target_is_directory=True)
+    (folder / "again").symlink_to(disk / "block", target_is_directory=True)
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "annotation_train.zip").symlink_to(disk / "annotation_train.zip")
+    (folder / "one").mkdir()
+    (folder / "one" / "video_00001.mp4").symlink_to(disk / "block" / "video_00001.mp4")
+    (folder / "video_00003.mp4").symlink_to(disk / "video_00003.mp4")
+    os.mkfifo(folder / "video_00004.mp4")
+    with caplog.at_level("WARNING"):
+        files = ClevrerFiles(folder)
+    assert files.numbers("video") == [1, 2]
+    assert files.read("annotation", 1) == b"{}"
+    for number in (3, 4):
+        assert f"video_0000{number}.mp4: it is no file" in caplog.text
+
+
+def test_all_damaged_archives_are_named_at_once(tmp_path):
+    for name in ("a.zip", "b.zip"):
+        (tmp_path / name).write_bytes(b"PK?")
+    pack(tmp_path / "c.zip", [("video_00001.mp4", "ok")])
+    with pytest.raises(ValueError, match=r"a\.zip is no zip.*; .*b\.zip is no zip") as error:
+        ClevrerFiles(tmp_path)
+    assert "c.zip" not in str(error.value)
+
+
+def test_a_member_gives_no_more_than_it_declares(tmp_path, monkeypatch):
+    """64 MiB of zeros that say they are 10 bytes."""
+    path = tmp_path / "annotation_train.zip"
+    pack(path, [("annotation_00001.json", bytes(2**26))])
+    content = path.read_bytes()
+    assert content.count(struct.pack("<I", 2**26)) == 2  # at the member and in the directory
+    path.write_bytes(content.replace(struct.pack("<I", 2**26), struct.pack("<I", 10)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"annotation_train\.zip cannot be read"):
+            ClevrerFiles(tmp_path).read("annotation", 1)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
