@@ -26,6 +26,7 @@ class BroadcastDecoder(nn.Module):
       frequencies: Fourier features beside the two coordinates (``nn.positions``; ours).
       modulated: z also scales the position features, see ``ModulatedPositions`` (ours).
       mlp_features: hidden width of the MLP that turns the pair (z, h) into one vector.
+      mlp_elu: an ELU behind the MLP's second layer as well (*authors' code*).
       residual: add the MLP's output to z instead of using it alone (ours; keeps z readable while
         the MLP is untrained).
       precision: of everything image-sized, one of ``kernels.precision.PRECISIONS``.
@@ -40,6 +41,7 @@ class BroadcastDecoder(nn.Module):
     frequencies: tuple[float, ...] = ()
     modulated: bool = False
     mlp_features: int = 128
+    mlp_elu: bool = False
     residual: bool = False
     precision: str = "float32"
 
@@ -65,6 +67,7 @@ class BroadcastDecoder(nn.Module):
         if h is not None:
             mixed = elu(nn.Dense(self.mlp_features, name="mlp_in")(jnp.concatenate([z, h], -1)))
             mixed = nn.Dense(z.shape[-1], name="mlp_out")(mixed)
+            mixed = elu(mixed) if self.mlp_elu else mixed
             z = z + mixed if self.residual else mixed
         grid = positions(self.height, self.width, frequencies=self.frequencies)
         vectors = image_sized(z.reshape(-1, z.shape[-1]), precision=self.precision)

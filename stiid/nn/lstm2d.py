@@ -1,4 +1,8 @@
-"""The 2D-LSTM cell: one recurrence over refinements, one over time (Graves et al., 2007)."""
+"""Two 2D-LSTM cells, each with one recurrence over refinements and one over time.
+
+``LSTM2D`` is that of Graves et al. (2007), which the paper cites; ``MixingLSTM2D`` is the one that
+the authors' code runs.
+"""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -55,3 +59,30 @@ class LSTM2D(nn.Module):
     def _bias(self, key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
         del key
         return jnp.zeros(shape, dtype).at[3 * self.features :].set(self.forget_bias)
+
+
+class MixingLSTM2D(nn.Module):
+    """One forget gate, and a gate λ that mixes the two axes (arXiv:1810.03975; *authors' code*).
+
+    c_{t,r} = i ⊙ g + f ⊙ (λ ⊙ c_{t−1,R̂} + (1 − λ) ⊙ c_{t,r−1}),   h_{t,r} = o ⊙ tanh(c_{t,r}).
+
+    A gate below one on a mean of two states: unlike the sum of ``LSTM2D``, it cannot grow along
+    the grid. Each of the three inputs has a linear layer with a bias of its own, which are the
+    same functions as with one bias, but another path of training.
+
+    Attributes:
+      features: width M.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Array, refinement: LSTMState, time: LSTMState) -> LSTMState:
+        """Advance one cell of the grid; see ``LSTM2D``."""
+        inputs = {"input": x, "time": time.h, "refinement": refinement.h}
+        gates = sum(nn.Dense(5 * self.features, name=name)(v) for name, v in inputs.items())
+        i, f, o, mixing, g = jnp.split(gates, 5, axis=-1)
+        mixing = nn.sigmoid(mixing)
+        kept = mixing * time.c + (1.0 - mixing) * refinement.c
+        c = nn.sigmoid(i) * jnp.tanh(g) + nn.sigmoid(f) * kept
+        return LSTMState(nn.sigmoid(o) * jnp.tanh(c), c)

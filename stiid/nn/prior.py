@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from stiid.kernels.elu import elu
 from stiid.shapes import Array, Gaussian
 
+FORMS = ("log_std", "softplus")
+
 
 class ConditionalPrior(nn.Module):
     """A small MLP from the temporal hidden state to the prior of the next frame's latents.
@@ -13,14 +15,24 @@ class ConditionalPrior(nn.Module):
     Attributes:
       latent_size: D.
       features: width of its hidden layer.
+      form: "log_std": ELU, and the network predicts log σ (the paper's footnote 3); "softplus":
+        ReLU, and log σ² is a softplus, so that the variance is 1 at least (*authors' code*).
     """
 
     latent_size: int
     features: int = 128
+    form: str = "log_std"
+
+    def __post_init__(self) -> None:
+        """Reject an unknown form before anything is traced."""
+        if self.form not in FORMS:
+            raise ValueError(f"prior.form: expected one of {FORMS}, got {self.form!r}")
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, h: Array) -> Gaussian:
-        """[B, K, M] → p(z_t | x_<t, z_<t). The network predicts log σ (the paper's footnote 3)."""
-        x = elu(nn.Dense(self.features, name="hidden")(h))
-        mean, log_std = jnp.split(nn.Dense(2 * self.latent_size, name="out")(x), 2, axis=-1)
-        return Gaussian(mean, 2.0 * log_std)
+        """[B, K, M] → p(z_t | x_<t, z_<t)."""
+        x = nn.Dense(self.features, name="hidden")(h)
+        x = nn.relu(x) if self.form == "softplus" else elu(x)
+        mean, spread = jnp.split(nn.Dense(2 * self.latent_size, name="out")(x), 2, axis=-1)
+        return Gaussian(mean, nn.softplus(spread) if self.form == "softplus" else 2.0 * spread)

@@ -1,16 +1,19 @@
 """The refinement network f_φ (Eq. 4)."""
 
+from typing import cast
+
 import flax.linen as nn
 import jax.numpy as jnp
 
 from stiid.kernels.conv import Conv
 from stiid.kernels.elu import elu
 from stiid.kernels.precision import image_sized
-from stiid.nn.lstm2d import LSTM2D
+from stiid.nn.lstm2d import LSTM2D, MixingLSTM2D
 from stiid.nn.squeezenet import SqueezeFeatures
-from stiid.shapes import Array, Gaussian, LSTMState
+from stiid.shapes import Array, Gaussian, LSTMState, Params
 
 POOLS = ("average", "mean", "none")
+CELLS = ("graves", "mixing")
 
 
 class Refiner(nn.Module):
@@ -32,6 +35,8 @@ class Refiner(nn.Module):
         image; "none".
       hidden: width of the linear layer after the pool.
       lstm_features: M.
+      cell: "graves": ``LSTM2D``; "mixing": ``MixingLSTM2D`` (*authors' code*), to which the next
+        three fields do not apply.
       forget_scale: see ``LSTM2D``.
       forget_bias: see ``LSTM2D``; with ``initial_weights="lecun"`` alone, like ``output_scale``.
       two_biases: see ``LSTM2D``.
@@ -48,6 +53,7 @@ class Refiner(nn.Module):
     pool: str = "average"
     hidden: int = 128
     lstm_features: int = 128
+    cell: str = "graves"
     forget_scale: float = 1.0
     forget_bias: float = 0.0
     two_biases: bool = False
@@ -58,6 +64,8 @@ class Refiner(nn.Module):
         """Refuse an unknown pool before anything is traced."""
         if self.pool not in POOLS:
             raise ValueError(f"refiner.pool: expected one of {POOLS}, got {self.pool!r}")
+        if self.cell not in CELLS:
+            raise ValueError(f"refiner.cell: expected one of {CELLS}, got {self.cell!r}")
         if self.squeezenet and not self.layers:
             raise ValueError(
                 "refiner.squeezenet needs convolutions: set refiner.layers to 1 or more"
@@ -66,7 +74,12 @@ class Refiner(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: Array, vectors: Array, refinement: LSTMState, time: LSTMState | None
+        self,
+        images: Array,
+        vectors: Array,
+        refinement: LSTMState,
+        time: LSTMState | None,
+        features: Array | None = None,
     ) -> tuple[Gaussian, LSTMState]:
         """One update.
 
@@ -75,25 +88,46 @@ class Refiner(nn.Module):
           vectors: [B, K, V] vector-sized inputs.
           refinement: state (t, r−1).
           time: state (t−1, R̂), or None without a time axis.
+          features: [B, H, W, 16] of ``frame_features``, or None to compute them here.
 
         Returns:
           Δλ as (Δμ, Δ log σ²), and the state (t, r).
         """
         x = vectors
         if self.layers:
-            x = jnp.concatenate([vectors, self._seen(images)], axis=-1)
-        gates = (self.forget_scale, self.forget_bias, self.two_biases)
-        state = LSTM2D(self.lstm_features, *gates, name="lstm")(x, refinement, time)
+            x = jnp.concatenate([vectors, self._seen(images, features)], axis=-1)
+        state = self._lstm()(x, refinement, time)
         init = nn.initializers.variance_scaling(self.output_scale**2, "fan_in", "truncated_normal")
         delta = nn.Dense(2 * self.latent_size, kernel_init=init, name="out")(state.h)
         return Gaussian(*jnp.split(delta, 2, axis=-1)), state
 
     @nn.nowrap
-    def _seen(self, images: Array) -> Array:
+    def frame_features(self, params: Params, frame: Array) -> Array | None:
+        """SqueezeNet's features of a frame, which all its cells share; None without them.
+
+        Args:
+          params: of this network.
+          frame: [B, H, W, 3].
+        """
+        if not self.squeezenet:
+            return None
+        return cast(Array, SqueezeFeatures().apply({"params": params["squeezenet"]}, frame))
+
+    @nn.nowrap
+    def _lstm(self) -> nn.Module:
+        if self.cell == "mixing":
+            return MixingLSTM2D(self.lstm_features, name="lstm")
+        gates = (self.forget_scale, self.forget_bias, self.two_biases)
+        return LSTM2D(self.lstm_features, *gates, name="lstm")
+
+    @nn.nowrap
+    def _seen(self, images: Array, features: Array | None) -> Array:
         """What the convolutions see: [B, K, hidden]; a part of ``__call__``."""
         slots = images.shape[:2]
         if self.squeezenet:
-            code = SqueezeFeatures(name="squeezenet")(_rgb(images))
+            code = features
+            if code is None:
+                code = SqueezeFeatures(name="squeezenet")(_rgb(images))
             code = jnp.broadcast_to(code[:, None], (*slots, *code.shape[1:]))
             images = jnp.concatenate([images, code], axis=-1)
         x = image_sized(images.reshape(-1, *images.shape[2:]), precision=self.precision)

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from stiid.kernels.conv import Conv
 from stiid.kernels.elu import elu
 from stiid.shapes import Array
 
@@ -13,8 +14,8 @@ class Fire(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """[N, H, W, I] → [N, H, W, 128]."""
-        x = nn.relu(nn.Conv(16, (1, 1), name="squeeze")(x))
-        parts = [nn.Conv(64, (n, n), name=f"expand{n}x{n}")(x) for n in (1, 3)]
+        x = nn.relu(Conv(16, 1, name="squeeze")(x))
+        parts = [Conv(64, n, name=f"expand{n}x{n}")(x) for n in (1, 3)]
         return nn.relu(jnp.concatenate(parts, axis=-1))
 
 
@@ -31,11 +32,13 @@ class SqueezeFeatures(nn.Module):
         _, height, width, _ = frame.shape
         rows, columns = (jnp.arange(4 * n + 1) * n // (4 * n + 1) for n in (height, width))
         x = frame[:, rows][:, :, columns]
-        x = nn.relu(nn.Conv(64, (3, 3), strides=2, padding="VALID", name="conv")(x))
+        # A convolution without padding: of a border of zeros, no output that is kept sees any.
+        x = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
+        x = nn.relu(Conv(64, stride=2, name="conv")(x)[:, : 2 * height, : 2 * width])
         # PyTorch's ceil_mode: the last window hangs over the border.
         x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((0, 1), (0, 1)))
         x = Fire(name="fire_0")(x)
         x = Fire(name="fire_1")(x)
         for i, features in enumerate((64, 32, 16)):
-            x = elu(nn.Conv(features, (3, 3), name=f"head_{i}")(x))
+            x = elu(Conv(features, name=f"head_{i}")(x))
         return x
