@@ -29,12 +29,14 @@ class Data:
       name: of a source in ``stiid.data.registry``.
       data_dir: folder of prepared data sets; created on first use.
       max_frames: training clips lie within the first so many frames.
+      pieces: training clips start at multiples of their length only (*authors' code*).
       options: of the source: fields of its spec, see ``stiid.data.registry``.
     """
 
     name: str
     data_dir: str = "~/.cache/stiid"
     max_frames: int = 40
+    pieces: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ def train_iterator(
     num_frames: int,
     seed: int,
     max_frames: int | None = None,
+    pieces: bool = False,
     shard_index: int = 0,
     shard_count: int = 1,
     num_threads: int = 2,
@@ -39,6 +40,7 @@ def train_iterator(
         seed: Of the order and of the window starts; not negative.
         max_frames: Windows stay inside the first `max_frames` frames; None means all frames. The
             paper trains on the first 40 of the 50 frames of Bouncing Balls.
+        pieces: Windows start at multiples of T only, so that those of a clip lie back to back.
         shard_index: p.
         shard_count: P, a divisor of B.
         num_threads: Reading threads; 0 reads in the calling thread.
@@ -59,7 +61,7 @@ def train_iterator(
             f"num_threads must not be negative and prefetch not smaller, "
             f"got num_threads={num_threads} and prefetch={prefetch}"
         )
-    window = _RandomWindow(num_frames, max_frames)
+    window = _RandomWindow(num_frames, max_frames, pieces)
     window.check(source[0])
     return iter(
         grain.MapDataset.source(source)
@@ -80,9 +82,10 @@ def train_iterator(
 class _RandomWindow(grain.transforms.RandomMap):
     """Keeps the video only, and of it a window of `num_frames` within the first `max_frames`."""
 
-    def __init__(self, num_frames: int, max_frames: int | None):
+    def __init__(self, num_frames: int, max_frames: int | None, pieces: bool):
         self._num_frames = num_frames
         self._max_frames = max_frames
+        self._pieces = pieces
 
     def check(self, clip: dict[str, Any]) -> int:
         """Returns the number of frames to choose from; raises ValueError if they do not suffice."""
@@ -99,7 +102,11 @@ class _RandomWindow(grain.transforms.RandomMap):
     def random_map(
         self, element: dict[str, Any], rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
-        start = rng.integers(self.check(element) - self._num_frames + 1)
+        usable = self.check(element)
+        if self._pieces:
+            start = self._num_frames * rng.integers(usable // self._num_frames)
+        else:
+            start = rng.integers(usable - self._num_frames + 1)
         return {"video": element["video"][start : start + self._num_frames]}
 
 

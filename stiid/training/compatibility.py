@@ -19,6 +19,7 @@ TRAINING = (
     "seed",
     "data.name",
     "data.max_frames",
+    "data.pieces",
     "data.options",
     "model",
     "optim",

@@ -61,6 +61,7 @@ def stage_data(
             batch_size=stage.batch_size,
             num_frames=stage.num_frames,
             max_frames=experiment.data.max_frames,
+            pieces=experiment.data.pieces,
             seed=_seed(experiment.seed, index),
             shard_index=jax.process_index(),
             shard_count=jax.process_count(),

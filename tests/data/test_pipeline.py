@@ -229,3 +229,11 @@ def test_stored_clips_through_both_iterators(tmp_path):
             clip = source[int(batch["index"][row])]
             np.testing.assert_array_equal(batch["video"][row], clip["video"])
             np.testing.assert_array_equal(batch["masks"][row], clip["masks"])
+
+
+def test_pieces_lie_back_to_back():
+    videos = take(train_iterator(Numbered(10), max_frames=11, pieces=True, **OPTIONS), 60)
+    starts = videos[..., 0, 0, 0, 1].reshape(-1)
+    counts = np.bincount(starts)  # 240 windows from frames 0, 3 and 6, 80 each, sd 7.3
+    assert set(np.flatnonzero(counts)) == {0, 3, 6}
+    assert (abs(counts[[0, 3, 6]] - 80) < 30).all()

@@ -135,7 +135,7 @@ def clips(
             masks = rendering.render_masks(centers, radii, box=spec.box, resolution=spec.resolution)
             colors = _colors(spec, starts[row], clip_rng(spec.seed, split, index, _COLORS))
             yield {
-                "video": rendering.paint(masks, colors),
+                "video": rendering.paint(masks, colors, policy=spec.colors),
                 "masks": masks,
                 "id": f"{split}/{index:06d}",
                 "n_objects": int(np.count_nonzero(balls.radii[row])),

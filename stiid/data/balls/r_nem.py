@@ -132,13 +132,15 @@ class RNemSource:
                 read = {name: data[name][:frames, index] for name in _RANKS if name in data}
         masks = _ids(read["groups"], where=f"{self._where()}/groups, clip {index}")[..., 0]
         balls, count = max(self._balls, int(masks.max())), int(masks.max())
-        if self._spec.colors == "binary":
+        channels = rendering.color_channels(self._spec.colors)
+        if self._spec.colors in ("binary", "white"):
             video = np.where(read["features"] > 0.5, np.uint8(255), np.uint8(0))
-            colors = np.zeros((balls, 1), np.uint8)
+            video = np.repeat(video, channels, axis=-1)
+            colors = np.zeros((balls, channels), np.uint8)
             colors[:count] = 255
         else:
             colors = self._colors(index, count, balls)
-            video = rendering.paint(masks, colors)
+            video = rendering.paint(masks, colors, policy=self._spec.colors)
         areas = _areas(masks, balls + 1)[:, 1:].max(0)
         clip: dict[str, Any] = {
             "video": video,

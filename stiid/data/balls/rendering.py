@@ -1,30 +1,47 @@
 """Discs to pixels: id masks of Bouncing Balls and their colors."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 # Saturated corners of the RGB cube; orange takes the eighth place. The paper names no values.
 BASE_COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0))
 NEW_COLORS = ((255, 0, 255), (0, 255, 255), (255, 255, 255), (255, 128, 0))
 
-# Palette and whether balls of a clip may share a color, per color policy.
+# Those of the authors' code, in their order.
+AUTHORS_COLORS = (
+    *((227, 206, 166), (180, 120, 31), (138, 223, 178), (44, 160, 51)),
+    *((153, 154, 251), (28, 26, 227), (111, 191, 253), (0, 127, 255)),
+)
+
+
+class _Policy(NamedTuple):
+    palette: tuple[tuple[int, ...], ...]
+    repeats: bool = False  # balls of a clip may share a color
+    ranked: bool = False  # nothing is drawn: the n-th id of a frame has the n-th color
+
+
 _POLICIES = {
-    "binary": (((255,),), True),
-    "unique4": (BASE_COLORS, False),
-    "repeated4": (BASE_COLORS, True),
-    "unique8": (BASE_COLORS + NEW_COLORS, False),
+    "binary": _Policy(((255,),), repeats=True),
+    "white": _Policy(((255, 255, 255),), repeats=True),
+    "unique4": _Policy(BASE_COLORS),
+    "repeated4": _Policy(BASE_COLORS, repeats=True),
+    "unique8": _Policy(BASE_COLORS + NEW_COLORS),
+    "authors4": _Policy(AUTHORS_COLORS[:4] * 2, ranked=True),
+    "authors8": _Policy(AUTHORS_COLORS, ranked=True),
 }
 COLOR_POLICIES = tuple(_POLICIES)
 
 
 def color_channels(policy: str) -> int:
     """Number of channels C: 1 for "binary", else 3."""
-    return len(_POLICIES[policy][0][0])
+    return len(_POLICIES[policy].palette[0])
 
 
 def color_capacity(policy: str) -> int | None:
     """The most balls a clip may have under `policy`; None if colors may repeat."""
-    palette, repeats = _POLICIES[policy]
-    return None if repeats else len(palette)
+    rules = _POLICIES[policy]
+    return None if rules.repeats else len(rules.palette)
 
 
 def draw_colors(policy: str, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -32,15 +49,19 @@ def draw_colors(policy: str, count: int, rng: np.random.Generator) -> np.ndarray
 
     Args:
         policy: "binary" (white on black, one channel), "unique4" (a random choice of red, green,
-            blue, yellow without repetition), "repeated4" (the same four, independently per ball) or
-            "unique8" (those four and magenta, cyan, white, orange, without repetition).
+            blue, yellow without repetition), "repeated4" (the same four, independently per ball),
+            "unique8" (those four and magenta, cyan, white, orange, without repetition), or one of
+            the authors' code: "white" (as "binary", in three equal channels), "authors8" (eight
+            colors in their order) or "authors4" (the first four of them, twice).
         count: Number of balls, at most `color_capacity(policy)`.
         rng: The clip's generator of colors.
 
     Returns:
         uint8 [count, C].
     """
-    palette, repeats = _POLICIES[policy]
+    palette, repeats, ranked = _POLICIES[policy]
+    if ranked:
+        return np.asarray(palette[:count], dtype=np.uint8)
     chosen = rng.choice(len(palette), size=count, replace=repeats)
     return np.asarray(palette, dtype=np.uint8)[chosen]
 
@@ -111,8 +132,22 @@ def snap(
     return (np.rint(positions / unit) + 0.5) * unit, np.sqrt(whole**2 + 0.5) * (radii > 0) * unit
 
 
-def paint(masks: np.ndarray, colors: np.ndarray) -> np.ndarray:
-    """Colors id masks: ids [...] and uint8 [n, C] give uint8 [..., C] on a black background."""
+def paint(masks: np.ndarray, colors: np.ndarray, *, policy: str = "binary") -> np.ndarray:
+    """Colors the id masks of a clip.
+
+    Args:
+        masks: uint8 [T, H, W]; 0 is background.
+        colors: uint8 [n, C], row k of the ball of id k + 1.
+        policy: Under "authors4" and "authors8" the n-th smallest id *of a frame* has the n-th
+            color: where a ball is hidden, those of larger ids change theirs.
+
+    Returns:
+        uint8 [T, H, W, C] on a black background.
+    """
+    if _POLICIES[policy].ranked:
+        seen = np.stack([(masks == k + 1).any((1, 2)) for k in range(len(colors))], axis=1)
+        ranks = np.concatenate([np.zeros((len(masks), 1), int), np.cumsum(seen, axis=1)], axis=1)
+        masks = ranks[np.arange(len(masks))[:, None, None], masks]
     video = np.zeros((*masks.shape, colors.shape[-1]), dtype=np.uint8)
     lit = masks > 0
     video[lit] = colors[masks[lit] - 1]

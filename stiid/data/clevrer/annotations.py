@@ -27,23 +27,26 @@ class Annotation:
         orientations: float64 [T, N, 3] Euler angles about x, y and z in radians. CLEVRER does not
             document them: `verify` compares the masks that follow with the proposals.
         velocities: float64 [T, N, 3].
+        in_view: bool [T, N]: CLEVRER's own word that an object is inside the camera's view. None if
+            it was not asked for.
     """
 
     names: tuple[Name, ...]
     locations: np.ndarray
     orientations: np.ndarray
     velocities: np.ndarray
+    in_view: np.ndarray | None = None
 
 
-def parse_annotation(text: bytes, what: str) -> Annotation:
+def parse_annotation(text: bytes, what: str, *, with_view: bool = False) -> Annotation:
     """Reads an official annotation file.
 
-    Keys that are not needed (collisions, `inside_camera_view`, angular velocities, ...) are not
-    looked at.
+    Keys that are not needed (collisions, angular velocities, ...) are not looked at.
 
     Args:
         text: Content of the file.
         what: Its name, for messages.
+        with_view: Read `inside_camera_view` as well.
 
     Raises:
         ValueError: If a key is missing, a value has the wrong type or is not finite, frames are not
@@ -64,11 +67,13 @@ def parse_annotation(text: bytes, what: str) -> Annotation:
         raise ValueError(f"{what}: two objects have the same color, material and shape")
     order = sorted(names)
     motion = np.array(_motion(content, order, what), np.float64)
+    in_view = np.array(_in_view(content, order, what)) if with_view else None
     return Annotation(
         names=tuple(names[number] for number in order),
         locations=motion[:, :, 0],
         orientations=motion[:, :, 1],
         velocities=motion[:, :, 2],
+        in_view=in_view,
     )
 
 
@@ -106,3 +111,16 @@ def _motion(content: dict[str, Any], order: list[int], what: str) -> list[list[l
             raise ValueError(f"{where} has the objects {sorted(places)}, expected {order}")
         motion.append([places[name] for name in order])
     return motion
+
+
+def _in_view(content: dict[str, Any], order: list[int], what: str) -> list[list[bool]]:
+    """[T][N] of a content that `_motion` has checked."""
+    seen = []
+    for frame, item in enumerate(content["motion_trajectory"]):
+        where = f"{what}, motion_trajectory {frame}"
+        inside = {
+            entry["object_id"]: json_fields.field(entry, "inside_camera_view", bool, where)
+            for entry in item["objects"]
+        }
+        seen.append([inside[number] for number in order])
+    return seen

@@ -38,6 +38,9 @@ class Cut:
             without numbers, clips are cut back to back, whatever they show.
         min_objects: So many objects are seen in each frame, if `objects` are given,
         min_speed: and at least one of them moves faster than that over the floor.
+        all_in_view: Instead of the last two, the clip begins with the first frame in which all
+            objects of the video are inside the camera's view, if they stay there for that many
+            frames (the authors' code).
     """
 
     view: View
@@ -46,6 +49,7 @@ class Cut:
     objects: tuple[int, ...] = ()
     min_objects: int = 0
     min_speed: float = 0.0
+    all_in_view: int = 0
 
     @property
     def span(self) -> int:
@@ -72,7 +76,8 @@ def cut_clips(files: ClevrerFiles, number: int, cut: Cut) -> list[dict[str, Any]
     annotation, seen, proposals = None, np.zeros(0, np.uint8), None
     if "annotation" in cut.kinds:
         name = files.name("annotation", number)
-        annotation = parse_annotation(files.read("annotation", number), name)
+        text, with_view = files.read("annotation", number), bool(cut.all_in_view)
+        annotation = parse_annotation(text, name, with_view=with_view)
         seen = annotated_masks(annotation, cut.view)
     starts = range(0)
     if not cut.objects:
@@ -145,6 +150,8 @@ def find_start(annotation: Annotation, seen: np.ndarray, cut: Cut) -> int | None
         cut: With `objects`.
     """
     count = len(annotation.names)
+    if annotation.in_view is not None and cut.all_in_view:
+        return _first_run(np.all(annotation.in_view, axis=1), cut) if count in cut.objects else None
     visible = np.stack([(seen == i + 1).any((1, 2)) for i in range(count)], axis=1)
     moving = np.linalg.norm(annotation.velocities[..., :2], axis=-1) > cut.min_speed
     good = (visible.sum(1) >= cut.min_objects) & (visible & moving).any(1)
@@ -153,6 +160,15 @@ def find_start(annotation: Annotation, seen: np.ndarray, cut: Cut) -> int | None
             shown = visible[start : start + cut.span : cut.view.stride].any(0).sum()
             return start if shown in cut.objects else None
     return None
+
+
+def _first_run(good: np.ndarray, cut: Cut) -> int | None:
+    """Start of the first run of good frames, if it is long enough; a later one does not count."""
+    if not good.any():
+        return None
+    start = int(good.argmax())
+    end = start + int((~good[start:]).argmax()) if not good[start:].all() else FRAMES - 1
+    return start if end - start >= max(cut.all_in_view, cut.span) else None
 
 
 def _decode(files: ClevrerFiles, number: int, cut: Cut, wanted: range) -> np.ndarray:

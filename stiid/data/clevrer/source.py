@@ -33,7 +33,8 @@ class ClevrerSpec:
     The split "train" is the official training videos without the last ones, which are "validation";
     "test" is the official validation videos (the official test videos have no annotations).
     Training clips are cut back to back. Of each other video there is at most one clip: the earliest
-    part in which in every frame at least `min_objects` objects are seen and one of them moves.
+    part in which in every frame at least `min_objects` objects are seen and one of them moves, or,
+    with `all_in_view`, the authors' choice.
 
     Attributes:
         path: Folder of the official archives, or of what is in them, see `ClevrerFiles`.
@@ -41,9 +42,14 @@ class ClevrerSpec:
         resolution: Height and width of the result.
         stride: Frames of the file per frame of a clip.
         frames: Clip length T.
+        train_frames: T of training clips; 0: as the others'.
         objects: Validation and test clips show so many different objects, any of these numbers.
         min_objects: See above. "Seen" means in the masks from annotations, so inside the crop.
         min_speed: "Moves" means faster than this over the floor, in units of the annotations.
+        all_in_view: Not 0: clips begin with the first frame in which all objects of the video are
+            inside the camera's view, as the annotations say, if they stay there for so many frames
+            (40 in the authors' code); `min_objects` and `min_speed` then say nothing.
+        resize: "area" or "cubic" (the authors' code, with crop = (80, 0, 320, 320)), see `View`.
         masks: Of validation and test: "annotations" (ray casting) or "proposals".
         train_masks: The same for training, or "none": annotations are then not needed.
         validation: How many training videos are held out.
@@ -59,9 +65,12 @@ class ClevrerSpec:
     resolution: int = 64
     stride: int = 1
     frames: int = 40
+    train_frames: int = 0
     objects: tuple[int, ...] = (3, 4, 5)
     min_objects: int = 3
     min_speed: float = 0.02
+    all_in_view: int = 0
+    resize: str = "area"
     masks: str = "annotations"
     train_masks: str = "none"
     validation: int = 200
@@ -70,18 +79,21 @@ class ClevrerSpec:
     def __post_init__(self):
         check_types(self)
         self.view.window(HEIGHT, WIDTH)
-        if self.frames < 1 or (self.frames - 1) * self.stride >= FRAMES:
-            raise ValueError(
-                f"frames must be at least 1 and fit a video of {FRAMES} frames at stride "
-                f"{self.stride}, got {self.frames}"
-            )
+        for name, least in (("frames", 1), ("train_frames", 0)):
+            frames = getattr(self, name)
+            if frames < least or (frames - 1) * self.stride >= FRAMES:
+                raise ValueError(
+                    f"{name} must be at least {least} and fit a video of {FRAMES} frames at stride "
+                    f"{self.stride}, got {frames}"
+                )
         if not self.objects or min(self.objects) < max(1, self.min_objects):
             raise ValueError(
                 f"objects must be numbers of at least min_objects = {self.min_objects} and 1, "
                 f"got {self.objects}"
             )
-        if min(self.min_objects, self.min_speed, self.validation, self.limit) < 0:
-            raise ValueError("min_objects, min_speed, validation, limit must not be negative")
+        for name in ("min_objects", "min_speed", "all_in_view", "validation", "limit"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         for name, known in (("masks", MASKS), ("train_masks", (*MASKS, "none"))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
@@ -90,12 +102,20 @@ class ClevrerSpec:
     def view(self) -> View:
         """How a frame of a file becomes a frame of a clip."""
         size = self.resolution
-        return View(height=size, width=size, channels=3, crop=self.crop, stride=self.stride)
+        return View(
+            height=size,
+            width=size,
+            channels=3,
+            crop=self.crop,
+            stride=self.stride,
+            resize=self.resize,
+        )
 
     def cut(self, split: str) -> Cut:
         """How clips of a split are cut."""
         if split == "train":
-            return Cut(view=self.view, frames=self.frames, masks=self.train_masks)
+            frames = self.train_frames or self.frames
+            return Cut(view=self.view, frames=frames, masks=self.train_masks)
         return Cut(
             view=self.view,
             frames=self.frames,
@@ -103,6 +123,7 @@ class ClevrerSpec:
             objects=self.objects,
             min_objects=self.min_objects,
             min_speed=self.min_speed,
+            all_in_view=self.all_in_view,
         )
 
     def files(self) -> ClevrerFiles:
