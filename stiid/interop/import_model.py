@@ -11,7 +11,8 @@ from stiid.config.experiment import Experiment
 from stiid.config.optimizer import transformation
 from stiid.data import registry
 from stiid.files import sole_writer
-from stiid.interop.pytorch_iodine import import_params
+from stiid.interop import pytorch_iodine, squeezenet
+from stiid.interop.layers import without_module
 from stiid.interop.torch_file import read_state_dict
 from stiid.models.spatiotemporal.config import SpatioTemporalConfig
 from stiid.paths import local_path
@@ -24,9 +25,11 @@ _LOG = logging.getLogger("stiid")
 
 
 def import_model(experiment: Experiment | None, workdir: Path, file: str | None) -> None:
-    """Write the checkpoint of step 0 from a PyTorch ``state_dict`` of IODINE.
+    """Write the checkpoint of step 0 from a PyTorch ``state_dict``.
 
-    The checkpoint evaluates, predicts and trains on as one of our own.
+    It is that of IODINE, of the authors' implementation of the paper, or of torchvision's
+    SqueezeNet, with which training of a model with ``refiner.squeezenet`` then starts. The
+    checkpoint evaluates, predicts and trains on as one of our own.
 
     Args:
       experiment: of the config file; it must describe the file's model.
@@ -40,13 +43,18 @@ def import_model(experiment: Experiment | None, workdir: Path, file: str | None)
         raise ValueError("--mode=import needs --config and --input, the file of a saved model")
     if not isinstance(experiment.model, SpatioTemporalConfig):
         raise ValueError(
-            f"config.model.family is {experiment.model.family!r}: only IODINE, a config of the "
-            "family 'stiid' such as configs/iodine.py, can be imported"
+            f"config.model.family is {experiment.model.family!r}: only configs of the "
+            "family 'stiid', such as configs/iodine.py and provide.py, can import a model"
         )
-    state = read_state_dict(local_path(file, "--input"))
+    state = without_module(read_state_dict(local_path(file, "--input")))
     view = registry.view(experiment.data.name, **experiment.data.options)
     shape = (view.height, view.width, view.channels)
-    params = jax.tree.map(jnp.asarray, import_params(state, experiment.model, shape))
+    if squeezenet.is_squeezenet(state):
+        key = jax.random.key(experiment.seed)
+        params = squeezenet.with_squeezenet(state, experiment.model, shape, key)
+    else:
+        params = pytorch_iodine.import_params(state, experiment.model, shape)
+    params = jax.tree.map(jnp.asarray, params)
     with (
         sole_writer(workdir),
         Checkpoints(

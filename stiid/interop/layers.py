@@ -1,0 +1,174 @@
+"""What importers of PyTorch's files share: layers by name, and checks against a config.
+
+Arrays differ: convolutions are (out, in, rows, columns) there and (rows, columns, in, out) here,
+linear layers (out, in) and (in, out). The pooled image is flattened channels first there and
+channels last here. A decoder's input channels are coordinates, then z, there; z, then coordinates,
+here; both have the row coordinate first (there it is called x).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from stiid.models.spatiotemporal.config import SpatioTemporalConfig
+from stiid.nn.positions import positions
+from stiid.shapes import Params
+from stiid.typed_config import to_dict
+
+State = Mapping[str, np.ndarray]
+
+# Our layers of ``nn.squeezenet`` → those of the files, within "feature_extractor".
+BACKBONE = {
+    "conv": "0",
+    **{
+        f"fire_{i}/{name}": f"{3 + i}.{name}"
+        for i in range(2)
+        for name in ("squeeze", "expand1x1", "expand3x3")
+    },
+}
+SQUEEZENET = {
+    **{ours: f"feature_extractor.0.{theirs}" for ours, theirs in BACKBONE.items()},
+    **{f"head_{i}": f"feature_extractor.{2 * i + 1}" for i in range(3)},
+}
+
+
+def without_module(state: State) -> State:
+    """A state whose names all begin with "module.", as DataParallel saves it, without that."""
+    prefix = "module."
+    if not state or not all(name.startswith(prefix) for name in state):
+        return state
+    return {name.removeprefix(prefix): array for name, array in state.items()}
+
+
+def convolutions(prefix: str, count: int) -> list[str]:
+    """Names of layers with an activation after each."""
+    return [f"{prefix}.{2 * i}" for i in range(count)]
+
+
+def layer(state: State, name: str) -> dict[str, np.ndarray]:
+    """A layer as ours: {"kernel", "bias"}."""
+    weight = state[f"{name}.weight"]
+    order = (2, 3, 1, 0) if weight.ndim == 4 else (1, 0)
+    if weight.ndim != len(order):
+        raise ValueError(f"{name}.weight has shape {weight.shape}: neither linear nor convolution")
+    return {"kernel": weight.transpose(order), "bias": state[f"{name}.bias"]}
+
+
+def decoder(state: State, convs: int) -> Params:
+    """The convolutions of a broadcast decoder, of which there are ``convs``."""
+    names = ["broadcast", *(f"conv_{i}" for i in range(1, convs - 1)), "out"]
+    layers = convolutions("decoder.conv_layer", convs)
+    params = {ours: layer(state, theirs) for ours, theirs in zip(names, layers, strict=True)}
+    params["broadcast"]["kernel"] = np.roll(params["broadcast"]["kernel"], -2, axis=2)
+    return params
+
+
+def refiner(state: State, convs: int, image_shape: tuple[int, int, int]) -> Params:
+    """A refinement network but for its LSTM."""
+    params: Params = {
+        f"conv_{i}": layer(state, name)
+        for i, name in enumerate(convolutions("refine_net.convnet.model", convs))
+    }
+    flat = layer(state, "refine_net.fc_in.0")
+    pooled = (-1, image_shape[0] // 4, image_shape[1] // 4, flat["kernel"].shape[-1])
+    channels_last = np.moveaxis(flat["kernel"].reshape(pooled), 0, 2)
+    flat["kernel"] = channels_last.reshape(flat["kernel"].shape)
+    return params | {"in": flat, "out": layer(state, "refine_net.fc_out")}
+
+
+def nested(state: State, names: Mapping[str, str]) -> Params:
+    """Layers by our names, in which "/" goes one level down."""
+    params: Params = {}
+    for ours, theirs in names.items():
+        *block, name = ours.split("/")
+        inner = params.setdefault(block[0], {}) if block else params
+        inner[name] = layer(state, theirs)
+    return params
+
+
+def check_fields(config: SpatioTemporalConfig, wanted: Mapping[str, Any]) -> None:
+    """Compare fields of a config, named with dots, with what a file needs.
+
+    Raises:
+      ValueError: some differ; the message has the flags that set them right.
+    """
+    fields = to_dict(config)
+    wrong = [
+        f"--config.model.{name}={_text(value)} (not {_text(_field(fields, name))})"
+        for name, value in wanted.items()
+        if not _equal(value, _field(fields, name))
+    ]
+    if wrong:
+        raise ValueError(f"the file was saved by another procedure: it needs {', '.join(wrong)}")
+
+
+def check_names(state: State, layers: Iterable[str], others: Iterable[str], *, of: str) -> None:
+    """Check that a state has these layers, with weight and bias, these others, and no more."""
+    known = set(others) | {f"{name}.{kind}" for name in layers for kind in ("weight", "bias")}
+    missing, unknown = sorted(known - state.keys()), sorted(state.keys() - known)
+    if missing or unknown:
+        raise ValueError(
+            f"no state_dict of {of} with these layers: missing {missing[:5]}, unknown "
+            f"{unknown[:5]}. Set model.decoder.layers, model.refiner.layers and "
+            "model.refiner.squeezenet to what the file was trained with"
+        )
+
+
+def check_grids(state: State, image_shape: tuple[int, int, int]) -> None:
+    """The coordinate channels are saved too: they must be ours, rows first."""
+    rows, columns = np.moveaxis(np.asarray(positions(*image_shape[:2])), -1, 0)
+    for name, expected in (("x_grid", rows), ("y_grid", columns)):
+        for key in (name, f"decoder.{name}"):
+            shape = state[key].shape[-2:]
+            if shape != expected.shape:
+                raise ValueError(
+                    f"the file is for images of {shape}, not {expected.shape}: set "
+                    "data.options.resolution, or what the data call it"
+                )
+            if not np.allclose(state[key].reshape(shape), expected, atol=1e-6):
+                raise ValueError(f"{key} has not the coordinates of the implementation's")
+
+
+def number(state: State, name: str, *, of: str) -> Any:
+    """A single number that a state holds."""
+    if name not in state or state[name].shape != ():
+        raise ValueError(f"no state_dict of {of}: it has no number {name!r}")
+    return state[name].item()
+
+
+def fit(template: Params, params: Params) -> Params:
+    """Parameters in the types of a template.
+
+    Raises:
+      ValueError: a shape differs, or a number is not finite; the message names the parameter.
+    """
+    return jax.tree_util.tree_map_with_path(_fitting, template, params)
+
+
+def _fitting(path: Any, wanted: jax.ShapeDtypeStruct, array: np.ndarray) -> np.ndarray:
+    if array.shape != wanted.shape:
+        raise ValueError(
+            f"params{jax.tree_util.keystr(path)} has shape {array.shape} in the file and "
+            f"{wanted.shape} in the config: set its numbers of features to the file's"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"params{jax.tree_util.keystr(path)} is not finite in the file")
+    return np.asarray(array, wanted.dtype)
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _equal(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, float) and isinstance(theirs, float):
+        return bool(np.isclose(ours, theirs, rtol=1e-6))
+    return bool(ours == theirs)
+
+
+def _field(config: Mapping[str, Any], name: str) -> Any:
+    for key in name.split("."):
+        config = config[key]
+    return config
