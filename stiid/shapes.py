@@ -10,13 +10,14 @@ H, W   rows and columns of pixels
 C      channels, values in [0, 1]
 D      size of a slot's latent z
 M      width of the 2D-LSTM
-R      refinements; R̂_t is the number of refinements of frame t (``grid.py``)
+R      refinements; R̂_t is the number of refinements of frame t (``method.schedule``)
 ====== ==========================================================================
 
 Everything is channels-last and float32 unless it says otherwise. Frames are indexed t = 0 … T−1,
 refinements r = 1 … R̂_t, as in the paper.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -44,3 +45,29 @@ class Decoded(NamedTuple):
 
     means: Array  # [B, K, H, W, C] appearance μ_x in [0, 1]
     logits: Array  # [B, K, H, W, 1] mask logits; the masks are their softmax over K
+
+
+def check_shapes(sizes: Mapping[str, int] | None = None, /, **arrays: tuple[Any, str]) -> None:
+    """Refuse arrays whose shapes do not fit together, when a function is traced.
+
+    Args:
+      sizes: of axes that are known beforehand.
+      **arrays: name → (array, its axes), as in ``frame=(frame, "B H W C")``. A letter stands for
+        the same size in all of them, a number for itself.
+
+    Raises:
+      ValueError: a shape is not the expected one; the message names both.
+    """
+    known = dict(sizes or {})
+    for name, (array, axes) in arrays.items():
+        letters = axes.split()
+        expected = [known.get(axis, int(axis) if axis.isdigit() else axis) for axis in letters]
+        pairs = zip(expected, array.shape, strict=False)
+        if len(expected) != len(array.shape) or any(
+            isinstance(want, int) and want != got for want, got in pairs
+        ):
+            raise ValueError(
+                f"{name}: expected shape [{', '.join(letters)}] = "
+                f"({', '.join(map(str, expected))}), got {tuple(array.shape)}"
+            )
+        known.update(zip(letters, array.shape, strict=True))

@@ -26,7 +26,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(tiny.PROGRAMS))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
-from stiid.method.networks import Inference, SlotModel, init_params  # noqa: E402
+from stiid.method.inference import Inference  # noqa: E402
+from stiid.method.networks import SlotModel  # noqa: E402
+from stiid.method.parameters import init_params  # noqa: E402
 from stiid.nn.decoder import BroadcastDecoder  # noqa: E402
 from stiid.nn.prior import ConditionalPrior  # noqa: E402
 from stiid.nn.refiner import Refiner  # noqa: E402

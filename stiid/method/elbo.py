@@ -1,5 +1,6 @@
-"""One evaluation of the ELBO of a frame, and its gradients for the refinement network."""
+"""One evaluation of the ELBO of a frame (Eq. 3), and its gradients for the refinement network."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -8,12 +9,37 @@ import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
-from stiid.method import latents, likelihood
-from stiid.method.networks import Inference, SlotModel
+from stiid.method import generation, latents, likelihood
+from stiid.method.generation import GenerationOptions
+from stiid.method.likelihood import LikelihoodOptions
+from stiid.method.networks import SlotModel
 from stiid.shapes import Array, Decoded, Gaussian, Params
 
-# What the gradients below are called where rematerialization keeps them.
+# Under this name rematerialization keeps the gradients below.
 INNER_GRADIENTS = "inner_gradients"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElboOptions(LikelihoodOptions, GenerationOptions):
+    """The gradients that the refinement network sees, beside the two terms of Eq. 3.
+
+    Attributes:
+      gradient_clamp: bound on the three gradients, after their scale and before their layer
+        normalization, or None. Appendix A.3: 10 for SEQ-IODINE on binary balls beyond the training
+        length.
+      gradient_scale: *not in the paper*: factor on the gradients before their layer normalization,
+        whose ε = 1e-5 does not let small ones forget it. 1: the loss is summed over the batch;
+        1/N: the mean over N videos (*authors' code*: N is the batch of one device in training).
+    """
+
+    gradient_clamp: float | None = None
+    # Not in the paper.
+    gradient_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a bound or factor that is not positive."""
+        super().__post_init__()
+        self._check_positive("gradient_clamp", "gradient_scale")
 
 
 class ElboWeights(NamedTuple):
@@ -31,7 +57,7 @@ class Context(NamedTuple):
 
 
 class ElboEvaluation(NamedTuple):
-    """One ELBO evaluation of a frame and the decode that it rests on."""
+    """One ELBO evaluation of a frame, with the decoded slots."""
 
     decoded: Decoded
     masks: Array  # [B, K, H, W, 1]
@@ -50,55 +76,31 @@ class Gradients(NamedTuple):
 
 
 def evaluate(
-    model: SlotModel,
+    model: SlotModel[ElboOptions],
     params: Params,
     posterior: Gaussian,
     context: Context,
     frame: Array | None,
     noise: Array,
-    nudge: tuple[Array | float, Array | float] = (0.0, 0.0),
 ) -> ElboEvaluation:
     """Sample, decode, and evaluate both terms of Eq. 3 for one frame.
 
     Args:
-      model: networks and procedure.
-      params: from ``init_params``.
+      model: networks and options.
+      params: from ``parameters.init_params``.
       posterior: λ_{t,r}.
       context: prior and temporal hidden state of the frame.
       frame: x_t [B, H, W, C], or None in simulation, where x̃_t stands in for it (section 3.2.3).
       noise: ε [B, K, D].
-      nudge: added to appearance and masks; the gradient with respect to it, at zero, is the
-        gradient with respect to them.
     """
-    z = latents.sample(posterior, noise)
-    h = context.h if model.inference.generation else None
-    decoded = model.decode(params, z, h)
-    means, masks = decoded.means + nudge[0], likelihood.slot_masks(decoded.logits) + nudge[1]
+    (means, masks), decoded = _decode(model, params, posterior, context, noise)
     if frame is None:
-        frame = likelihood.reconstruct(masks, means)
-    exponents, log_likelihood = explain(model.inference, frame, means, masks)
-    return ElboEvaluation(
-        decoded=decoded,
-        masks=masks,
-        exponents=exponents,
-        log_likelihood=log_likelihood,
-        nll=-log_likelihood.sum(axis=(1, 2)),
-        kl=latents.kl_divergence(posterior, context.prior),
-    )
-
-
-def explain(settings: Inference, frame: Array, means: Array, masks: Array) -> tuple[Array, Array]:
-    """How slots [B, K, H, W, …] explain a frame [B, H, W, C]: exponents and log-likelihood.
-
-    See ``ElboEvaluation`` for both.
-    """
-    exponents = likelihood.slot_exponents(frame, means, variance=settings.variance)
-    mixed = likelihood.mixture_log_likelihood(exponents, masks, mixture=settings.mixture)
-    return exponents, mixed
+        frame = likelihood.mix(masks, means)
+    return _evaluate(model.inference, decoded, means, masks, posterior, context.prior, frame)
 
 
 def evaluate_with_gradients(
-    model: SlotModel,
+    model: SlotModel[ElboOptions],
     params: Params,
     posterior: Gaussian,
     context: Context,
@@ -106,29 +108,73 @@ def evaluate_with_gradients(
     noise: Array,
     weights: ElboWeights,
 ) -> tuple[ElboEvaluation, Gradients]:
-    """``evaluate``, and the gradients of L = β nll + ψ KL (minus the ELBO) for the refiner.
+    """``evaluate``, and the gradients of L = −β log p(x|z) + ψ KL, the negative ELBO of Eq. 3.
+
+    By the chain rule, with appearance μ_x and masks m decoded from λ:
+    ∇_λ L = (∂μ_x/∂λ)ᵀ ∇_{μ_x} L + (∂m/∂λ)ᵀ ∇_m L + ψ ∇_λ KL.
 
     L is a sum over the batch, so that a video's gradients do not depend on its batch. They are
-    constants for the outer gradient: no second derivative is ever taken. See
-    ``method.networks.Inference`` for their scale and clamp.
+    constants for the outer gradient: no second derivative is ever taken.
     """
+    decode = partial(_decode, model, params, context=context, noise=noise)
+    (means, masks), pullback, decoded = jax.vjp(decode, posterior, has_aux=True)
 
-    def loss(posterior: Gaussian, nudge: tuple[Array, Array]) -> tuple[Array, ElboEvaluation]:
-        evaluation = evaluate(model, params, posterior, context, frame, noise, nudge)
+    def negative_elbo(
+        means: Array, masks: Array, posterior: Gaussian
+    ) -> tuple[Array, ElboEvaluation]:
+        evaluation = _evaluate(
+            model.inference, decoded, means, masks, posterior, context.prior, frame
+        )
         per_video = weights.beta * evaluation.nll + weights.psi * evaluation.kl.sum(-1)
         return per_video.sum(), evaluation
 
-    image = (*posterior.mean.shape[:2], *frame.shape[1:3])
-    nudge = (jnp.zeros((*image, frame.shape[-1])), jnp.zeros((*image, 1)))
-    grads, evaluation = jax.grad(loss, argnums=(0, 1), has_aux=True)(posterior, nudge)
-    grads = jax.tree.map(partial(_limit, model.inference), lax.stop_gradient(grads))
-    grads = checkpoint_name(grads, INNER_GRADIENTS)
-    posterior_grad, (means_grad, masks_grad) = grads
-    return evaluation, Gradients(posterior_grad, means_grad, masks_grad)
+    (d_means, d_masks, d_kl), evaluation = jax.grad(negative_elbo, (0, 1, 2), has_aux=True)(
+        means, masks, posterior
+    )
+    (d_decoded,) = pullback((d_means, d_masks))
+    d_posterior = jax.tree.map(jnp.add, d_decoded, d_kl)
+
+    gradients = lax.stop_gradient(Gradients(d_posterior, d_means, d_masks))
+    gradients = jax.tree.map(partial(_limit, model.inference), gradients)
+    return evaluation, checkpoint_name(gradients, INNER_GRADIENTS)
 
 
-def _limit(settings: Inference, gradient: Array) -> Array:
+def _decode(
+    model: SlotModel[ElboOptions],
+    params: Params,
+    posterior: Gaussian,
+    context: Context,
+    noise: Array,
+) -> tuple[tuple[Array, Array], Decoded]:
+    """Appearance and masks of a sample of the posterior, and what they were decoded as."""
+    z = latents.sample(posterior, noise)
+    decoded = generation.decode(model, params, z, context.h)
+    return (decoded.means, likelihood.slot_masks(decoded.logits)), decoded
+
+
+def _evaluate(
+    options: ElboOptions,
+    decoded: Decoded,
+    means: Array,
+    masks: Array,
+    posterior: Gaussian,
+    prior: Gaussian,
+    frame: Array,
+) -> ElboEvaluation:
+    """Both terms of Eq. 3."""
+    exponents, log_likelihood = likelihood.log_likelihood(options, frame, means, masks)
+    return ElboEvaluation(
+        decoded=decoded,
+        masks=masks,
+        exponents=exponents,
+        log_likelihood=log_likelihood,
+        nll=-log_likelihood.sum(axis=(1, 2)),
+        kl=latents.kl_divergence(posterior, prior),
+    )
+
+
+def _limit(options: ElboOptions, gradient: Array) -> Array:
     """Scale, then clamp."""
-    gradient = settings.gradient_scale * gradient
-    bound = settings.gradient_clamp
+    gradient = options.gradient_scale * gradient
+    bound = options.gradient_clamp
     return gradient if bound is None else jnp.clip(gradient, -bound, bound)

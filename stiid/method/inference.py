@@ -9,20 +9,64 @@ and noise.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from stiid.method import latents
+from stiid.method import generation, latents
 from stiid.method.elbo import INNER_GRADIENTS, ElboWeights
 from stiid.method.networks import SlotModel
+from stiid.method.parameters import ParameterOptions
 from stiid.method.refinement import Cell, FrameResult, FrameStart, Terms, refine, score
-from stiid.method.schedule import Run, runs, schedule
-from stiid.shapes import Array, LSTMState, Params
+from stiid.method.schedule import GridOptions, Run, runs, schedule
+from stiid.shapes import Array, LSTMState, Params, check_shapes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference(ParameterOptions, GridOptions):
+    """All options of the procedure; the defaults are the paper's, or our reading of it.
+
+    Here those of frames and videos; each base class stands beside the code that it switches.
+
+    Attributes:
+      posterior_start: λ at t > 0: "posterior" of the last frame, or the conditional "prior"
+        (without one N(0, I): nothing of the last frame). The paper does not say.
+      simulation_start: λ of a simulated frame, "posterior" of the last frame or "prior" (which
+        without a conditional prior simulates nothing that was seen). The paper does not say.
+      last_decode: decode once more after the last refinement of a frame, which gives its result
+        (R̂ + 1 evaluations); False: the decode in front of the last refinement gives it (R̂
+        evaluations; SEQ-IODINE, where frame t is then scored as decoded from frames < t).
+      unroll: *not in the paper*: refinements in a turn of a frame's loop; 0: all, no loop. With
+        fewer, the paper's sizes compile in a fraction of the time; activations that are kept
+        (without ``remat``) are copied once more.
+      remat: *not in the paper*: recompute each cell in the backward pass instead of keeping its
+        activations; only λ, the LSTM's states and the inner gradients (C + 1 channels of an image
+        per slot) are kept.
+    """
+
+    posterior_start: str = "posterior"
+    simulation_start: str = "posterior"
+    last_decode: bool = True
+    # Not in the paper.
+    unroll: int = 1
+    remat: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse values that no code path means."""
+        super().__post_init__()
+        self._check_choice("posterior_start", ("posterior", "prior"))
+        self._check_choice("simulation_start", ("posterior", "prior"))
+        if self.unroll < 0:
+            raise ValueError(f"inference.unroll must not be negative, got {self.unroll}: 0 is all")
+        if self.time_axis == "none" and self.grid != "full":
+            raise ValueError(
+                "inference: a model without memory treats frames alike: time_axis='none' needs "
+                f"grid='full', got grid={self.grid!r}"
+            )
 
 
 class VideoResult(NamedTuple):
@@ -33,21 +77,20 @@ class VideoResult(NamedTuple):
     last: FrameStart  # where inference of the next frame would start
 
 
-def first_frame(model: SlotModel, params: Params, *, batch: int, num_slots: int) -> FrameStart:
+def first_frame(
+    model: SlotModel[Inference], params: Params, *, batch: int, num_slots: int
+) -> FrameStart:
     """Where inference of frame 0 starts: the learned λ, the first prior, zero states."""
     slots = (batch, num_slots)
     vector = jnp.broadcast_to(params["posterior"], (*slots, params["posterior"].shape[-1]))
     zeros = jnp.zeros((*slots, model.refiner.lstm_features))
-    if model.inference.conditional_prior and model.inference.first_prior == "learned":
-        prior = model.predict_prior(params, zeros)
-    else:
-        prior = latents.standard_normal((*slots, model.prior.latent_size))
+    prior = generation.frame_prior(model, params, zeros, first=True)
     learned = latents.from_vector(vector)
     return FrameStart(learned, learned, prior, LSTMState(zeros, zeros))
 
 
 def infer_frame(
-    model: SlotModel,
+    model: SlotModel[Inference],
     params: Params,
     start: FrameStart,
     frame: Array | None,
@@ -70,6 +113,10 @@ def infer_frame(
       to the last of them.
     """
     settings = model.inference
+    posterior = start.posterior.mean
+    if frame is not None:
+        check_shapes({"B": len(posterior), **_image(model)}, frame=(frame, "B H W C"))
+    check_shapes(posterior=(posterior, "B K D"), noise=(noise, "R+1 B K D"))
     if frame is None:
         begin = start.prior if settings.simulation_start == "prior" else start.last
         start = start._replace(posterior=begin)
@@ -95,7 +142,7 @@ def infer_frame(
 
 
 def infer_video(
-    model: SlotModel,
+    model: SlotModel[Inference],
     params: Params,
     video: Array,
     noise: Array,
@@ -117,16 +164,10 @@ def infer_video(
     """
     settings = model.inference
     batch, num_frames = video.shape[:2]
-    image = (model.decoder.height, model.decoder.width, model.decoder.channels)
-    chex.assert_shape(video, (None, None, *image))
-    num_slots = noise.shape[3]
-    total = num_frames + num_simulated
-    chex.assert_shape(
-        noise, (total, settings.refinements + 1, batch, num_slots, model.prior.latent_size)
-    )
+    _check_inputs(model, video, noise, num_simulated)
     plan = schedule(settings.grid, refinements=settings.refinements, num_frames=num_frames)
     frames = jnp.swapaxes(video, 0, 1)
-    start = first_frame(model, params, batch=batch, num_slots=num_slots)
+    start = first_frame(model, params, batch=batch, num_slots=noise.shape[3])
 
     def step(
         start: FrameStart, inputs: tuple[Array | None, Array]
@@ -151,24 +192,37 @@ def infer_video(
     return VideoResult(terms, joined, start)
 
 
+def _check_inputs(
+    model: SlotModel[Inference], video: Array, noise: Array, num_simulated: int
+) -> None:
+    """Refuse a video that is not of the decoder's size, and noise that does not fit it."""
+    check_shapes(_image(model), video=(video, "B T H W C"))
+    rows = {"T": video.shape[1] + num_simulated, "R+1": model.inference.refinements + 1}
+    rows |= {"B": len(video), "D": model.prior.latent_size}
+    check_shapes(rows, noise=(noise, "T R+1 B K D"))
+
+
+def _image(model: SlotModel[Inference]) -> dict[str, int]:
+    """Sizes of a frame, for ``check_shapes``."""
+    decoder = model.decoder
+    return {"H": decoder.height, "W": decoder.width, "C": decoder.channels}
+
+
 def _recompute(function: Callable[..., Any]) -> Callable[..., Any]:
     """Keep the inner gradients alone for the backward pass.
 
-    They are constants there, and C + 1 channels of an image: hardly anything beside a decoder's
-    activations, and a backward pass of the decoder that need not be done twice.
+    They are constants there, and C + 1 channels of an image per slot: little memory beside a
+    decoder's activations, and the decoder's backward pass is not done twice.
     """
     policy = jax.checkpoint_policies.save_only_these_names(INNER_GRADIENTS)
     return jax.checkpoint(function, policy=policy)
 
 
-def _next_frame(model: SlotModel, params: Params, cell: Cell) -> FrameStart:
-    """What the next frame starts from, after the last refinement of this one."""
+def _next_frame(model: SlotModel[Inference], params: Params, cell: Cell) -> FrameStart:
+    """The start of the next frame, after the last refinement of this one."""
     settings, (batch, num_slots) = model.inference, cell.posterior.mean.shape[:2]
     if settings.time_axis == "none":
         return first_frame(model, params, batch=batch, num_slots=num_slots)
-    if settings.conditional_prior:
-        prior = model.predict_prior(params, cell.state.h)
-    else:
-        prior = latents.standard_normal(cell.posterior.mean.shape)
+    prior = generation.frame_prior(model, params, cell.state.h)
     posterior = prior if settings.posterior_start == "prior" else cell.posterior
     return FrameStart(posterior, cell.posterior, prior, cell.state)

@@ -1,54 +1,115 @@
 """The image likelihood: a spatial mixture of Gaussians (Eq. 1 and 6)."""
 
 import math
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 from jax import lax
 
-from stiid.kernels.slot_sums import spread, sum_over
-from stiid.shapes import Array
+from stiid.kernels.slot_sums import (
+    broadcast_channels,
+    broadcast_slots,
+    sum_channels,
+    sum_slots,
+)
+from stiid.method.options import Options
+from stiid.shapes import Array, check_shapes
 
 MIXTURES = ("pixel", "channel")
 POSTERIOR_MASKS = ("normalized", "softmax")
 _LEAST = 1e-30
 
 
+@dataclass(frozen=True, kw_only=True)
+class LikelihoodOptions(Options):
+    """The mixture of Eq. 1.
+
+    Attributes:
+      variance: σ². The paper's "variance … σ = 0.3" may also be read as σ² = 0.09; *authors' code*:
+        σ² = 0.3.
+      mixture: "pixel": one mixture per pixel, as Eq. 1 reads; "channel": one per color channel,
+        whose logarithms are added (*authors' code*).
+      posterior_mask: see ``posterior_masks``. "softmax": *authors' code*.
+    """
+
+    variance: float = 0.3
+    mixture: str = "pixel"
+    posterior_mask: str = "normalized"
+
+    def __post_init__(self) -> None:
+        """Refuse unknown kinds, and a variance that is not positive."""
+        super().__post_init__()
+        self._check_positive("variance")
+        self._check_choice("mixture", MIXTURES)
+        self._check_choice("posterior_mask", POSTERIOR_MASKS)
+
+
 def slot_masks(logits: Array) -> Array:
-    """Assignment probabilities m: softmax over slots of the logits [B, K, H, W, 1]."""
+    """Assignment probabilities m of Eq. 1: softmax over slots of the logits [B, K, H, W, 1]."""
     return jnp.exp(log_slot_masks(logits))
 
 
 def log_slot_masks(logits: Array) -> Array:
     """log m of ``slot_masks``, finite where m underflows: [B, K, H, W, 1]."""
     below = logits - lax.stop_gradient(logits).max(axis=1, keepdims=True)
-    return below - spread(jnp.log(sum_over(jnp.exp(below), 1)), logits.shape[1], 1)
+    return below - broadcast_slots(jnp.log(sum_slots(jnp.exp(below))), logits.shape[1])
+
+
+def mix(masks: Array, means: Array) -> Array:
+    """Σ_k m_k μ_k, which is the reconstruction x̃ below Eq. 1: [B, H, W, C].
+
+    Args:
+      masks: m [B, K, H, W, 1].
+      means: μ, or another value of each slot, [B, K, H, W, C].
+    """
+    check_shapes(masks=(masks, "B K H W 1"), means=(means, "B K H W C"))
+    return sum_slots(broadcast_channels(masks, means.shape[-1]) * means)[:, 0]
+
+
+def log_likelihood(
+    options: LikelihoodOptions, frame: Array, means: Array, masks: Array
+) -> tuple[Array, Array]:
+    """log p(x|z) = Σ_i log Σ_k m_ik N(x_i; μ_ik, σ²) (Eq. 1, Eq. 6), pixel by pixel i.
+
+    Args:
+      options: variance and kind of mixture.
+      frame: x [B, H, W, C].
+      means: μ [B, K, H, W, C].
+      masks: m [B, K, H, W, 1].
+
+    Returns:
+      The slots' exponents [B, K, H, W, C], see ``slot_exponents``, and the terms of the sum over
+      pixels [B, H, W], without the Gaussian's constant.
+    """
+    exponents = slot_exponents(frame, means, variance=options.variance)
+    return exponents, mixture_log_likelihood(exponents, masks, mixture=options.mixture)
 
 
 def slot_exponents(x: Array, means: Array, *, variance: float) -> Array:
     """−(x − μ)² / 2σ² of every slot and channel: [B, K, H, W, C] from x [B, H, W, C]."""
-    return -((spread(x[:, None], means.shape[1], 1) - means) ** 2) / (2.0 * variance)
+    check_shapes(frame=(x, "B H W C"), means=(means, "B K H W C"))
+    return -((broadcast_slots(x[:, None], means.shape[1]) - means) ** 2) / (2.0 * variance)
 
 
 def mixture_log_likelihood(exponents: Array, masks: Array, *, mixture: str) -> Array:
-    """log Σ_k m_k N(x; μ_k, σ²) without the Gaussian's constant.
+    """log Σ_k m_k N(x; μ_k, σ²) of Eq. 1 without the Gaussian's constant.
 
     Args:
       exponents: [B, K, H, W, C] from ``slot_exponents``.
       masks: [B, K, H, W, 1].
-      mixture: "pixel": one mixture per pixel, as Eq. 1 reads; "channel": one per color channel,
-        their logarithms added, as in the implementation that the paper builds on.
+      mixture: see ``LikelihoodOptions``.
 
     Returns:
       [B, H, W]. Add ``log_normalizer`` for a log-density.
     """
     if mixture == "pixel":
-        exponents = sum_over(exponents, -1)
-    top = lax.stop_gradient(exponents).max(axis=1, keepdims=True)
-    mixed = sum_over(spread(masks, exponents.shape[-1], -1) * jnp.exp(exponents - top), 1)
+        exponents = sum_channels(exponents)
+    top = lax.stop_gradient(exponents).max(axis=1)
+    mixed = mix(masks, jnp.exp(exponents - top[:, None]))
     # A pixel that no slot with a positive mask explains must not become −∞, and its gradient, up to
     # β over the least value, not infinite.
     log_mixed = jnp.log(jnp.where(mixed > _LEAST, mixed, _LEAST)) + top
-    return sum_over(log_mixed, -1)[:, 0, :, :, 0]
+    return sum_channels(log_mixed)[..., 0]
 
 
 def log_normalizer(*, variance: float, channels: int) -> float:
@@ -60,15 +121,9 @@ def posterior_masks(exponents: Array, *, kind: str) -> Array:
     """How well each slot explains each pixel, whatever its mask: [B, K, H, W, 1], sums to one.
 
     "normalized": likelihood over the sum of likelihoods; "softmax": softmax of the likelihood
-    values themselves, as in the implementation that the paper builds on (near uniform: two slots
-    differ by a factor of e at most).
+    values themselves (*authors' code*; nearly uniform: two slots differ by a factor of e at most).
     """
-    log_likelihoods = sum_over(exponents, -1)
+    log_likelihoods = sum_channels(exponents)
     if kind == "softmax":
         log_likelihoods = jnp.exp(log_likelihoods)
     return slot_masks(log_likelihoods)
-
-
-def reconstruct(masks: Array, means: Array) -> Array:
-    """x̃ = Σ_k m_k μ_k: [B, H, W, C]."""
-    return sum_over(spread(masks, means.shape[-1], -1) * means, 1)[:, 0]

@@ -1,16 +1,20 @@
 """The training objective (Eq. 3 and 7, Appendix C), as a loss to minimize."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
+from stiid.method import likelihood
 from stiid.method.elbo import ElboWeights
 from stiid.method.inference import VideoResult
+from stiid.method.likelihood import LikelihoodOptions
 from stiid.method.refinement import Terms
-from stiid.shapes import Array
+from stiid.shapes import Array, check_shapes
 
 STEP_WEIGHTS = ("linear", "uniform", "last")
 
@@ -23,32 +27,33 @@ class Objective:
       beta: β of the log-likelihood.
       psi: ψ of the KL divergence.
       gamma: γ of Eq. 7 as printed: the *maximized* objective gains γ Σ m log m, so γ > 0 makes
-        masks sharper (less entropy). The paper's text says that the entropy is maximized: that is
-        γ < 0. Eq. 7 does not say for which evaluations: here for all, each weighted as its ELBO
-        (ours). Paper: 0.1 on binary data.
-      slot_entropy: weight of the entropy of the slots' shares of the image, times the number of
-        pixels (ours: parsimony, one slot takes what no other needs).
-      largest_share: weight of −log of the largest slot's share of the clip, times the number of
-        pixels of all weighted evaluations (ours: the ground is to be in one slot, in the same one
-        throughout; a small object that joins it gains less than by the entropy).
-      step_weights: weight of evaluation j of the J in a frame, R̂ + 1 or, without
-        ``last_decode``, R̂: "linear", j/J, favors late refinements (IODINE); "uniform", 1; "last",
-        the last one only.
-      num_simulated: frames at the end of a training clip that are simulated by posterior means,
-        from what inference of those before knows; each costs β times its nll against the truth,
-        and the entropies and shares of its last decode (ours).
+        masks sharper (less entropy); *authors' code* agrees. The paper's text says that the entropy
+        is maximized: that is γ < 0. Eq. 7 does not say for which evaluations: here for all, each
+        weighted as its ELBO. Paper: 0.1 on binary data.
+      step_weights: weight w_j of evaluation j of the J in a frame, R̂ + 1 or, without
+        ``last_decode``, R̂: "linear", j/J, favors late refinements; "uniform", 1; "last", the last
+        one only.
+      slot_entropy: *not in the paper*: weight of the entropy of the slots' coverage of the image,
+        times the number of pixels (parsimony: one slot takes what no other needs).
+      largest_share: *not in the paper*: weight of −log of the largest slot's coverage of the clip,
+        times the number of pixels of all weighted evaluations (the background is to be in one slot,
+        in the same one throughout; a small object that joins it gains less than by the entropy).
+      num_simulated: *not in the paper*: frames at the end of a training clip that are simulated by
+        posterior means, from what inference of those before knows; each costs β times its negative
+        log-likelihood against the truth, and the entropies and coverages of its last decode.
     """
 
     beta: float = 100.0
     psi: float = 10.0
     gamma: float = 0.0
+    step_weights: str = "linear"
+    # Not in the paper.
     slot_entropy: float = 0.0
     largest_share: float = 0.0
-    step_weights: str = "linear"
     num_simulated: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what is no weight, and fewer frames than none."""
+        """Refuse weights that are not finite, and negative numbers of frames."""
         if self.step_weights not in STEP_WEIGHTS:
             raise ValueError(
                 f"objective.step_weights: expected one of {STEP_WEIGHTS}, got {self.step_weights!r}"
@@ -91,56 +96,52 @@ def step_weights(kind: str, count: int) -> Array:
     return jnp.zeros(count).at[-1].set(1.0)
 
 
-def loss(objective: Objective, result: VideoResult, video: Array) -> ObjectiveTerms:
-    """Minus Eq. 7, summed over inferred frames and weighted evaluations, for each video.
+def loss(
+    objective: Objective, options: LikelihoodOptions, result: VideoResult, video: Array
+) -> ObjectiveTerms:
+    """Minus Eq. 7 for each video: the loss that training minimizes.
 
-    Of simulated frames only their masks count here: their nll is against themselves.
+    Eq. 7 with the ELBO of Eq. 3 written out, over frames t, their J evaluations j (each with its
+    own λ_j, z_j and masks m_j), pixels i and slots k::
+
+        Σ_t Σ_j w_j [ β log p(x_t | z_j) − ψ Σ_k KL(q_{λ_j} ‖ p_t) + γ Σ_i Σ_k m_ik log m_ik ]
+
+    where w_j = j / J prioritizes later refinements (``step_weights``).
 
     Args:
       objective: the weights.
-      result: of ``method.inference.infer_video``.
+      options: of the likelihood.
+      result: of ``inference.infer_video``.
       video: [B, T, H, W, C], of which the last ``num_simulated`` were simulated.
     """
+    check_shapes(
+        video=(video, "B T H W C"),
+        reconstruction=(jnp.swapaxes(result.frames.reconstruction, 0, 1), "B T H W C"),
+    )
     inferred = video.shape[1] - objective.num_simulated
     ends = accumulate(len(terms.nll) for terms in result.terms)
     runs = [terms for terms, end in zip(result.terms, ends, strict=True) if end <= inferred]
-    costs = [_run_loss(objective, terms) for terms in runs]
-    later = result.terms[len(runs) :]
-    costs += [_entropy_cost(objective, terms)[:, -1].sum(0) for terms in later]
+
+    total = jnp.zeros(len(video))
+    for terms in runs:  # leaves [frames, J, B, …]
+        negative_elbo = objective.beta * terms.nll + objective.psi * terms.kl.sum(-1)
+        total = total + _weighted(objective, negative_elbo + _mask_cost(objective, terms))
+
+    # Not in the paper: the frames that were simulated, and the largest slot.
+    simulated = result.terms[len(runs) :]
+    if simulated:
+        nll = _simulated_nll(options, result, video, inferred)
+        costs = [_mask_cost(objective, terms)[:, -1].sum(0) for terms in simulated]
+        total = total + objective.beta * nll.sum(0) + sum(costs)
     if objective.largest_share:
         areas = [_weighted(objective, terms.areas) for terms in runs]
-        areas += [terms.areas[:, -1].sum(0) for terms in later]
-        costs.append(objective.largest_share * _log_largest(jnp.stack(areas).sum(0)))
-    total = jnp.stack(costs).sum(0)
-    last = [jnp.concatenate([t[:, -1] for t in leaves]) for leaves in zip(*runs, strict=True)]
-    nll, kl, mask_entropy, areas_of_last = last
-    pixels = video.shape[2] * video.shape[3]
-    frames = jnp.swapaxes(video[:, :inferred], 0, 1)
-    error = (result.frames.reconstruction[:inferred] - frames) ** 2
-    return ObjectiveTerms(
-        total=total,
-        nll=nll.mean(0),
-        kl=kl.sum(-1).mean(0),
-        mask_entropy=mask_entropy.mean(0) / pixels,
-        slot_entropy=_entropy(areas_of_last).mean(0) / pixels,
-        mse=error.mean(axis=(0, 2, 3, 4)),
-    )
+        areas += [terms.areas[:, -1].sum(0) for terms in simulated]
+        total = total + objective.largest_share * _log_largest(jnp.stack(areas).sum(0))
+    return _watched(total, runs, result, video[:, :inferred])
 
 
-def _run_loss(objective: Objective, terms: Terms) -> Array:
-    """Loss [B] of the frames of one run; terms are [frames, J, B, …]."""
-    cost = objective.beta * terms.nll + objective.psi * terms.kl.sum(-1)
-    return _weighted(objective, cost + _entropy_cost(objective, terms))
-
-
-def _weighted(objective: Objective, values: Array) -> Array:
-    """The sum of [frames, J, B, …] over frames and weighted evaluations."""
-    weights = step_weights(objective.step_weights, values.shape[1])
-    return (weights.reshape(1, -1, *(1,) * (values.ndim - 2)) * values).sum(axis=(0, 1))
-
-
-def _entropy_cost(objective: Objective, terms: Terms) -> Array:
-    """What the entropies of masks and shares cost: [frames, J, B]."""
+def _mask_cost(objective: Objective, terms: Terms) -> Array:
+    """−γ Σ m log m of Eq. 7, and the entropy of the slots' coverage: [frames, J, B]."""
     cost = jnp.zeros_like(terms.nll)
     if objective.gamma:
         cost = cost + objective.gamma * terms.mask_entropy
@@ -149,13 +150,51 @@ def _entropy_cost(objective: Objective, terms: Terms) -> Array:
     return cost
 
 
+def _weighted(objective: Objective, values: Array) -> Array:
+    """Σ_t Σ_j w_j of values [frames, J, B, …]."""
+    weights = step_weights(objective.step_weights, values.shape[1])
+    return (weights.reshape(1, -1, *(1,) * (values.ndim - 2)) * values).sum(axis=(0, 1))
+
+
+def _simulated_nll(
+    options: LikelihoodOptions, result: VideoResult, video: Array, inferred: int
+) -> Array:
+    """−log p(x_t|z_t) of simulated frames against the true ones, without its constant: [T', B]."""
+    frames = jnp.swapaxes(video[:, inferred:], 0, 1)
+    means, masks = result.frames.means[inferred:], result.frames.masks[inferred:]
+
+    def of_frame(frame: Array, means: Array, masks: Array) -> Array:
+        _, pixels = likelihood.log_likelihood(options, frame, means, masks[..., None])
+        return -pixels.sum(axis=(1, 2))
+
+    return jax.vmap(of_frame)(frames, means, masks)
+
+
+def _watched(
+    total: Array, runs: Sequence[Terms], result: VideoResult, video: Array
+) -> ObjectiveTerms:
+    """The loss with the terms, of the last decodes of inferred frames, that users watch."""
+    last = [jnp.concatenate([t[:, -1] for t in leaves]) for leaves in zip(*runs, strict=True)]
+    nll, kl, mask_entropy, areas = last
+    pixels = video.shape[2] * video.shape[3]
+    error = (result.frames.reconstruction[: video.shape[1]] - jnp.swapaxes(video, 0, 1)) ** 2
+    return ObjectiveTerms(
+        total=total,
+        nll=nll.mean(0),
+        kl=kl.sum(-1).mean(0),
+        mask_entropy=mask_entropy.mean(0) / pixels,
+        slot_entropy=_entropy(areas).mean(0) / pixels,
+        mse=error.mean(axis=(0, 2, 3, 4)),
+    )
+
+
 def _entropy(areas: Array) -> Array:
-    """Pixels times the entropy of the slots' shares of them: [..., K] → [...], nats."""
+    """Pixels times the entropy of the slots' coverage: [..., K] → [...], nats."""
     pixels = areas.sum(-1, keepdims=True)
     return -(areas * jnp.log(areas / pixels + 1e-12)).sum(-1)
 
 
 def _log_largest(areas: Array) -> Array:
-    """Pixels times −log of the largest slot's share of them: [B, K] → [B], nats."""
+    """Pixels times −log of the largest slot's coverage: [B, K] → [B], nats."""
     pixels = areas.sum(-1)
     return pixels * jnp.log(pixels / areas.max(-1))

@@ -1,5 +1,6 @@
 """One cell (t, r) of the grid: decode, evaluate, and improve the posterior (Eq. 4)."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -7,19 +8,51 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from stiid.kernels.slot_sums import spread
+from stiid.kernels.slot_sums import broadcast_slots
 from stiid.method import latents, likelihood
 from stiid.method.elbo import (
     Context,
     ElboEvaluation,
+    ElboOptions,
     ElboWeights,
     Gradients,
     evaluate,
     evaluate_with_gradients,
 )
+from stiid.method.latents import LatentOptions
 from stiid.method.networks import SlotModel
 from stiid.nn.positions import positions
 from stiid.shapes import Array, Gaussian, LSTMState, Params
+
+TIME_AXES = ("lstm2d", "none", "chain")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinementOptions(ElboOptions, LatentOptions):
+    """The refinement network's memory, and a term beside its output.
+
+    Attributes:
+      time_axis: "lstm2d": the paper's; "none": every frame starts anew (IODINE); "chain": one
+        LSTM whose state and posterior go on from frame to frame (SEQ-IODINE).
+      gradient_skip: *not in the paper*: initial value of s in λ ← λ + f_φ(…) − s ⊙ LN(∇_λ L), s
+        trained per dimension: inference starts as normalized gradient descent and f_φ learns the
+        correction. 0: none.
+    """
+
+    time_axis: str = "lstm2d"
+    # Not in the paper.
+    gradient_skip: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown axis, and conditions on a state that is not there."""
+        super().__post_init__()
+        self._check_choice("time_axis", TIME_AXES)
+        self._check_finite("gradient_skip")
+        if self.time_axis != "lstm2d" and (self.conditional_prior or self.generation):
+            raise ValueError(
+                "inference: conditional_prior and generation need the temporal hidden state of "
+                f"time_axis='lstm2d', got time_axis={self.time_axis!r}"
+            )
 
 
 class FrameStart(NamedTuple):
@@ -65,7 +98,7 @@ class FrameResult(NamedTuple):
 # Traced once for all the cells of a grid that look alike.
 @partial(jax.jit, static_argnums=0)
 def refine(
-    model: SlotModel,
+    model: SlotModel[RefinementOptions],
     params: Params,
     cell: Cell,
     start: FrameStart,
@@ -73,9 +106,10 @@ def refine(
     noise: Array,
     weights: ElboWeights,
 ) -> tuple[Cell, Terms, FrameResult]:
-    """One cell (t, r): evaluate, then update the posterior by the refinement network (Eq. 4).
+    """One cell (t, r): λ_{t,r+1} = λ_{t,r} + f_φ(a, h_{t,r−1}, h_{t−1,R̂}), z ~ q_λ (Eq. 4).
 
-    In simulation (``frame`` is None) the reconstruction stands in for the frame and all three
+    The inputs a are those of IODINE, see ``_image_inputs``, with λ and ∇_λ L beside them. In
+    simulation (``frame`` is None) the reconstruction stands in for the frame and all three
     gradients are zero (section 3.2.3).
 
     Returns:
@@ -83,7 +117,7 @@ def refine(
     """
     if frame is None:
         evaluation = evaluate(model, params, cell.posterior, start.context, None, noise)
-        frame = likelihood.reconstruct(evaluation.masks, evaluation.decoded.means)
+        frame = likelihood.mix(evaluation.masks, evaluation.decoded.means)
         grads = jax.tree.map(
             jnp.zeros_like, Gradients(cell.posterior, evaluation.decoded.means, evaluation.masks)
         )
@@ -91,37 +125,37 @@ def refine(
         evaluation, grads = evaluate_with_gradients(
             model, params, cell.posterior, start.context, frame, noise, weights
         )
-    settings = model.inference
     gradient = _normalize(latents.to_vector(grads.posterior), axes=(-1,))
     images = _image_inputs(model, evaluation, grads, frame)
     vectors = jnp.concatenate([latents.to_vector(cell.posterior), gradient], axis=-1)
-    time = start.time if settings.time_axis == "lstm2d" else None
+    time = start.time if model.inference.time_axis == "lstm2d" else None
     delta, state = model.propose_update(params, images, vectors, cell.state, time)
-    if settings.gradient_skip:
+    if model.inference.gradient_skip:
         step = latents.from_vector(params["gradient_skip"].reshape(1, 1, -1) * gradient)
         delta = jax.tree.map(jnp.subtract, delta, step)
-    posterior = latents.update(
-        cell.posterior, delta, clamp=settings.delta_clamp, log_var_range=settings.log_var_range
-    )
+    posterior = latents.update(model.inference, cell.posterior, delta)
     return Cell(posterior, state), _terms(evaluation), _result(evaluation, cell.posterior, start)
 
 
 @partial(jax.jit, static_argnums=0)
 def score(
-    model: SlotModel,
+    model: SlotModel[RefinementOptions],
     params: Params,
     posterior: Gaussian,
     start: FrameStart,
     frame: Array | None,
     noise: Array,
 ) -> tuple[Terms, FrameResult]:
-    """The decode after the last refinement: what a cell gives, without an update."""
+    """The decode after the last refinement: a cell without its update."""
     evaluation = evaluate(model, params, posterior, start.context, frame, noise)
     return _terms(evaluation), _result(evaluation, posterior, start)
 
 
 def _image_inputs(
-    model: SlotModel, evaluation: ElboEvaluation, grads: Gradients, frame: Array
+    model: SlotModel[RefinementOptions],
+    evaluation: ElboEvaluation,
+    grads: Gradients,
+    frame: Array,
 ) -> Array:
     """The image-sized inputs of the refinement network: [B, K, H, W, 3C + 7].
 
@@ -133,7 +167,7 @@ def _image_inputs(
     log_likelihood = _normalize(lax.stop_gradient(evaluation.log_likelihood), axes=(-2, -1))
     shape = decoded.logits.shape
     x, log_likelihood = (
-        spread(image[:, None], shape[1], 1) for image in (frame, log_likelihood[..., None])
+        broadcast_slots(image[:, None], shape[1]) for image in (frame, log_likelihood[..., None])
     )
     grid = jnp.broadcast_to(positions(*shape[2:4]), (*shape[:4], 2))
     return jnp.concatenate(
@@ -160,7 +194,7 @@ def _normalize(x: Array, *, axes: tuple[int, ...]) -> Array:
 
 def _result(evaluation: ElboEvaluation, posterior: Gaussian, start: FrameStart) -> FrameResult:
     return FrameResult(
-        reconstruction=likelihood.reconstruct(evaluation.masks, evaluation.decoded.means),
+        reconstruction=likelihood.mix(evaluation.masks, evaluation.decoded.means),
         masks=evaluation.masks[..., 0],
         means=evaluation.decoded.means,
         posterior=posterior,

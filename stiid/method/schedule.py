@@ -1,9 +1,32 @@
 """The grid of refinements: how often each frame's posterior is refined (section 3.2.1, Table 5)."""
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
+from stiid.method.options import Options
+
 GRIDS = ("triangular", "alternative", "full")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridOptions(Options):
+    """The grid of refinements.
+
+    Attributes:
+      refinements: R. Paper: 6 on Bouncing Balls, 5 on CLEVRER.
+      grid: see ``schedule``.
+    """
+
+    refinements: int = 6
+    grid: str = "triangular"
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown grid, and one without refinements."""
+        super().__post_init__()
+        self._check_choice("grid", GRIDS)
+        if self.refinements < 1:
+            raise ValueError(f"inference.refinements must be at least 1, got {self.refinements}")
 
 
 class Run(NamedTuple):

@@ -66,7 +66,7 @@ def run(config, params, x, noise):
     @jax.jit
     def infer(params):
         result = infer_video(system.model, params, video, noise[None], system.objective.elbo)
-        return result, loss(system.objective, result, video)
+        return result, loss(system.objective, system.model.inference, result, video)
 
     result, total = infer(params)
     (terms,), frames = result.terms, result.frames

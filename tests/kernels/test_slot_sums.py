@@ -1,4 +1,4 @@
-"""short_sums: sums by slices and spreading, beside NumPy's and the gradients JAX finds itself."""
+"""Sums by slices and broadcasts, beside NumPy's and the gradients that JAX finds itself."""
 
 import jax
 import jax.numpy as jnp
@@ -8,49 +8,75 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stiid.kernels.slot_sums import spread, sum_over
+from stiid.kernels.slot_sums import (
+    broadcast_channels,
+    broadcast_slots,
+    sum_channels,
+    sum_slots,
+)
 
-SHAPES = st.lists(st.integers(1, 4), min_size=1, max_size=5).map(tuple)
+SHAPES = st.lists(st.integers(1, 4), min_size=2, max_size=5).map(tuple)
 
 
 def draw(shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def plain_sum(x, axis):
-    return x.sum(axis, keepdims=True)
+def plain_sum_slots(x):
+    return x.sum(1, keepdims=True)
 
 
-def plain_spread(x, count, axis):
-    return jnp.repeat(x, count, axis=axis)
+def plain_sum_channels(x):
+    return x.sum(-1, keepdims=True)
+
+
+def plain_broadcast_slots(x, num_slots):
+    return jnp.repeat(x, num_slots, axis=1)
+
+
+def plain_broadcast_channels(x, channels):
+    return jnp.repeat(x, channels, axis=-1)
+
+
+BY_SLICES = (sum_slots, sum_channels, broadcast_slots, broadcast_channels)
+PLAIN = (
+    plain_sum_slots,
+    plain_sum_channels,
+    plain_broadcast_slots,
+    plain_broadcast_channels,
+)
 
 
 @settings(deadline=None, max_examples=25)
-@given(shape=SHAPES, data=st.data())
-def test_any_axis_is_summed_and_spread(shape, data):
-    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+@given(shape=SHAPES)
+def test_slots_and_channels_of_any_shape_are_summed_and_broadcast(shape):
     x = draw(shape)
-    expected = x.astype(np.float64).sum(axis, keepdims=True)
-    total = sum_over(x, axis)
-    np.testing.assert_allclose(total, expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(spread(total, 3, axis), np.repeat(total, 3, axis))
+    for axis, add, repeat in (
+        (1, sum_slots, broadcast_slots),
+        (-1, sum_channels, broadcast_channels),
+    ):
+        expected = x.astype(np.float64).sum(axis, keepdims=True)
+        total = add(x)
+        np.testing.assert_allclose(total, expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(repeat(total, 3), np.repeat(total, 3, axis))
 
 
-def mixture(sum_over, spread, logits, means):
-    """A function that needs both, along slots and along channels."""
+def mixture(functions, logits, means):
+    """A function that needs all four."""
+    add_slots, add_channels, repeat_slots, repeat_channels = functions
     weights = jnp.exp(logits)
-    weights = weights / spread(sum_over(weights, 1), logits.shape[1], 1)
-    mixed = sum_over(spread(weights, means.shape[-1], -1) * means, 1)
-    return (sum_over(mixed, -1) ** 3).sum()
+    weights = weights / repeat_slots(add_slots(weights), logits.shape[1])
+    mixed = add_slots(repeat_channels(weights, means.shape[-1]) * means)
+    return (add_channels(mixed) ** 3).sum()
 
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_gradients_are_those_of_plain_sums(order):
     logits, means = draw((2, 5, 3, 4, 1)), draw((2, 5, 3, 4, 3), seed=1)
 
-    def gradients(sum_over, spread):
+    def gradients(functions):
         def value(logits, means):
-            return mixture(sum_over, spread, logits, means)
+            return mixture(functions, logits, means)
 
         if order == 1:
             return jax.grad(value, argnums=(0, 1))(logits, means)
@@ -58,9 +84,7 @@ def test_gradients_are_those_of_plain_sums(order):
         inner = jax.grad(value, argnums=(0, 1))
         return jax.grad(lambda *x: sum((g**2).sum() for g in inner(*x)), (0, 1))(logits, means)
 
-    for actual, expected in zip(
-        gradients(sum_over, spread), gradients(plain_sum, plain_spread), strict=True
-    ):
+    for actual, expected in zip(gradients(BY_SLICES), gradients(PLAIN), strict=True):
         scale = np.abs(expected).max()
         assert scale > 1.0
         np.testing.assert_allclose(actual, expected, atol=1e-5 * scale)
@@ -68,11 +92,10 @@ def test_gradients_are_those_of_plain_sums(order):
 
 def test_rows_of_a_vmap_are_single_calls():
     x = draw((6, 2, 5, 3))
+    np.testing.assert_array_equal(jax.vmap(sum_slots)(x), np.stack([sum_slots(row) for row in x]))
     np.testing.assert_array_equal(
-        jax.vmap(lambda row: sum_over(row, 1))(x), np.stack([sum_over(row, 1) for row in x])
-    )
-    np.testing.assert_array_equal(
-        jax.vmap(lambda row: spread(row, 4, -1))(x[..., :1]), np.repeat(x[..., :1], 4, -1)
+        jax.vmap(lambda row: broadcast_channels(row, 4))(x[..., :1]),
+        np.repeat(x[..., :1], 4, -1),
     )
 
 

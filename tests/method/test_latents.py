@@ -9,6 +9,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from stiid.method import latents
+from stiid.method.latents import LatentOptions
 from stiid.shapes import Gaussian
 
 SHAPE = (2, 3, 4)
@@ -66,12 +67,25 @@ def test_update_adds_and_clips_log_variances_only():
     delta = Gaussian(
         jnp.full(SHAPE, 4.0), jnp.asarray(np.float32([-9, -1, 0.5, 9]) + np.zeros(SHAPE))
     )
-    free = latents.update(q, delta)
+    free = latents.update(LatentOptions(), q, delta)
     np.testing.assert_array_equal(free.mean, np.full(SHAPE, 9.0))
     np.testing.assert_array_equal(free.log_var[0, 0], [-8.0, 0.0, 1.5, 10.0])
-    kept = latents.update(q, delta, log_var_range=(-2.0, 3.0))
+    kept = latents.update(LatentOptions(log_var_range=(-2.0, 3.0)), q, delta)
     np.testing.assert_array_equal(kept.mean, free.mean)
     np.testing.assert_array_equal(kept.log_var[0, 0], [-2.0, 0.0, 1.5, 3.0])
+    small = latents.update(LatentOptions(delta_clamp=2.0), q, delta)
+    np.testing.assert_array_equal(small.mean, np.full(SHAPE, 7.0))
+    np.testing.assert_array_equal(small.log_var[0, 0], [-1.0, 0.0, 1.5, 3.0])
+
+
+def test_shapes_that_would_broadcast_are_refused():
+    q = random_gaussian(0)
+    one = jax.tree.map(lambda x: x[:1], q)
+    message = r"p: expected shape \[B, K, D\] = \(2, 3, 4\), got \(1, 3, 4\)"
+    with pytest.raises(ValueError, match=message):
+        latents.kl_divergence(q, one)
+    with pytest.raises(ValueError, match=r"noise: expected shape .* got \(1, 3, 4\)"):
+        latents.sample(q, one.mean)
 
 
 def test_vectors_hold_the_mean_first():

@@ -123,7 +123,20 @@ def test_posterior_masks_survive_likelihoods_that_underflow():
     np.testing.assert_array_equal(np.ravel(masks), [1.0, 0.0])
 
 
-def test_reconstruction_is_the_mean_picture():
+def test_reconstruction_is_the_mean_over_slots():
     _, means, masks = random_scene()
     expected = np.einsum("bkhwo,bkhwc->bhwc", masks, means)
-    np.testing.assert_allclose(likelihood.reconstruct(masks, means), expected, rtol=1e-5)
+    np.testing.assert_allclose(likelihood.mix(masks, means), expected, rtol=1e-5)
+
+
+def test_shapes_that_would_broadcast_are_refused():
+    """A gray frame against slots in color, a mask per channel, and slots that are not as many."""
+    x, means, masks = random_scene()
+    options = likelihood.LikelihoodOptions()
+    message = r"means: expected shape \[B, K, H, W, C\] = \(2, K, 5, 6, 1\), got \(2, 4, 5, 6, 3\)"
+    with pytest.raises(ValueError, match=message):
+        likelihood.log_likelihood(options, x[..., :1], means, masks)
+    with pytest.raises(ValueError, match=r"masks: expected shape .* got \(2, 4, 5, 6, 3\)"):
+        likelihood.mix(jnp.repeat(masks, 3, axis=-1), means)
+    with pytest.raises(ValueError, match=r"means: expected shape .* got \(2, 4, 5, 6, 3\)"):
+        likelihood.mix(masks[:, :1], means)

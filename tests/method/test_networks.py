@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stiid.method.inference import first_frame
-from stiid.method.networks import init_params
+from stiid.method.parameters import init_params
 from stiid.nn.initial import uniform_weights
 
 IODINE = {"time_axis": "none", "grid": "full", "conditional_prior": False, "generation": False}
@@ -64,7 +64,7 @@ def test_initial_weights_are_redrawn_if_uniform(make_model, monkeypatch):
         seen.append((sorted(params), lstm_features))
         return params
 
-    monkeypatch.setattr("stiid.method.networks.uniform_weights", redraw)
+    monkeypatch.setattr("stiid.method.parameters.uniform_weights", redraw)
     for kind in ("lecun", "uniform"):
         model = make_model(initial_weights=kind, **IODINE)
         jax.eval_shape(functools.partial(init_params, model), jax.random.key(0))

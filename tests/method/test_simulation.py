@@ -10,7 +10,7 @@ import tiny
 
 from stiid.method.elbo import ElboWeights
 from stiid.method.inference import infer_frame, infer_video
-from stiid.method.objective import loss
+from stiid.method.objective import loss, step_weights
 from stiid.method.refinement import FrameStart
 from stiid.models.spatiotemporal.model import SpatioTemporal
 from stiid.models.spatiotemporal.restarts import sample_noise
@@ -153,7 +153,11 @@ def test_simulated_frames_of_a_training_clip_cost_their_likelihood(
     if mixture == "pixel":
         exponents = exponents.sum(-1, keepdims=True)
     nll = -np.log((masks[..., None] * np.exp(exponents)).sum(2)).sum(axis=(0, 2, 3, 4))
-    expected = loss(OBJECTIVE, result, frames).total + 5.0 * nll
+    objective = dataclasses.replace(OBJECTIVE, beta=0.0)
+    without = loss(objective, model.inference, result, frames).total
+    *observed_runs, _ = result.terms
+    observed = sum(step_weights("linear", n.shape[1]) @ n.sum(0) for n, *_ in observed_runs)
+    expected = without + 5.0 * (observed + nll)
     np.testing.assert_allclose(system.loss(params, video, keys).total, expected, rtol=1e-6)
 
 

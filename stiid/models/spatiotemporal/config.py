@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from stiid.kernels.precision import PRECISIONS
-from stiid.method.networks import Inference, SlotModel
+from stiid.method.inference import Inference
+from stiid.method.networks import SlotModel
 from stiid.method.objective import Objective
 from stiid.models.spatiotemporal.model import SpatioTemporal
 from stiid.nn.decoder import BroadcastDecoder
@@ -33,7 +34,7 @@ class SpatioTemporalConfig:
       decoder: fields of ``nn.decoder.BroadcastDecoder`` (its image size comes from the data).
       refiner: fields of ``nn.refiner.Refiner``.
       prior: fields of ``nn.prior.ConditionalPrior``.
-      inference: see ``method.networks.Inference``.
+      inference: see ``method.inference.Inference`` and its base classes.
       objective: see ``method.objective.Objective``; its β and ψ also weigh the gradients
         that inference uses.
     """

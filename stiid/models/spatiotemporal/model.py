@@ -1,4 +1,4 @@
-"""The paper's system, as training and evaluation use it: videos in bytes, keys per video."""
+"""The paper's model as training and evaluation use it: videos in bytes, a key per video."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stiid.method import likelihood
-from stiid.method.elbo import explain
-from stiid.method.inference import first_frame, infer_frame, infer_video
-from stiid.method.networks import SlotModel, init_params
+from stiid.method import generation, likelihood
+from stiid.method.inference import Inference, first_frame, infer_frame, infer_video
+from stiid.method.networks import SlotModel
 from stiid.method.objective import Objective, ObjectiveTerms, loss
+from stiid.method.parameters import init_params
 from stiid.method.refinement import FrameResult, FrameStart
 from stiid.method.schedule import schedule
 from stiid.models.base import Decoding, Decomposition, Latents, unit_range
@@ -35,7 +35,7 @@ class SpatioTemporal:
       num_slots: K in training.
     """
 
-    model: SlotModel
+    model: SlotModel[Inference]
     objective: Objective
     num_slots: int
 
@@ -61,11 +61,7 @@ class SpatioTemporal:
             self.objective.elbo,
             num_simulated=simulated,
         )
-        terms = loss(self.objective, result, frames)
-        if simulated:
-            means, masks = result.frames.means[inferred:], result.frames.masks[inferred:]
-            nll = self._nll(means, masks, jnp.swapaxes(frames[:, inferred:], 0, 1))
-            terms = terms._replace(total=terms.total + self.objective.beta * nll.sum(0))
+        terms = loss(self.objective, self.model.inference, result, frames)
         # The loss does without the constant; a reported log-likelihood does not.
         height, width, channels = video.shape[2:]
         pixel = likelihood.log_normalizer(variance=self.model.inference.variance, channels=channels)
@@ -145,35 +141,26 @@ class SpatioTemporal:
             yield jax.device_get(jax.tree.map(lambda x: x[None], _decomposition(result, kl)))
 
     def decode(self, params: Params, latents: Latents) -> Decomposition:
-        """What slots show: the generative half of the model (Eq. 6), for any z.
+        """Decode any z into slots: the generative half of the model (Eq. 6).
 
         Args:
           params: from ``init``.
           latents: of a ``Decomposition``, changed or not; [B, T, K, …].
 
         Returns:
-          Pictures of all frames; the KL divergence is not known: NaN.
+          Images of all frames; the KL divergence is not known: NaN.
         """
         shape = latents.z.shape[:2]
         z, h = (x.reshape(-1, *x.shape[2:]) for x in latents)
-        decoded = self.model.decode(params, z, h if self.model.inference.generation else None)
+        decoded = generation.decode(self.model, params, z, h)
         masks = likelihood.slot_masks(decoded.logits)
-        image = likelihood.reconstruct(masks, decoded.means)
+        image = likelihood.mix(masks, decoded.means)
         parts = Decomposition(image, masks[..., 0], decoded.means, jnp.full(z.shape[:2], jnp.nan))
         parts = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), parts)
         return parts._replace(latents=latents)
 
-    def _nll(self, means: Array, masks: Array, frames: Array) -> Array:
-        """−log p(x_t|z_t) of decoded frames, without its constant, nats: [T, B]."""
-
-        def of_frame(means: Array, masks: Array, frame: Array) -> Array:
-            _, log_likelihood = explain(self.model.inference, frame, means, masks[..., None])
-            return -log_likelihood.sum(axis=(1, 2))
-
-        return jax.vmap(of_frame)(means, masks, frames)
-
 
 def _decomposition(frames: FrameResult, kl: Array) -> Decomposition:
-    """What training and evaluation see of frames; axes as they come."""
+    """Results of frames as training and evaluation see them; axes as they come."""
     latents = Latents(frames.posterior.mean, frames.context.h)
     return Decomposition(frames.reconstruction, frames.masks, frames.means, kl, latents=latents)

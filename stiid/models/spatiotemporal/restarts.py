@@ -11,26 +11,28 @@ import jax.numpy as jnp
 from jax import lax
 
 from stiid.method.elbo import ElboWeights
-from stiid.method.inference import VideoResult, infer_video
+from stiid.method.inference import Inference, VideoResult, infer_video
 from stiid.method.networks import SlotModel
 from stiid.models.base import Decoding
 from stiid.shapes import Array, Params
 
 
-def sample_noise(model: SlotModel, keys: Array, *, num_frames: int, num_slots: int) -> Array:
+def sample_noise(
+    model: SlotModel[Inference], keys: Array, *, num_frames: int, num_slots: int
+) -> Array:
     """ε [T, R + 1, B, K, D], each video's from its own key."""
     shape = (num_frames, model.inference.refinements + 1, num_slots, model.prior.latent_size)
     noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
     return jnp.moveaxis(noise, 0, 2)
 
 
-def has_memory(model: SlotModel) -> bool:
+def has_memory(model: SlotModel[Inference]) -> bool:
     """Whether a frame starts from the one before; else slots break their symmetry in each."""
     return model.inference.time_axis != "none"
 
 
 def choose_noise(
-    model: SlotModel,
+    model: SlotModel[Inference],
     weights: ElboWeights,
     params: Params,
     frames: Array,
@@ -67,7 +69,7 @@ def last_terms(result: VideoResult) -> tuple[Array, Array]:
 
 
 def _best(
-    model: SlotModel,
+    model: SlotModel[Inference],
     weights: ElboWeights,
     params: Params,
     frames: Array,

@@ -1,0 +1,61 @@
+"""The trained parameters: those of the networks, and the initial posterior."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from stiid.method.networks import SlotModel
+from stiid.method.refinement import RefinementOptions
+from stiid.nn.initial import uniform_weights
+from stiid.shapes import Array, LSTMState, Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterOptions(RefinementOptions):
+    """How parameters are initialized.
+
+    Attributes:
+      init_scale: the trained initial λ is drawn from U(−a, a).
+      initial_weights: "lecun": truncated normal of variance 1/fan-in, biases zero or as the layer
+        says; "uniform": weights and biases from U(−a, a), a = 1/√fan-in, in the LSTM 1/√M
+        (PyTorch's default, so *authors' code*). The paper does not say.
+      init_log_var: *not in the paper*: added to the log-variance half of the initial λ; −3 starts
+        quietly.
+    """
+
+    init_scale: float = 0.5
+    initial_weights: str = "lecun"
+    # Not in the paper.
+    init_log_var: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown distribution, and numbers that are not finite."""
+        super().__post_init__()
+        self._check_finite("init_scale", "init_log_var")
+        self._check_choice("initial_weights", ("lecun", "uniform"))
+
+
+def init_params(model: SlotModel[ParameterOptions], key: Array) -> Params:
+    """Initialize all parameters: {decoder, refiner, posterior[, prior][, gradient_skip]}."""
+    options, decoder = model.inference, model.decoder
+    keys = jax.random.split(key, 4)
+    size = model.prior.latent_size
+    z, h = jnp.zeros((1, 1, size)), jnp.zeros((1, 1, model.refiner.lstm_features))
+    state = LSTMState(h, h)
+    images = jnp.zeros((1, 1, decoder.height, decoder.width, 3 * decoder.channels + 7))
+    vectors = jnp.zeros((1, 1, 4 * size))
+    time = state if options.time_axis == "lstm2d" else None
+    noise = jax.random.uniform(keys[3], (2 * size,), minval=-1.0) * options.init_scale
+    params = {
+        "decoder": decoder.init(keys[0], z, h if options.generation else None)["params"],
+        "refiner": model.refiner.init(keys[1], images, vectors, state, time)["params"],
+    }
+    if options.conditional_prior:
+        params["prior"] = model.prior.init(keys[2], h)["params"]
+    if options.initial_weights == "uniform":
+        params = uniform_weights(params, keys[0], model.refiner.lstm_features)
+    params["posterior"] = noise.at[size:].add(options.init_log_var)
+    if options.gradient_skip:
+        params["gradient_skip"] = jnp.full((2 * size,), options.gradient_skip, jnp.float32)
+    return params
