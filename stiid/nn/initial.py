@@ -1,4 +1,4 @@
-"""Initial weights as PyTorch draws them."""
+"""Initial weights in PyTorch's default distribution."""
 
 import functools
 import math
@@ -14,8 +14,8 @@ def uniform_weights(params: Params, key: Array, lstm_features: int) -> Params:
     """Redraw every parameter of a tree of layers {kernel, bias} from U(−a, a).
 
     Args:
-      params: nested dict, of which only the shapes count.
-      key: of the draws.
+      params: nested dict; only its shapes are used.
+      key: of the random numbers.
       lstm_features: M; in the LSTM a = 1/√M. Elsewhere a = 1/√fan-in.
     """
     keys = iter(jax.random.split(key, len(jax.tree.leaves(params))))

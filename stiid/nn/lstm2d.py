@@ -17,8 +17,8 @@ class LSTM2D(nn.Module):
 
     Attributes:
       features: width M.
-      forget_scale: s. Paper: 1. With 0.5 (ours) two gates near one cannot make the cell state
-        grow along the grid.
+      forget_scale: s. Paper: 1. With 0.5 two gates near one cannot make the cell state grow along
+        the grid (*authors' code* prevents this by one forget gate and a gate that mixes the axes).
       forget_bias: initial bias of the forget gates.
       two_biases: add a second bias to all gates, as PyTorch does (the same functions, another
         path of training).

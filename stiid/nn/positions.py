@@ -1,4 +1,4 @@
-"""Coordinate channels: what tells a broadcast decoder, or a refiner, where a pixel is."""
+"""Coordinate channels: they tell a broadcast decoder, or a refiner, where a pixel is."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,12 +12,12 @@ def positions(height: int, width: int, *, frequencies: tuple[float, ...] = ()) -
     Args:
       height: rows H.
       width: columns W.
-      frequencies: for each k, add sin and cos of πk·row and πk·column (ours: Fourier features, with
-        which position is readable from the first step; the paper has none).
+      frequencies: for each k, add sin and cos of πk·row and πk·column (not in the paper: Fourier
+        features, with which position is readable from the first step).
 
     Returns:
-      [H, W, 2 + 4·len(frequencies)]: row and column in [−1, 1], end points included (as in the
-      implementation that the paper builds on: row first), then the Fourier features.
+      [H, W, 2 + 4·len(frequencies)]: row and column in [−1, 1], end points included (row
+      first), then the Fourier features.
     """
     grid = np.stack(
         np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij"), axis=-1

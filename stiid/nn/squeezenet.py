@@ -1,4 +1,4 @@
-"""Picture features beside the refinement network's inputs: the first blocks of SqueezeNet 1.1."""
+"""Image features beside the refinement network's inputs: the first blocks of SqueezeNet 1.1."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -22,8 +22,8 @@ class Fire(nn.Module):
 class SqueezeFeatures(nn.Module):
     """Frame → nearest-neighbor enlargement to 4H + 1 → SqueezeNet 1.1 up to its second Fire → head.
 
-    As in the implementation that the paper builds on: the frame is not normalized as SqueezeNet's
-    training images were, and all of it is trained.
+    After the *authors' code*; here all of it is trained, where they freeze SqueezeNet with ImageNet
+    weights. The frame is not normalized as SqueezeNet's training images were.
     """
 
     @nn.compact
