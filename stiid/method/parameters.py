@@ -16,10 +16,10 @@ class ParameterOptions(RefinementOptions):
     """How parameters are initialized.
 
     Attributes:
-      init_scale: the trained initial λ is drawn from U(−a, a).
+      init_scale: the trained initial λ is sampled from U(−a, a).
       initial_weights: "lecun": truncated normal of variance 1/fan-in, biases zero or as the layer
         says; "uniform": weights and biases from U(−a, a), a = 1/√fan-in, in the LSTM 1/√M
-        (PyTorch's default, so *authors' code*). The paper does not say.
+        (PyTorch's default). The paper does not say.
       init_log_var: *not in the paper*: added to the log-variance half of the initial λ; −3 starts
         quietly.
     """

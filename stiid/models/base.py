@@ -1,4 +1,4 @@
-"""What training, evaluation and prediction need of a model, whatever its family."""
+"""The interface of all models to training, evaluation and prediction."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Decoding:
 
 
 class Latents(NamedTuple):
-    """What the decoder made a decomposition from, where z was the posterior mean."""
+    """The decoder's inputs behind a decomposition, if z was the posterior mean."""
 
     z: Array  # [B, T, K, D] posterior means
     h: Array  # [B, T, K, M] temporal hidden states h_{t−1,R̂}
@@ -53,7 +53,7 @@ class Decomposition(NamedTuple):
 
     reconstruction: Array  # [B, T, H, W, C] in [0, 1]
     masks: Array  # [B, T, K, H, W]
-    means: Array  # [B, T, K, H, W, C] each slot's own picture, in [0, 1]
+    means: Array  # [B, T, K, H, W, C] each slot's own image, in [0, 1]
     kl: Array  # [B, T, K] nats of the last posterior against the prior
     positions: Array | None = (
         None  # [B, T, N, 2] where the model itself has its objects, see tracking
@@ -80,7 +80,7 @@ class VideoModel(Protocol):
     """
 
     def init(self, key: Array) -> Params:
-        """Draw the parameters."""
+        """Initialize the parameters."""
 
     def loss(self, params: Params, video: Array, keys: Array) -> LossTerms:
         """The loss of each video.
@@ -92,7 +92,7 @@ class VideoModel(Protocol):
         """
 
     def after_update(self, params: Params, terms: Any) -> Params:
-        """The parameters after an update, with those set that no gradient moves.
+        """Hook for state without gradients (batch-norm averages) after each update.
 
         Args:
           params: updated.
@@ -121,7 +121,7 @@ class VideoModel(Protocol):
 
 @runtime_checkable
 class StreamingModel(Protocol):
-    """A system that decomposes a video of any length with the memory of one frame."""
+    """A model that decomposes a video of any length with the memory of one frame."""
 
     def stream(
         self, params: Params, frames: Iterable[np.ndarray], key: Array, decoding: Decoding
@@ -143,14 +143,14 @@ class StreamingModel(Protocol):
 
 
 class ModelConfig(Protocol):
-    """The section ``model`` of a config: all that decides a system but the size of its images."""
+    """The section ``model`` of a config: all that decides a model but the size of its images."""
 
     @property
     def num_slots(self) -> int:
         """K in training."""
 
     def build(self, image_shape: tuple[int, int, int]) -> VideoModel:
-        """The system for images of a shape [H, W, C].
+        """The model for images of a shape [H, W, C].
 
         Raises:
           ValueError: a field does not fit; the message names it.
@@ -158,7 +158,7 @@ class ModelConfig(Protocol):
 
 
 def row_keys(key: Array, rows: Array) -> Array:
-    """One key per row of a global batch, whatever device or process holds the row."""
+    """One key per row of a global batch, whatever device or process has the row."""
     return jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
 
 

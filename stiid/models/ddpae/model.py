@@ -21,7 +21,7 @@ class DdpaeConfig:
 
     Attributes:
       family: "ddpae".
-      num_slots: components N in training; the black ground is none of them.
+      num_slots: components N in training, without the black background.
       num_observed: T, frames of a training clip that are given; the others are predicted.
       features: channels of the first convolutions.
       frame_code: E.
@@ -44,7 +44,7 @@ class DdpaeConfig:
     scored: Literal["all", "predicted"] = "all"
 
     def __post_init__(self) -> None:
-        """Refuse sizes that mean nothing."""
+        """Validate the fields."""
         names = ("num_slots", "num_observed", "features", "frame_code", "hidden", "content")
         for name in names:
             if getattr(self, name) < 1:
@@ -103,7 +103,7 @@ class Ddpae:
     model: DdpaeNetworks
 
     def init(self, key: Array) -> Params:
-        """Draw the parameters, and start the running averages."""
+        """Initialize the parameters, and start the running averages."""
         return self.model.init(key)
 
     def loss(self, params: Params, video: Array, keys: Array) -> DdpaeLoss:
@@ -156,11 +156,11 @@ class Ddpae:
 
         Noise "first" takes all posterior means (the original): nothing needs noise to break the
         symmetry of components. "all" samples. The content is inferred from all given frames, so
-        that a frame's picture depends on later ones.
+        that a frame's decomposition depends on later ones.
 
-        DDPAE has no masks. A pixel is shared in proportion to the light of the components, and
-        what is missing to white belongs to the ground: masks and means have N + 1 slots, the last
-        of them the ground.
+        DDPAE has no masks. A pixel is divided in proportion to the light of the components, and
+        the rest, up to white, belongs to the background: masks and means have N + 1 slots, the
+        last of them the background.
         """
         if decoding.restarts != 1:
             raise ValueError(
@@ -173,7 +173,7 @@ class Ddpae:
             noise = jax.tree.map(jnp.zeros_like, noise)
         frames = unit_range(video)
         result = self.model.run(params, frames, noise, num_predicted=num_simulated, train=False)
-        masks, means = _share(result.components)
+        masks, means = _masks_and_means(result.components)
         prior = procedure.prior(self.config.scale)
         pairs = zip(result.posterior, prior, strict=True)
         moves, start, content = (procedure.divergence(*pair) for pair in pairs)
@@ -187,7 +187,7 @@ class Ddpae:
         )
 
     def _noise(self, keys: Array, *, num_frames: int, num_slots: int) -> LatentGroups[Array]:
-        """Standard normal draws, each video's from its own key."""
+        """Standard normal noise, each video's from its own key."""
         shapes = LatentGroups(
             (num_frames, num_slots, POSE), (num_slots, POSE), (num_slots, self.config.content)
         )
@@ -199,11 +199,11 @@ class Ddpae:
         return jax.vmap(of_video)(keys)
 
 
-def _share(components: Array) -> tuple[Array, Array]:
+def _masks_and_means(components: Array) -> tuple[Array, Array]:
     """Masks [B, T, N + 1, S, S] and means [B, T, N + 1, S, S, C] of the components' light."""
     light = components.max(-1)
-    ground = jnp.maximum(1.0 - light.sum(2, keepdims=True), 0.0)
-    masks = jnp.concatenate([light, ground], axis=2)
+    background = jnp.maximum(1.0 - light.sum(2, keepdims=True), 0.0)
+    masks = jnp.concatenate([light, background], axis=2)
     means = components / jnp.maximum(light, 1e-6)[..., None]
     means = jnp.concatenate([means, jnp.zeros_like(means[:, :, :1])], axis=2)
     return masks / masks.sum(2, keepdims=True), means

@@ -41,7 +41,7 @@ class RnemConfig:
     inter_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse sizes and probabilities that mean nothing."""
+        """Validate the fields."""
         sizes = (*self.features, self.hidden, self.state_size, self.attention_features)
         if not self.features or min(sizes) < 1:
             raise ValueError(f"rnem: layer sizes must be at least 1, got {sizes}")
@@ -91,7 +91,7 @@ class Rnem:
         return self.config.num_slots
 
     def init(self, key: Array) -> Params:
-        """Draw the parameters."""
+        """Initialize the parameters."""
         keys, size, slots = jax.random.split(key, 3), self.config.state_size, 2
         image = jnp.zeros((1, self.decoder.height, self.decoder.width, self.decoder.channels))
         inputs, hidden = jnp.zeros((1, slots, self.config.hidden)), jnp.zeros((1, slots, size))
@@ -127,7 +127,7 @@ class Rnem:
     ) -> Decomposition:
         """See ``models.base.VideoModel``.
 
-        Frame 0 shows the start: nothing predicted, pixels shared at random. Noise "first" is that
+        Frame 0 shows the start: nothing predicted, random masks. Noise "first" is that
         random start alone; "all" (the original) also flips the bits of every input.
         """
         _check_slots(self.config.cell, decoding.num_slots)

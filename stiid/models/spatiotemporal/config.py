@@ -1,4 +1,4 @@
-"""What a config says of the paper's model: sizes, networks, inference, objective."""
+"""The paper's model as a section of a config: sizes, networks, inference, objective."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class SpatioTemporalConfig:
       family: "stiid".
       latent_size: D.
       num_slots: K in training.
-      precision: of what is image-sized in the decoder and the convolutions of the refiner:
+      precision: of image-sized arrays in the decoder and the convolutions of the refiner:
         "float32", or "bfloat16" for GPUs and TPUs (neither was at hand: not measured), with
         parameters, LSTM, likelihood and KL in float32 all the same.
       decoder: fields of ``nn.decoder.BroadcastDecoder`` (its image size comes from the data).

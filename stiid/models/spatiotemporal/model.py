@@ -40,7 +40,7 @@ class SpatioTemporal:
     num_slots: int
 
     def init(self, key: Array) -> Params:
-        """Draw the parameters."""
+        """Initialize the parameters."""
         return init_params(self.model, key)
 
     def loss(self, params: Params, video: Array, keys: Array) -> ObjectiveTerms:
