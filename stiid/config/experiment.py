@@ -110,14 +110,10 @@ class Evaluate:
       num_slots: K at test; 0: as in training.
       model: fields of the model that differ at test, such as {"inference": {"refinements": 6}}.
         What stages override is not in force at test.
-      noise: "first": z is sampled in frame 0 only, where slots must break their symmetry, and is
-        the posterior mean afterwards and in the decode after the last refinement; "all": sampled
-        always. To a model without memory (IODINE) every frame is frame 0.
-      restarts: draws of the noise of frame 0, of which that with the lowest free energy is kept
-        (ours; no label is used).
-      restart_frames: how many of the first frames that free energy is summed over: two objects in
-        one slot may cost little in frame 0, and more once they move apart. More than 1 looks
-        ahead. A model without memory (IODINE) draws and chooses in each frame alone.
+      noise: see ``models.base.Decoding``.
+      restarts: see ``models.base.Decoding``. No labels are used. Not in the paper.
+      restart_frames: see ``models.base.Decoding``: two objects in one slot may cost little in frame
+        0, and more once they move apart.
       seed: of that noise. A clip's noise depends on the seed and its number only.
     """
 

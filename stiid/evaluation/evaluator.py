@@ -34,9 +34,9 @@ class Evaluation(NamedTuple):
 class Evaluator:
     """Scores parameters on the clips of a source; compiles once.
 
-    Inference is causal, frame after frame but for the first few that may judge draws, so that one
-    pass over the longest clips gives the scores at all lengths (DDPAE's is not: ``Experiment``
-    allows it but one).
+    Inference is causal, frame after frame but for the first few that may choose between noise
+    samples, so that one pass over the longest clips gives the scores at all lengths (DDPAE's is
+    not: ``Experiment`` allows it but one).
 
     Args:
       settings: what to measure.

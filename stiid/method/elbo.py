@@ -50,7 +50,7 @@ class ElboWeights(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What the past says of a frame; constant over its refinements."""
+    """The past's conditions on a frame; constant over its refinements."""
 
     prior: Gaussian  # p(z_t | x_<t, z_<t)
     h: Array  # [B, K, M] temporal hidden state h_{t−1,R̂}
@@ -146,7 +146,7 @@ def _decode(
     context: Context,
     noise: Array,
 ) -> tuple[tuple[Array, Array], Decoded]:
-    """Appearance and masks of a sample of the posterior, and what they were decoded as."""
+    """Appearance and masks of a posterior sample (Eq. 6), and the decoder's output itself."""
     z = latents.sample(posterior, noise)
     decoded = generation.decode(model, params, z, context.h)
     return (decoded.means, likelihood.slot_masks(decoded.logits)), decoded

@@ -21,7 +21,7 @@ class ParameterOptions(RefinementOptions):
         says; "uniform": weights and biases from U(−a, a), a = 1/√fan-in, in the LSTM 1/√M
         (PyTorch's default). The paper does not say.
       init_log_var: *not in the paper*: added to the log-variance half of the initial λ; −3 starts
-        quietly.
+        with little noise.
     """
 
     init_scale: float = 0.5

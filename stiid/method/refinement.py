@@ -56,7 +56,7 @@ class RefinementOptions(ElboOptions, LatentOptions):
 
 
 class FrameStart(NamedTuple):
-    """What inference of a frame starts from; the carry of the scan over time."""
+    """The start of a frame's inference; the carry of the scan over time."""
 
     posterior: Gaussian  # λ_{t,1} of a frame that is seen
     last: Gaussian  # λ_{t−1,R̂+1}, from which a simulated frame may start; at t = 0 λ_{0,1}
@@ -65,7 +65,7 @@ class FrameStart(NamedTuple):
 
     @property
     def context(self) -> Context:
-        """What evaluations of the frame need of it."""
+        """The part that evaluations of the frame need."""
         return Context(self.prior, self.time.h)
 
 
@@ -77,7 +77,7 @@ class Cell(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What the objective needs of one evaluation."""
+    """The terms of the objective from one evaluation."""
 
     nll: Array  # [B]
     kl: Array  # [B, K]
