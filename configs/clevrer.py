@@ -30,88 +30,78 @@ those of the archive ``derender_proposals.zip``); β : ψ = 10, as in the paper'
 as in ``configs/bouncing_balls.py``.
 """
 
-from ml_collections import ConfigDict
+from typing import Any
 
-from configs import bouncing_balls, quickstart
+from configs import quickstart
+from configs.quickstart import clips
+from stiid.config import extend
 
 VARIANTS = ("default", "six", "small")
 
 
-def get_config(variant: str = "default") -> ConfigDict:
+def get_config(variant: str = "default") -> dict[str, Any]:
     """The experiment of a variant, one of ``VARIANTS``."""
     if variant not in VARIANTS:
         raise ValueError(f"configs/clevrer.py: expected one of {VARIANTS}, got {variant!r}")
     if variant == "small":
         return _small_config()
-    config = bouncing_balls.get_config("color")
-    with config.unlocked():
-        config.data.name = "clevrer"
-        config.data.options = _options()
-        config.model.num_slots = 6
-        config.model.inference.refinements = 5
-        config.model.objective.update(beta=10.0, psi=1.0, gamma=0.0)
-        config.evaluate.update(clips=0, batch_size=32, num_slots=6)
-        if variant == "six":
-            config.data.options.objects = (6,)
-            config.evaluate.update(split="test", num_slots=7)
+    config = {
+        "data": {"name": "clevrer"},
+        "model": {
+            "num_slots": 6,
+            "inference": {"refinements": 5},
+            "objective": {"beta": 10.0, "psi": 1.0},
+        },
+        "evaluate": {"clips": 0, "batch_size": 32},
+    }
+    if variant == "six":
+        return extend(
+            config,
+            data={"options": {"objects": (6,)}},
+            evaluate={"split": "test", "num_slots": 7},
+        )
     return config
 
 
-def _options() -> ConfigDict:
-    return ConfigDict(
-        {
-            "path": "clevrer",
-            "crop": (40, 0, 400, 320),
-            "resolution": 64,
-            "stride": 1,
-            "frames": 40,
-            "objects": (3, 4, 5),
-            "min_objects": 3,
-            "min_speed": 0.02,
-            "masks": "annotations",
-            "train_masks": "none",
-            "validation": 200,
-            "limit": 0,
-        }
-    )
-
-
-def _small_config() -> ConfigDict:
-    """The recipe of ``configs/quickstart.py``: stills first, then longer and longer clips.
+def _small_config() -> dict[str, Any]:
+    """The recipe of ``configs/quickstart.py``: single frames first, then longer and longer clips.
 
     At last, and at test, every frame is refined as often as the first one: the paper's schedule,
     with one refinement of later frames, misses what enters.
     """
-    config = quickstart.get_config()
-    with config.unlocked():
-        config.data.update(name="clevrer", max_frames=20)
-        config.data.options = _options()
-        config.data.options.update(resolution=32, stride=2, frames=20, validation=40)
-        config.model.num_slots = 6
-        config.model.inference.variance = 0.09  # gray on gray; the paper's σ = 0.3
-        config.model.inference.posterior_start = "posterior"  # the prior finds the ground alone
-        config.train.stages.stage_0.steps = 1000
-        config.train.stages.stage_1.update(steps=600, num_frames=4)
-        clips = {**config.train.stages.stage_1.to_dict(), "model": {"objective": {"beta": 30.0}}}
-        config.train.stages.stage_2 = {
-            **clips,
-            "steps": 500,
-            "num_frames": 8,
-            "optim": {"final_learning_rate": 3e-4},
-        }
-        config.train.stages.stage_3 = {
-            **clips,
-            "steps": 300,
-            "num_frames": 16,
-            "optim": {"learning_rate": 5e-4, "final_learning_rate": 5e-5},
-        }
-        config.train.stages.stage_4 = {
-            **config.train.stages.stage_3.to_dict(),
-            "steps": 200,
-            "num_frames": 6,
-            "model": {**clips["model"], "inference": {"grid": "full", "refinements": 4}},
-        }
-        config.evaluate.model = bouncing_balls.REFINED
-        config.evaluate.model.objective.psi = 1.0
-        config.evaluate.update(clips=0, batch_size=8, lengths=(10, 20), num_slots=6)
-    return config
+    beta, last = {"beta": 30.0}, {"learning_rate": 5e-4, "final_learning_rate": 5e-5}
+    return extend(
+        "quickstart",
+        data={
+            "name": "clevrer",
+            "max_frames": 20,
+            "options": {"resolution": 32, "stride": 2, "frames": 20, "validation": 40},
+        },
+        model={
+            "num_slots": 6,
+            "inference": {
+                "variance": 0.09,  # gray on gray; the paper's σ = 0.3
+                "posterior_start": "posterior",  # the prior finds the background alone
+            },
+        },
+        train={
+            "stages": [
+                {**quickstart.SINGLE_FRAMES, "steps": 1000},
+                clips(4, 600, optim={"final_learning_rate": 1e-4}),
+                clips(8, 500, objective=beta, optim={"final_learning_rate": 3e-4}),
+                clips(16, 300, objective=beta, optim=last),
+                clips(
+                    6,
+                    200,
+                    objective=beta,
+                    inference={"grid": "full", "refinements": 4},
+                    optim=last,
+                ),
+            ]
+        },
+        evaluate={
+            "clips": 0,
+            "batch_size": 8,
+            "model": {"inference": {"grid": "full", "refinements": 6}, "objective": beta},
+        },
+    )

@@ -16,103 +16,110 @@ Batch norm takes the statistics of a device's share of the batch, or of each mic
 micro-batches on one device are what two devices are.
 """
 
-from ml_collections import ConfigDict
+from typing import Any
 
 from configs import bouncing_balls
+from stiid.config import extend
 
-_SHARED = {"binary": 3.5, "small_binary": 3.0}  # data, and the prior mean of the scale
-VARIANTS = ("balls", "quick", *_SHARED)
+VARIANTS = ("balls", "quick", "binary", "small_binary")
 
 
-def get_config(variant: str = "balls") -> ConfigDict:
+def get_config(variant: str = "balls") -> dict[str, Any]:
     """The experiment of a variant, one of ``VARIANTS``."""
     if variant not in VARIANTS:
         raise ValueError(f"configs/ddpae.py: expected one of {VARIANTS}, got {variant!r}")
-    config = _paper_config()
-    if variant in ("quick", "small_binary"):
-        _make_quick(config)
-    if variant in _SHARED:
-        _share_data(config, variant)
-    return config
+    if variant == "quick":
+        return _quick()
+    if variant == "binary":
+        return _with_data_of("binary", _original(num_frames=15), scale=3.5, clips=512)
+    if variant == "small_binary":
+        return _with_data_of("small_binary", _quick(num_frames=15), scale=3.0, clips=128)
+    return _original()
 
 
-def _paper_config() -> ConfigDict:
-    config = bouncing_balls.get_config("binary")
-    # original: 100; a multiple of 8 devices
-    stage = {"num_frames": 20, "batch_size": 104, "micro_batches": 1}
-    with config.unlocked():
-        config.data.max_frames = 60
-        config.data.options.update(
-            law="ddpae",
-            box=800.0,
-            radii=(60.0,),
-            masses=(1.0,),
-            speed=20.0,
-            micro_steps=1,
-            resolution=128,
-            frames=60,
-            validation=2_000,
-            test=2_000,
-        )
-        config.model = {
-            "family": "ddpae",
-            "num_slots": 4,
-            "num_observed": 10,
-            "features": 8,
-            "frame_code": 256,
-            "hidden": 128,
-            "content": 128,
-            "scale": 4.0,
-            "independent": False,
-            "scored": "all",
-        }
-        config.optim.update(
-            learning_rate=1e-3,
-            final_learning_rate=1e-3,
-            clip_norm=1e30,  # the original does not clip
-            beta1=0.5,
-        )
-        config.train.stages = {
-            f"stage_{i}": {"steps": 100_000, **stage, "model": {}, "optim": optim}
-            for i, optim in enumerate(({}, {"learning_rate": 1e-4, "final_learning_rate": 1e-4}))
-        }
-        config.train.stagnation.update(window=0, min_improvement=0.0, collapse_kl=0.0)
-        config.evaluate.update(batch_size=32, lengths=(10,), num_slots=4)
-        config.predict.num_observed = 10
-    return config
+def _original(num_frames: int = 20) -> dict[str, Any]:
+    return {
+        "data": {
+            "name": "bouncing_balls",
+            "max_frames": 60,
+            "options": {
+                "law": "ddpae",
+                "box": 800.0,
+                "radii": (60.0,),
+                "masses": (1.0,),
+                "speed": 20.0,
+                "micro_steps": 1,
+                "resolution": 128,
+                "frames": 60,
+                "validation": 2_000,
+                "test": 2_000,
+            },
+        },
+        "model": {"family": "ddpae"},
+        "optim": {
+            "learning_rate": 1e-3,
+            "final_learning_rate": 1e-3,
+            "clip_norm": 1e30,  # the original does not clip
+            "beta1": 0.5,
+        },
+        "train": {
+            "stages": _stages(100_000, num_frames=num_frames, batch_size=104),
+            "stagnation": {"window": 0, "min_improvement": 0.0, "collapse_kl": 0.0},
+        },
+        "evaluate": {"batch_size": 32, "lengths": (10,)},
+        "predict": {"num_observed": 10},
+    }
 
 
-def _make_quick(config: ConfigDict) -> None:
+def _stages(steps: int, **sizes: int) -> list[dict[str, Any]]:
+    """Half of the training at the full learning rate, half at a tenth."""
+    first = {"steps": steps, **sizes}
+    return [first, {**first, "optim": {"learning_rate": 1e-4, "final_learning_rate": 1e-4}}]
+
+
+def _quick(num_frames: int = 10) -> dict[str, Any]:
     """Two larger, faster balls at 32×32, narrow layers, 6 frames given and 4 predicted."""
-    config.data.update(max_frames=30)
-    config.data.options.update(
-        num_balls=(2,),
-        radii=(100.0,),
-        speed=40.0,
-        resolution=32,
-        frames=30,
-        train=4000,
-        validation=64,
-        test=256,
+    return extend(
+        _original(),
+        data={
+            "max_frames": 30,
+            "options": {
+                "num_balls": (2,),
+                "radii": (100.0,),
+                "speed": 40.0,
+                "resolution": 32,
+                "frames": 30,
+                "train": 4000,
+                "validation": 64,
+                "test": 256,
+            },
+        },
+        model={
+            "num_slots": 2,
+            "num_observed": 6,
+            "frame_code": 64,
+            "hidden": 64,
+            "content": 32,
+            "scale": 3.0,
+        },
+        train={
+            "stages": _stages(1500, num_frames=num_frames, batch_size=16),
+            "eval_every": 500,
+            "checkpoint_every": 500,
+        },
+        evaluate={"clips": 64, "lengths": (6,)},
+        predict={"clips": 4, "num_observed": 6, "num_simulated": 4},
     )
-    config.model.update(
-        num_slots=2, num_observed=6, frame_code=64, hidden=64, content=32, scale=3.0
-    )
-    for stage in config.train.stages.values():
-        stage.update(steps=1500, num_frames=10, batch_size=16)
-    config.train.update(log_every=50, eval_every=500, checkpoint_every=500)
-    config.evaluate.update(clips=64, batch_size=32, lengths=(6,), num_slots=2)
-    config.predict.update(clips=4, num_observed=6, num_simulated=4)
 
 
-def _share_data(config: ConfigDict, variant: str) -> None:
+def _with_data_of(
+    variant: str, config: dict[str, Any], *, scale: float, clips: int
+) -> dict[str, Any]:
     """Ten frames of the paper's balls given, five predicted (Fig. 4)."""
-    theirs = bouncing_balls.get_config(variant)
-    with config.unlocked():
-        config.data = theirs.data
-        config.model.update(num_slots=4, num_observed=10, scale=_SHARED[variant])
-        for stage in config.train.stages.values():
-            stage.num_frames = 15
-        clips = min(512, theirs.data.options.validation)  # ours, refined more, score fewer
-        config.evaluate.update(clips=clips, lengths=(10,), num_slots=4)
-        config.predict.update(num_observed=10, num_simulated=5)
+    config["data"] = bouncing_balls.get_config(variant)["data"]
+    return extend(
+        config,
+        model={"num_slots": 4, "num_observed": 10, "scale": scale},
+        evaluate={"clips": clips, "lengths": (10,)},
+        predict={"num_observed": 10, "num_simulated": 5},
+    )

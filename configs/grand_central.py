@@ -13,40 +13,26 @@ open floor, halved), the stride, the split by time with 10 seconds in between, R
 as for CLEVRER.
 """
 
-from ml_collections import ConfigDict
-
-from configs import bouncing_balls
-
-# frames, batch size, steps at most
-_CURRICULUM = ((4, 32, 60_000), (8, 16, 40_000), (20, 8, 60_000))
+from typing import Any
 
 
-def get_config() -> ConfigDict:
+def get_config() -> dict[str, Any]:
     """The experiment."""
-    config = bouncing_balls.get_config("color")
-    with config.unlocked():
-        config.data.update(name="grand_central", max_frames=20)
-        config.data.options = {
-            "path": "grandcentral.avi",
-            "tracklets": "",
-            "crop": (232, 200, 256, 256),
-            "resolution": 128,
-            "stride": 4,
-            "frames": 20,
-            "train": 0.8,
-            "validation": 0.1,
-            "test": 0.1,
-            "gap": 250,
-        }
-        config.model.num_slots = 8
-        config.model.inference.refinements = 5
-        config.model.objective.update(beta=10.0, psi=1.0, gamma=0.0)
-        stage = config.train.stages.stage_0.to_dict()
-        config.train.stages = {
-            f"stage_{i}": {**stage, "num_frames": frames, "batch_size": batch, "steps": steps}
-            for i, (frames, batch, steps) in enumerate(_CURRICULUM)
-        }
-        config.train.best_metric = "mse"
-        config.evaluate.update(clips=0, batch_size=8, lengths=(10, 20), num_slots=10)
-        config.predict.update(clips=4, num_observed=10, num_simulated=10)
-    return config
+    return {
+        "data": {"name": "grand_central", "max_frames": 20},
+        "model": {
+            "num_slots": 8,
+            "inference": {"refinements": 5},
+            "objective": {"beta": 10.0, "psi": 1.0},
+        },
+        "train": {
+            "stages": [
+                {"num_frames": 4, "batch_size": 32, "steps": 60_000},
+                {"num_frames": 8, "batch_size": 16, "steps": 40_000},
+                {"num_frames": 20, "batch_size": 8, "steps": 60_000},
+            ],
+            "best_metric": "mse",
+        },
+        "evaluate": {"clips": 0, "batch_size": 8, "lengths": (10, 20), "num_slots": 10},
+        "predict": {"clips": 4, "num_observed": 10},
+    }

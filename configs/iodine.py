@@ -33,30 +33,15 @@ features, of which neither its README nor the paper speaks: ``refiner.squeezenet
 have one channel here; that implementation is for RGB only.
 """
 
-from ml_collections import ConfigDict
+from typing import Any
 
 from configs import bouncing_balls, clevrer, quickstart
+from stiid.config import extend
 
 _SMALL = ("quick", "small_binary", "small_color")
 _TRAINED = ("binary", "color", "clevrer", *_SMALL)
 _BINARY_10 = ("seq_binary_10", "seq_small_binary_10")
 VARIANTS = (*_TRAINED, *(f"seq_{name}" for name in _TRAINED), *_BINARY_10)
-
-_EPOCH = 50_000 // 32
-
-# After a first stage of stills as the quickstart's: batch size, steps, learning rates, weights.
-_FALLING = {"final_learning_rate": 5e-4}
-_LAST = {"learning_rate": 5e-4, "final_learning_rate": 5e-5}
-_AGAIN = {"learning_rate": 1e-3, "final_learning_rate": 3e-4}
-_SMALL_STAGES: bouncing_balls.Stages = (
-    (16, 500, {}, {}),
-    (24, 900, _FALLING, {}),
-    (48, 900, _LAST, {}),
-    (48, 200, _LAST, {}),
-    (24, 250, _AGAIN, {"beta": 30.0}),
-    (48, 200, _LAST, {"beta": 30.0}),
-)
-_QUICK_STAGES: bouncing_balls.Stages = ((16, 1000, {"final_learning_rate": 1e-4}, {}),)
 
 _ONE_FRAME = {
     "grid": "full",
@@ -70,79 +55,91 @@ _SEQUENTIAL = {"time_axis": "chain", "refinements": 1, "last_decode": False}
 _CLAMPS = {"gradient_clamp": 10.0, "delta_clamp": 10.0}
 
 
-def get_config(variant: str = "color") -> ConfigDict:
+def get_config(variant: str = "color") -> dict[str, Any]:
     """The experiment of a variant, one of ``VARIANTS``."""
     if variant not in VARIANTS:
         raise ValueError(f"configs/iodine.py: expected one of {VARIANTS}, got {variant!r}")
     trained = variant.removeprefix("seq_").removesuffix("_10")
-    config = _base(trained)
-    with config.unlocked():
-        config.model.inference.update(_ONE_FRAME)
-        if trained in _SMALL:
-            _make_small(config, _QUICK_STAGES if trained == "quick" else _SMALL_STAGES)
-        else:
-            _make_pytorch(config)
-        config.train.best_metric = "f_ari_frame"
-        config.predict.num_simulated = 0  # nothing in it knows of motion
-        if variant.startswith("seq_"):
-            _test_as_sequence(config, variant)
-        else:
-            config.evaluate.restarts = 1
-    return config
-
-
-def _base(trained: str) -> ConfigDict:
-    """What the variant shares its data with."""
-    if trained == "quick":
-        return quickstart.get_config()
-    if trained == "clevrer":
-        return clevrer.get_config()
-    return bouncing_balls.get_config(trained)
-
-
-def _make_pytorch(config: ConfigDict) -> None:
-    config.model.inference.update(
-        refinements=5,
-        mixture="channel",
-        posterior_mask="softmax",
-        gradient_scale=1 / 4,
-        initial_weights="uniform",
+    config = extend(
+        _small(trained) if trained in _SMALL else _pytorch(trained),
+        model={"inference": _ONE_FRAME},
+        train={"best_metric": "f_ari_frame"},
+        predict={"num_simulated": 0},  # nothing in it knows of motion
     )
-    config.model.refiner.two_biases = True
-    config.model.objective.update(beta=10.0, psi=1.0, gamma=0.0)
-    stage = config.train.stages.stage_0.to_dict()
-    config.train.stages = {
-        "stage_0": {**stage, "steps": 100 * _EPOCH, "num_frames": 1, "batch_size": 32}
-    }
-    config.train.stagnation.window = 0
-    config.evaluate.noise = "all"
+    if variant.startswith("seq_"):
+        return _as_sequence(config, variant)
+    return extend(config, evaluate={"restarts": 1})
 
 
-def _make_small(config: ConfigDict, stages: bouncing_balls.Stages) -> None:
-    """All frames as stills, shares left free; at every draw of noise, each frame has its own."""
-    config.model.inference.refinements = 4
-    config.model.objective.gamma = 0.0
-    stills = config.train.stages.stage_0.to_dict()
-    config.train.stages = {"stage_0": stills}
-    for number, (batch_size, steps, optim, objective) in enumerate(stages, 1):
-        config.train.stages[f"stage_{number}"] = {
-            **stills,
-            "steps": steps,
-            "batch_size": batch_size,
-            "model": {"objective": objective},
-            "optim": optim,
-        }
-    config.train.eval_every = 1000
-    config.evaluate.update(clips=128, restart_frames=1)
-    config.evaluate.model = {"objective": {"psi": 1.0}}
+def _pytorch(trained: str) -> dict[str, Any]:
+    """The PyTorch implementation's networks, likelihood and loss."""
+    base = clevrer.get_config() if trained == "clevrer" else bouncing_balls.get_config(trained)
+    return extend(
+        base,
+        model={
+            "refiner": {"two_biases": True},
+            "inference": {
+                "refinements": 5,
+                "mixture": "channel",
+                "posterior_mask": "softmax",
+                "gradient_scale": 1 / 4,
+                "initial_weights": "uniform",
+            },
+            "objective": {"beta": 10.0, "psi": 1.0, "gamma": 0.0},
+        },
+        train={
+            "stages": [{"steps": 100 * (50_000 // 32), "num_frames": 1, "batch_size": 32}],
+            "stagnation": {"window": 0},
+        },
+        evaluate={"noise": "all"},
+    )
 
 
-def _test_as_sequence(config: ConfigDict, variant: str) -> None:
+def _small(trained: str) -> dict[str, Any]:
+    """All frames by themselves, coverage left free; at every restart each frame has its noise."""
+    quick = trained == "quick"
+    config = quickstart.get_config() if quick else bouncing_balls.get_config(trained)
+    config["evaluate"]["model"] = {"objective": {"psi": 1.0}}
+    return extend(
+        config,
+        model={"inference": {"refinements": 4}, "objective": {"gamma": 0.0}},
+        train={"stages": _quick_stages() if quick else _small_stages(), "eval_every": 1000},
+        evaluate={"clips": 128, "restart_frames": 1},
+    )
+
+
+def _quick_stages() -> list[dict[str, Any]]:
+    return [quickstart.SINGLE_FRAMES, _frames(16, 1000, {"final_learning_rate": 1e-4})]
+
+
+def _small_stages() -> list[dict[str, Any]]:
+    last = {"learning_rate": 5e-4, "final_learning_rate": 5e-5}
+    return [
+        {**quickstart.SINGLE_FRAMES, "steps": 1000},
+        _frames(16, 500, {}),
+        _frames(24, 900, {"final_learning_rate": 5e-4}),
+        _frames(48, 900, last),
+        _frames(48, 200, last),
+        _frames(24, 250, {"learning_rate": 1e-3, "final_learning_rate": 3e-4}, beta=30.0),
+        _frames(48, 200, last, beta=30.0),
+    ]
+
+
+def _frames(
+    batch_size: int, steps: int, optim: dict[str, float], **weights: float
+) -> dict[str, Any]:
+    """A stage of single frames."""
+    stage = quickstart.clips(1, steps, optim=optim, objective=weights)
+    return {**stage, "batch_size": batch_size}
+
+
+def _as_sequence(config: dict[str, Any], variant: str) -> dict[str, Any]:
     """At test, one refinement a frame."""
     binary = variant.endswith("binary")
-    changes = _SEQUENTIAL | (_CLAMPS if binary else {})
-    config.evaluate.model = {**config.evaluate.model.to_dict(), "inference": changes}
+    inference = {**_SEQUENTIAL, **(_CLAMPS if binary else {})}
+    config = extend(config, evaluate={"model": {"inference": inference}})
     if binary:
-        config.evaluate.lengths = (20, 30, 40)
-    elif variant in _BINARY_10:
-        config.evaluate.lengths = (10,)
+        return extend(config, evaluate={"lengths": (20, 30, 40)})
+    if variant in _BINARY_10:
+        return extend(config, evaluate={"lengths": (10,)})
+    return config

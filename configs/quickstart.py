@@ -9,150 +9,107 @@ Stills first, at a small ψ, then clips of five frames; more refinements, a larg
 of the first frame's noise at test.
 """
 
-from ml_collections import ConfigDict
+from typing import Any
+
+_BATCH = {"batch_size": 8, "micro_batches": 8}
+# The first stage: single frames, at a small weight of the KL divergence.
+SINGLE_FRAMES: dict[str, Any] = {
+    "steps": 1200,
+    "num_frames": 1,
+    **_BATCH,
+    "model": {"inference": {"refinements": 4}, "objective": {"psi": 0.1}},
+    "optim": {"learning_rate": 2e-3, "final_learning_rate": 3e-4},
+}
 
 
-def get_config() -> ConfigDict:
+def clips(
+    num_frames: int, steps: int, *, optim: dict[str, float] | None = None, **model: Any
+) -> dict[str, Any]:
+    """A stage of clips, with the learning rates and sections of the model that differ in it."""
+    stage = {"steps": steps, "num_frames": num_frames, **_BATCH}
+    return {**stage, "model": model, "optim": optim or {}}
+
+
+def get_config() -> dict[str, Any]:
     """The quickstart experiment."""
-    return ConfigDict(
-        {
-            "seed": 0,
-            "data": {
-                "name": "bouncing_balls",
-                "data_dir": "~/.cache/stiid",
-                "max_frames": 20,
-                "options": {
-                    "num_balls": (3,),
-                    "box": 10.0,
-                    "radii": (1.0, 1.25, 1.5),
-                    "masses": (1.0, 1.0, 1.0),
-                    "speed": 0.87,
-                    "micro_steps": 2,
-                    "colors": "unique4",
-                    "resolution": 24,
-                    "frames": 30,
-                    "train": 4000,
-                    "validation": 128,
-                    "test": 256,
-                    "seed": 0,
-                },
+    return {
+        "data": {
+            "name": "bouncing_balls",
+            "max_frames": 20,
+            "options": {
+                # larger and faster balls of equal mass in a smaller box
+                "num_balls": (3,),
+                "box": 10.0,
+                "radii": (1.0, 1.25, 1.5),
+                "masses": (1.0, 1.0, 1.0),
+                "speed": 0.87,
+                "colors": "unique4",
+                # fewer and smaller clips
+                "resolution": 24,
+                "frames": 30,
+                "train": 4000,
+                "validation": 128,
+                "test": 256,
             },
-            "model": {
-                "family": "stiid",
-                "latent_size": 32,
-                "num_slots": 4,
-                "precision": "float32",
-                "decoder": {
-                    "features": 32,
-                    "layers": 4,
-                    "kernel_size": 1,
-                    "frequencies": (0.5, 1.0, 2.0, 3.0, 4.0),
-                    "modulated": True,
-                    "mlp_features": 64,
-                    "residual": True,
-                },
-                "refiner": {
-                    "features": 32,
-                    "layers": 3,
-                    "stride": 2,
-                    "squeezenet": False,
-                    "pool": "none",
-                    "hidden": 128,
-                    "lstm_features": 64,
-                    "forget_scale": 0.5,
-                    "forget_bias": 1.0,
-                    "two_biases": False,
-                    "output_scale": 0.1,
-                },
-                "prior": {"features": 64},
-                "inference": {
-                    "refinements": 3,
-                    "grid": "triangular",
-                    "time_axis": "lstm2d",
-                    "posterior_start": "prior",
-                    "conditional_prior": True,
-                    "first_prior": "standard",
-                    "generation": True,
-                    "mixture": "channel",
-                    "variance": 0.3,
-                    "posterior_mask": "normalized",
-                    "log_var_range": (-10.0, 3.0),
-                    "gradient_scale": 1.0,
-                    "gradient_clamp": None,
-                    "delta_clamp": None,
-                    "gradient_skip": 0.3,
-                    "init_scale": 0.1,
-                    "init_log_var": -3.0,
-                    "initial_weights": "lecun",
-                    "last_decode": True,
-                    "simulation_start": "prior",
-                    "unroll": 0,
-                    "remat": False,
-                },
-                "objective": {
-                    "beta": 10.0,
-                    "psi": 0.3,
-                    "gamma": 0.0,
-                    "slot_entropy": 0.0,
-                    "largest_share": 0.0,
-                    "step_weights": "linear",
-                    "num_simulated": 0,
-                },
+        },
+        "model": {
+            # smaller
+            "latent_size": 32,
+            "num_slots": 4,
+            "decoder": {
+                "features": 32,
+                "mlp_features": 64,
+                # learns sooner: each pixel by itself, from features of its place
+                "kernel_size": 1,
+                "frequencies": (0.5, 1.0, 2.0, 3.0, 4.0),
+                "modulated": True,
+                "residual": True,
             },
-            "optim": {
-                "learning_rate": 1e-3,
-                "final_learning_rate": 1e-3,
-                "warmup_steps": 0,
-                "clip_norm": 5.0,
-                "beta1": 0.9,
+            "refiner": {
+                "features": 32,
+                "layers": 3,
+                "stride": 2,
+                "pool": "none",
+                "lstm_features": 64,
+                # learns sooner: memory kept, small first updates
+                "forget_scale": 0.5,
+                "forget_bias": 1.0,
+                "output_scale": 0.1,
             },
-            "train": {
-                "stages": {
-                    "stage_0": {
-                        "steps": 1200,
-                        "num_frames": 1,
-                        "batch_size": 8,
-                        "micro_batches": 8,
-                        "model": {
-                            "inference": {"refinements": 4},
-                            "objective": {"psi": 0.1},
-                        },
-                        "optim": {"learning_rate": 2e-3, "final_learning_rate": 3e-4},
-                    },
-                    "stage_1": {
-                        "steps": 1000,
-                        "num_frames": 5,
-                        "batch_size": 8,
-                        "micro_batches": 8,
-                        "model": {},
-                        "optim": {"final_learning_rate": 1e-4},
-                    },
-                },
-                "stagnation": {
-                    "window": 0,
-                    "min_improvement": 0.0,
-                    "collapse_kl": 0.0,
-                    "patience": 0,
-                },
-                "log_every": 20,
-                "eval_every": 550,
-                "checkpoint_every": 250,
-                "best_metric": "f_ari",
-                "non_finite": "stop",
-                "max_skips": 50,
+            "prior": {"features": 64},
+            "inference": {
+                "refinements": 3,
+                # learns sooner: inference starts quietly, along the gradient
+                "gradient_skip": 0.3,
+                "init_scale": 0.1,
+                "init_log_var": -3.0,
+                "log_var_range": (-10.0, 3.0),
+                "mixture": "channel",
+                "first_prior": "standard",
+                "posterior_start": "prior",
+                "simulation_start": "prior",
+                # faster on CPUs, where memory suffices
+                "unroll": 0,
+                "remat": False,
             },
-            "evaluate": {
-                "split": "validation",
-                "clips": 128,
-                "batch_size": 32,
-                "lengths": (10, 20),
-                "num_slots": 4,
-                "model": {"inference": {"refinements": 4}, "objective": {"psi": 1.0}},
-                "noise": "first",
-                "restarts": 8,
-                "restart_frames": 1,
-                "seed": 0,
-            },
-            "predict": {"clips": 4, "num_observed": 10, "num_simulated": 10},
-        }
-    )
+            "objective": {"beta": 10.0, "psi": 0.3},
+        },
+        "optim": {"learning_rate": 1e-3, "final_learning_rate": 1e-3},
+        "train": {
+            "stages": [SINGLE_FRAMES, clips(5, 1000, optim={"final_learning_rate": 1e-4})],
+            # every stage runs its length
+            "stagnation": {"window": 0, "min_improvement": 0.0, "collapse_kl": 0.0},
+            # logging
+            "log_every": 20,
+            "eval_every": 550,
+            "checkpoint_every": 250,
+        },
+        "evaluate": {
+            "clips": 128,
+            "batch_size": 32,
+            "lengths": (10, 20),
+            "restarts": 8,
+            "model": {"inference": {"refinements": 4}, "objective": {"psi": 1.0}},
+        },
+        "predict": {"clips": 4, "num_observed": 10},
+    }

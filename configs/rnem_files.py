@@ -8,32 +8,28 @@ Variants: the large ones of ``configs/bouncing_balls.py``, and ``curtain``, whic
 expectations are the same. A file of the same layout: ``python -m stiid.data simulate``.
 """
 
-from ml_collections import ConfigDict
+from typing import Any
 
 from configs import bouncing_balls
+from stiid.config import extend
 
 _SHARED = tuple(name for name in bouncing_balls.VARIANTS if not name.startswith("small_"))
 VARIANTS = (*_SHARED, "curtain")
-_FILES = {"curtain": "balls3curtain64.h5"}
 
 
-def get_config(variant: str = "binary") -> ConfigDict:
+def get_config(variant: str = "binary") -> dict[str, Any]:
     """The experiment of a variant, one of ``VARIANTS``."""
     if variant not in VARIANTS:
         raise ValueError(f"configs/rnem_files.py: expected one of {VARIANTS}, got {variant!r}")
-    curtain = variant == "curtain"
-    config = bouncing_balls.get_config("binary" if curtain else variant)
-    file = "balls678mass64.h5" if "678" in variant else "balls4mass64.h5"
-    with config.unlocked():
-        config.data.name = "r_nem"
-        config.data.options = {
-            "path": _FILES.get(variant, file),
-            "colors": config.data.options.colors,
-            "frames": 51,
-            "box": 10.0 if curtain else 15.0,
-            "resolution": 64,
-            "seed": 0,
-        }
-        if curtain:
-            config.evaluate.update(split="test", clips=0)
-    return config
+    if variant == "curtain":
+        return extend(
+            bouncing_balls.get_config("binary"),
+            data={"name": "r_nem", "options": {"path": "balls3curtain64.h5", "box": 10.0}},
+            evaluate={"split": "test", "clips": 0},
+        )
+    config = bouncing_balls.get_config(variant)
+    options = {
+        "path": "balls678mass64.h5" if "678" in variant else "balls4mass64.h5",
+        "colors": config["data"].get("options", {}).get("colors", "binary"),
+    }
+    return extend(config, data={"name": "r_nem", "options": options})

@@ -13,14 +13,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from configs import bouncing_balls
 from experiments.benchmarks.updates import experiment_of, use_devices
+from experiments.config_files import load_config
 from stiid.files import write_json
 from stiid.training.update import init_state, make_update
 
 
 def measure(frames: int) -> dict[str, float]:
-    config = bouncing_balls.get_config("color")
+    config = load_config("bouncing_balls:color")
     experiment = experiment_of(config, batch_size=1, num_frames=frames)
     system = experiment.model.build((64, 64, 3))
     shapes = (

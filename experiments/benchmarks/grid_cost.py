@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from configs import bouncing_balls
 from experiments.benchmarks.updates import experiment_of, timed_updates, use_devices
+from experiments.config_files import load_config
 from stiid.files import write_json
 from stiid.method.schedule import schedule
 
@@ -32,7 +32,7 @@ ONE_FRAME = {
 
 
 def measure(options: argparse.Namespace, frames: int, refinements: int, every: bool) -> Any:
-    config = bouncing_balls.get_config("color")
+    config = load_config("bouncing_balls:color")
     with config.unlocked():
         config.model.decoder.features = config.model.refiner.features = options.features
         config.model.inference.refinements = refinements

@@ -28,7 +28,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
-from configs import bouncing_balls  # noqa: E402
+from experiments.config_files import load_config  # noqa: E402
 from stiid.config.experiment import Experiment  # noqa: E402
 from stiid.files import write_json  # noqa: E402
 from stiid.models.base import VideoModel  # noqa: E402
@@ -40,7 +40,7 @@ DEVICES_GB = (16, 24, 80)
 
 def small_system(*, remat: bool, size: int, features: int) -> VideoModel:
     """The paper's model with narrower convolutions and one refinement."""
-    config = bouncing_balls.get_config("color")
+    config = load_config("bouncing_balls:color")
     config.model.inference.update(refinements=1, remat=remat)
     config.model.decoder.features = config.model.refiner.features = features
     return parse(Experiment, config.to_dict()).model.build((size, size, 3))
@@ -111,7 +111,7 @@ def summary(rows: Sequence[Any]) -> dict[str, float]:
 
 def paper() -> list[Any]:
     """What one device needs in every stage of the paper's curriculum, with ``remat``."""
-    experiment = parse(Experiment, bouncing_balls.get_config("color").to_dict())
+    experiment = parse(Experiment, load_config("bouncing_balls:color").to_dict())
     system = experiment.model.build((64, 64, 3))
     rows, known = [], {}
     for name in experiment.train.order:

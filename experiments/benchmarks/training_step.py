@@ -25,9 +25,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from configs import iodine
 from experiments.benchmarks.side import Side, serve
 from experiments.benchmarks.updates import experiment_of, timed_updates, use_devices
+from experiments.config_files import load_config
 from stiid.cores import available_cores
 from stiid.files import write_json
 from stiid.parallel import host_device_count
@@ -40,7 +40,7 @@ PEER = Path(__file__).with_name("peer_iodine.py")
 def steps_of_ours() -> Iterator[float]:
     """Seconds of one update after the other."""
     use_devices(host_device_count(available_cores(), (BATCH,), num_processes=1))
-    config = iodine.get_config("color")
+    config = load_config("iodine:color")
     config.model.num_slots = SLOTS
     config.model.inference.refinements = EVALUATIONS - 1
     config.model.inference.remat = False

@@ -67,15 +67,15 @@ def extend(base: str | Mapping[str, Any], **sections: Any) -> dict[str, Any]:
       base: a config, or the name of a config file.
       **sections: of ``config.experiment.Experiment``, with the fields that differ.
     """
-    config = dict(load(base) if isinstance(base, str) else base)
+    config = _merged({}, load(base) if isinstance(base, str) else base)
     for name, section in sections.items():
         kind, before = _KINDS.get(name, ""), config.get(name, {})
         if isinstance(section, Mapping) and section.get(kind) not in (None, before.get(kind)):
             before = {}
         config[name] = _merged(before, section)
-    train = config.get("train")
-    if isinstance(train, dict) and isinstance(train.get("stages"), list | tuple):
-        train["stages"] = {f"stage_{i}": stage for i, stage in enumerate(train["stages"])}
+    stages = config.get("train", {}).get("stages")
+    if isinstance(stages, list | tuple):
+        config["train"]["stages"] = {f"stage_{i}": stage for i, stage in enumerate(stages)}
     return config
 
 
@@ -93,7 +93,7 @@ def _merged(before: Any, after: Any) -> Any:
 def _configs_importable(file: Path) -> Iterator[None]:
     """Let a config file import those of the package, wherever it is read from."""
     root = str(CONFIGS.parent)
-    sys.path.append(root)
+    sys.path.insert(0, root)
     try:
         yield
     except ModuleNotFoundError as error:

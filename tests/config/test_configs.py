@@ -8,8 +8,10 @@ import pytest
 import tiny
 from ml_collections import ConfigDict
 
-from experiments.config_files import load_module
+from experiments.config_files import load_config
 from stiid.config.experiment import Experiment
+from stiid.config.files import load_module
+from stiid.config.resolve import load_experiment
 from stiid.data import registry
 from stiid.data.balls.bouncing_balls import BallsSpec
 from stiid.data.balls.r_nem_writer import write_r_nem
@@ -17,14 +19,10 @@ from stiid.typed_config import parse
 
 FILES = {path.stem: load_module(path) for path in sorted((tiny.ROOT / "configs").glob("*.py"))}
 CONFIGS = [
-    pytest.param(module, variant, id=f"{stem}:{variant}" if variant else stem)
+    f"{stem}:{variant}" if variant else stem
     for stem, module in FILES.items()
     for variant in getattr(module, "VARIANTS", (None,))
 ]
-
-
-def get_config(module, variant):
-    return module.get_config() if variant is None else module.get_config(variant)
 
 
 def small_balls(folder):
@@ -134,14 +132,14 @@ def trained_before():
     return {}
 
 
-@pytest.mark.parametrize(("module", "variant"), CONFIGS)
-def test_it_fits_together(module, variant):
+@pytest.mark.parametrize("name", CONFIGS)
+def test_it_fits_together(name):
     """Every stage builds at its full size; lengths and batches are possible."""
-    experiment = parse(Experiment, get_config(module, variant).to_dict())
+    experiment = load_experiment(name)
     options = registry.make_spec(experiment.data.name, **experiment.data.options)
     shape = (options.view.height, options.view.width, options.view.channels)
-    for name, stage in experiment.train.stages.items():
-        system = experiment.at_stage(name).model.build(shape)
+    for stage_name, stage in experiment.train.stages.items():
+        system = experiment.at_stage(stage_name).model.build(shape)
         assert stage.num_frames <= experiment.data.max_frames <= options.frames
         assert stage.batch_size % 8 == 0
     params = jax.eval_shape(system.init, jax.random.key(0))
@@ -154,14 +152,14 @@ def test_it_fits_together(module, variant):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("module", "variant"), CONFIGS)
-def test_it_trains_a_step(module, variant, data_dir, tmp_path, use_devices, trained_before):
+@pytest.mark.parametrize("name", CONFIGS)
+def test_it_trains_a_step(name, data_dir, tmp_path, use_devices, trained_before):
     """A variant that only tests what another one trains is tested with that."""
     use_devices(1)
-    config = shrink(get_config(module, variant), data_dir, tmp_path)
+    config = shrink(load_config(name), data_dir, tmp_path)
     experiment = parse(Experiment, config.to_dict())
     view = registry.view(experiment.data.name, **experiment.data.options)
-    parts = (config[name].to_dict() for name in ("model", "optim", "train"))
+    parts = (config[part].to_dict() for part in ("model", "optim", "train"))
     what = json.dumps([view.height, view.width, view.channels, *parts])
     workdir = tmp_path / "run"
     if what in trained_before:
@@ -177,10 +175,7 @@ def test_it_trains_a_step(module, variant, data_dir, tmp_path, use_devices, trai
 
 @pytest.mark.parametrize("balls", ["small_binary", "small_color"])
 def test_small_iodine_sees_stills_with_our_beta_and_free_shares(balls):
-    ours, iodine = (
-        parse(Experiment, FILES[name].get_config(balls).to_dict())
-        for name in ("bouncing_balls", "iodine")
-    )
+    ours, iodine = (load_experiment(f"{name}:{balls}") for name in ("bouncing_balls", "iodine"))
     assert iodine.train.stages["stage_0"] == ours.train.stages["stage_0"]
     for name, stage in iodine.train.stages.items():
         weights = iodine.at_stage(name).model.objective

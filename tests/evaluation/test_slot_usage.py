@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
-from configs import quickstart
+from experiments.config_files import load_config
 from stiid.evaluation.rollout import Clips
 from stiid.evaluation.slot_usage import findings, slot_use, summary
 from stiid.models.base import Decomposition
@@ -127,7 +127,8 @@ def test_the_fields_that_advice_names_exist():
     ]
     advice = " ".join(itertools.chain.from_iterable(texts))
     named = set(re.findall(r"\b(?:inference|objective|optim)\.\w+", advice))
-    sections = {**quickstart.get_config().model.to_dict(), "optim": quickstart.get_config().optim}
+    config = load_config("quickstart").to_dict()
+    sections = {**config["model"], "optim": config["optim"]}
     assert len(named) >= 7
     for name in named:
         section, field = name.split(".")

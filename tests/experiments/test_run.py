@@ -335,9 +335,9 @@ def test_another_content_of_a_config_is_another_training(tmp_path):
     for number, (old, new) in enumerate(
         (
             ("", ""),
-            ("steps=2500", "steps=9"),
-            ('"micro_batches": 1', '"micro_batches": 2'),  # the same numbers
-            ("lengths=(10, 20)", "lengths=(10, 15)"),  # the same training, another test
+            ('"steps": 2500', '"steps": 9'),
+            ('"batch_size": 16', '"batch_size": 16, "micro_batches": 2'),  # the same numbers
+            ('"lengths": (10, 20)', '"lengths": (10, 15)'),  # the same training, another test
         )
     ):
         text = (tiny.ROOT / "configs" / "rnem.py").read_text(encoding="utf-8")

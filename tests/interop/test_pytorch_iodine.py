@@ -9,7 +9,7 @@ import pytest
 import tiny
 import torch_containers
 
-from configs import iodine
+from experiments.config_files import load_config
 from stiid.config.experiment import Experiment
 from stiid.interop.pytorch_iodine import import_params
 from stiid.interop.torch_file import read_state_dict
@@ -24,7 +24,7 @@ EVALUATIONS, SLOTS, BATCH = 3, 3, 2
 
 def make_config(*, variant="color", sizes=None, squeezenet=False):
     """IODINE with 3 evaluations and 3 slots; its inner loss is a mean over 2 images."""
-    config = iodine.get_config(variant)
+    config = load_config(f"iodine:{variant}")
     model = config.model
     with config.unlocked():
         model.inference.update(refinements=EVALUATIONS - 1, gradient_scale=1 / BATCH)

@@ -1,0 +1,54 @@
+"""What config files resolve to, field by field, is what it was.
+
+``python tests/config/test_resolved.py`` writes the digests anew, after a change that is meant.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from stiid.config.files import CONFIGS, load_module
+from stiid.config.resolve import load_experiment
+from stiid.typed_config import to_dict
+
+DIGESTS = Path(__file__).with_name("resolved.json")
+# Fields that are newer than the digests, which leave them out.
+NEWER: frozenset[str] = frozenset()
+NAMES = [
+    f"{path.stem}:{variant}" if variant else path.stem
+    for path in sorted(CONFIGS.glob("*.py"))
+    for variant in getattr(load_module(path), "VARIANTS", ("",))
+]
+
+
+def digest(name):
+    """Of all fields that a config has once defaults are filled in."""
+    text = json.dumps(_known(to_dict(load_experiment(name))), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _known(section):
+    if not isinstance(section, dict):
+        return section
+    return {key: _known(value) for key, value in section.items() if key not in NEWER}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_resolves_to_what_it_was(name):
+    assert digest(name) == json.loads(DIGESTS.read_text())["digests"][name]
+
+
+def write():
+    """Write the digests of what the configs resolve to now."""
+    content = {
+        "made by": "python tests/config/test_resolved.py",
+        "first": "of the configs that listed every field; the short ones resolved to the same",
+        "digests": {name: digest(name) for name in NAMES},
+    }
+    DIGESTS.write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    write()
