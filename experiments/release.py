@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stiid.data.options import PLACES
 from stiid.files import atomic_directory
+from stiid.training import digest
 from stiid.training.checkpoints import RELEASED, RELEASES, Checkpoints
 
 
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         options_ = content["data"]["options"]
         for name in options_.keys() & PLACES:
             options_[name] = Path(options_[name]).name
-        config.write_text(json.dumps(content), encoding="utf-8")
+        digest.change_json(unfinished / str(step), "config", content)
     print(f"{RELEASED}{options.name}: step {step} of {options.workdir}")
 
 

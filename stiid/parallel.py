@@ -300,6 +300,12 @@ def over_processes(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(words).view(values.dtype)
 
 
+def texts_over_processes(text: str) -> list[str]:
+    """A text of each process, all of the same length, on every process."""
+    values = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    return [row.tobytes().decode("utf-32-le") for row in over_processes(values)]
+
+
 def global_rows(batch_size: int) -> np.ndarray:
     """Numbers, in the global batch, of the rows that this process holds (every P-th)."""
     return np.arange(jax.process_index(), batch_size, jax.process_count(), dtype=np.int32)

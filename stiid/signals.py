@@ -90,7 +90,7 @@ class _Watch:
         if isinstance(unraisable.exc_value, Terminated):
             with contextlib.suppress(OSError):
                 self._writer.send(bytes([_LOST]))
-        else:
+        elif str(unraisable.exc_value) != "Event loop is closed":  # arrays read after an error
             self._unraisable(unraisable)
 
     def _listen(self) -> None:

@@ -205,7 +205,7 @@ def decompose(
         settings=experiment.evaluate,
         system=system,
         params=jax.device_put(state.params),
-        card={"step": step, "config": to_dict(experiment)},
+        card={"step": int(state.step), "config": to_dict(experiment)},
     )
     where = printable(str(folder))
     print(f"wrote masks, pictures and trajectories of {count} frames to {where}")

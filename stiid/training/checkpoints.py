@@ -1,12 +1,14 @@
 """Orbax checkpoints: the state, the data iterator, the progress, and the config behind them.
 
 The only file that knows of Orbax. A checkpoint is written beside and renamed when it is complete,
-so that a process killed at any time leaves the last good one.
+so that a process killed at any time leaves the last good one. Digests of all that is saved are
+checked when it is restored.
 """
 
 import contextlib
 import dataclasses
 import json
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,13 +21,19 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from stiid import parallel
-from stiid.errors import first_line
+from stiid.errors import first_line, remedy
 from stiid.paths import local_path
+from stiid.training import digest
 from stiid.training.state import TrainState
 from stiid.users import name_unlisted_users
 
+_LOG = logging.getLogger("stiid")
 RELEASED = "stiid://"
 RELEASES = Path(__file__).parents[1] / "released"
+
+
+class RemovedError(ValueError):
+    """A checkpoint went while it was read, as a running training removes older ones."""
 
 
 class Checkpoints:
@@ -49,6 +57,7 @@ class Checkpoints:
             return _goodness(metrics, str(best_metric))
 
         self.directory = directory
+        self._wanted = "latest"
         keep = [
             policies.LatestN(2),
             policies.BestN(get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False),
@@ -60,13 +69,22 @@ class Checkpoints:
             best_fn=score if write else None,  # without it Orbax does not store the metrics
             preservation_policy=policies.AnyPreservationPolicy(keep),
         )
-        try:
-            self._manager = ocp.CheckpointManager(directory, options=options)
-        except ValueError as error:  # it reads the metrics of all
-            raise ValueError(
-                f"cannot read the scores of the checkpoints in {directory} ({first_line(error)}): "
-                "move the folder of that which is damaged away"
-            ) from error
+        for left in range(5, -1, -1):
+            try:
+                self._manager = ocp.CheckpointManager(directory, options=options)
+                self._check_scores()
+                break
+            except RemovedError:
+                if not left:
+                    raise
+            except (ValueError, OSError) as error:  # it reads the metrics of all
+                removed = isinstance(error, FileNotFoundError) and not write
+                if not (removed and left):  # a running training removes older checkpoints
+                    raise ValueError(
+                        f"cannot read the scores of the checkpoints in {directory} "
+                        f"({first_line(error)}): "
+                        + remedy(error, "move the folder of that which is damaged away")
+                    ) from error
 
     def save(
         self,
@@ -82,13 +100,24 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         with self._writing():
+            if not self.directory.is_dir():
+                raise FileNotFoundError("the folder is gone: it was moved or deleted")
+            stored = _storable(state)
+            digests = {
+                **digest.of_state(stored),
+                "data": parallel.texts_over_processes(digest.of_json(data.get_state())),
+                "progress": digest.of_json(progress),
+                "config": digest.of_json(config),
+                "metrics": digest.of_json(metrics or None),
+            }
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(_storable(state)),
+                    state=ocp.args.StandardSave(stored),
                     data=grain.checkpoint.CheckpointSave(data),
                     progress=ocp.args.JsonSave(dict(progress)),
                     config=ocp.args.JsonSave(dict(config)),
+                    digests=ocp.args.JsonSave(digests),
                 ),
                 metrics=dict(metrics) if metrics else None,
             )
@@ -99,6 +128,7 @@ class Checkpoints:
 
     def choose(self, wanted: str) -> int:
         """The step that "latest", "best" or a number names."""
+        self._wanted = wanted
         steps = self.steps()
         if not steps:
             raise FileNotFoundError(
@@ -114,6 +144,11 @@ class Checkpoints:
             )
         return int(wanted)
 
+    def choose_again(self) -> int:
+        """What was chosen, among the checkpoints that are there by now."""
+        self._manager.reload()
+        return self.choose(self._wanted)
+
     def best_step(self) -> int:
         """The step with the best evaluation, or the latest if none was evaluated."""
         steps = self.steps()
@@ -126,11 +161,11 @@ class Checkpoints:
 
     def config(self, step: int) -> dict[str, Any]:
         """The config of a checkpoint."""
-        return self._item(step, config=ocp.args.JsonRestore())["config"]
+        return self._json(step, "config")
 
     def progress(self, step: int) -> dict[str, Any]:
         """The progress of a checkpoint."""
-        return self._item(step, progress=ocp.args.JsonRestore())["progress"]
+        return self._json(step, "progress")
 
     def state(self, step: int, template: TrainState) -> TrainState:
         """The state of a checkpoint, as NumPy arrays (but for the key).
@@ -150,10 +185,17 @@ class Checkpoints:
                     f"{jax.tree_util.keystr(path)} has shape {theirs.shape} there and {ours.shape} "
                     "here. Use the config that it was trained with, or data of the same image size"
                 )
+        for name, value in digest.of_state(stored).items():
+            self._check(step, name, value)
         return dataclasses.replace(stored, key=jax.random.wrap_key_data(stored.key))
 
     def restore_data(self, step: int, iterator: grain.DatasetIterator) -> None:
         """Set a data iterator to where the checkpoint left it."""
+        index, count = jax.process_index(), jax.process_count()
+        with self._reading(step, "data"):
+            path = self.directory / str(step) / "data" / f"process_{index}-of-{count}.json"
+            place = digest.of_json(json.loads(path.read_text(encoding="utf-8")))
+        self._check(step, "data", place, process=index)
         self._item(step, data=grain.checkpoint.CheckpointRestore(iterator))
 
     def wait(self) -> None:
@@ -171,8 +213,13 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self.close()
+        except OSError as closing:
+            if error is None:
+                raise
+            _LOG.debug("%s", closing)  # the error under way is what is to be told
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -184,12 +231,42 @@ class Checkpoints:
                 raise
             raise OSError(
                 f"cannot save a checkpoint in {self.directory} ({first_line(error)}). Earlier "
-                "ones are intact: make room, or see to it that the folder can be written"
+                "ones are intact: "
+                + remedy(error, "make room, or see to it that the folder can be written")
             ) from error
 
     def _item(self, step: int, **arguments: Any) -> Any:
         with self._reading(step, ", ".join(arguments)):
             return self._manager.restore(step, args=ocp.args.Composite(**arguments))
+
+    def _json(self, step: int, name: str) -> dict[str, Any]:
+        content: dict[str, Any] = self._item(step, **{name: ocp.args.JsonRestore()})[name]
+        self._check(step, name, digest.of_json(content))
+        return content
+
+    def _check_scores(self) -> None:
+        for step in self.steps():
+            self._check(step, "metrics", digest.of_json(self._manager.metrics(step) or None))
+
+    def _check(self, step: int, name: str, found: str, *, process: int | None = None) -> None:
+        """Refuse what is not what was saved.
+
+        Args:
+          step: of the checkpoint.
+          name: of the item.
+          found: its digest now.
+          process: whose item it is, if each process has its own.
+        """
+        with self._reading(step, digest.ITEM):
+            digests = digest.read(self.directory / str(step))
+            saved = found if digests is None else digests[name]
+            if process is not None and digests is not None:
+                saved = saved[process]
+        if saved != found:
+            raise ValueError(
+                f"checkpoint {step} in {self.directory} is damaged: its {name} is not what was "
+                f"saved. {self._older(step)}"
+            )
 
     @contextlib.contextmanager
     def _reading(self, step: int, what: str) -> Iterator[None]:
@@ -197,11 +274,22 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
+            if not (self.directory / str(step)).is_dir():
+                raise RemovedError(
+                    f"checkpoint {step} in {self.directory} was removed while it was read, as a "
+                    "running training removes older ones: start again"
+                ) from error
             raise ValueError(
-                f"checkpoint {step} in {self._manager.directory}: cannot read its {what} "
-                f"({first_line(error)}). If its files are damaged, move that folder away: the "
-                "checkpoint before it is used then"
+                f"checkpoint {step} in {self.directory}: cannot read its {what} "
+                f"({first_line(error)}). " + remedy(error, self._older(step))
             ) from error
+
+    def _older(self, step: int) -> str:
+        """What to do about a damaged checkpoint."""
+        older = [other for other in self.steps() if other < step]
+        if not older:
+            return "Move that folder away; there is no older checkpoint to go on from"
+        return f"Move that folder away: checkpoint {older[-1]} is used then"
 
 
 def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:

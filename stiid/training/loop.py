@@ -195,6 +195,7 @@ class Trainer:
                 position.watch = watch.state()
                 self._save(state, data, position, evaluated=evaluate or done)
             if stop:
+                self.checkpoints.wait()
                 raise Interrupted(stop, step=step)
         if watch.verdict:
             _LOG.info("%s ends at step %d: %s", name, step, watch.verdict)

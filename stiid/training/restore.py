@@ -12,7 +12,7 @@ from stiid.data import registry
 from stiid.data.source import Source
 from stiid.models.base import VideoModel
 from stiid.paths import local_path
-from stiid.training.checkpoints import Checkpoints, locate
+from stiid.training.checkpoints import Checkpoints, RemovedError, locate
 from stiid.training.compatibility import MODEL, check_same
 from stiid.training.migration import migrate
 from stiid.training.state import TrainState
@@ -75,7 +75,11 @@ def chosen(
     directory, wanted = locate(workdir, checkpoint)
     with Checkpoints(directory) as checkpoints:
         step = checkpoints.choose(wanted)
-        stored = migrate(checkpoints.config(step))
+        try:
+            stored = migrate(checkpoints.config(step))
+        except RemovedError:
+            step = checkpoints.choose_again()
+            stored = migrate(checkpoints.config(step))
         if experiment is None:
             experiment = _stored_experiment(stored, f"checkpoint {step} in {directory}")
         else:
@@ -104,7 +108,14 @@ def restored(
     system = experiment.at_test().model.build(image_shape)
     template = trained_shapes(experiment, image_shape)
     check_test(experiment, image_shape, template.params)
-    state = checkpoints.state(step, template)
+    for left in range(5, -1, -1):
+        try:
+            state = checkpoints.state(step, template)
+            break
+        except RemovedError:
+            if not left:
+                raise
+            step = checkpoints.choose_again()
     _LOG.info("Restored step %d of %s", step, checkpoints.directory)
     return state, system
 

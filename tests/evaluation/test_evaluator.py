@@ -15,6 +15,7 @@ from stiid.evaluation.rollout import Clips
 from stiid.files import write_json
 from stiid.models.base import Decomposition
 from stiid.training.compatibility import MODEL, check_same
+from stiid.training.digest import change_json
 from stiid.training.restore import restore
 from stiid.typed_config import parse, to_dict
 
@@ -133,7 +134,7 @@ def test_a_config_of_another_version_is_named(trained, tmp_path):
     path = run / "checkpoints" / "6" / "config" / "metadata"
     config = json.loads(path.read_text())
     config["train"]["patience"] = 3
-    path.write_text(json.dumps(config))
+    change_json(run / "checkpoints" / "6", "config", config)
     message = (
         r"config of checkpoint 6 in .*unknown field\(s\) patience; .* Another version wrote it"
     )

@@ -1,6 +1,8 @@
 """Oracle of a checkpoint: what was saved. No model is compiled here."""
 
+import contextlib
 import math
+import random
 import re
 import shutil
 import time
@@ -11,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stiid.training.checkpoints import Checkpoints, locate
+from stiid.training.checkpoints import Checkpoints, RemovedError, locate
+from stiid.training.digest import change_json
 from stiid.training.state import TrainState
 
 CONFIG = {"train": {"best_metric": "f_ari"}, "lengths": [1, 2]}
@@ -170,12 +173,137 @@ def test_damaged_scores_are_named(saved, tmp_path):
     with pytest.raises(ValueError, match=r"cannot read the scores of .*/run \(.*\): move the"):
         Checkpoints(run)
     path.write_bytes(whole)
-    (run / "5" / "config" / "metadata").write_text("{}")
+    change_json(run / "5", "config", {})
     with (
         Checkpoints(run) as checkpoints,
         pytest.raises(ValueError, match=r"checkpoint 5 in .*: cannot read its config \('train'\)"),
     ):
         checkpoints.choose("best")
+
+
+def read_all(directory, step):
+    """Everything of a checkpoint, as plain values."""
+    with Checkpoints(directory) as checkpoints:
+        data = make_data()
+        checkpoints.restore_data(step, data)
+        state = checkpoints.state(step, template())
+        return (
+            jax.tree.map(np.asarray, state.replace(key=jax.random.key_data(state.key))),
+            checkpoints.progress(step),
+            checkpoints.config(step),
+            data.get_state(),
+            checkpoints.best_step(),
+        )
+
+
+@pytest.mark.slow
+# Of arrays that are read together, the others arrive when the error is told already.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_flipped_bit_is_found_or_changes_nothing(saved, tmp_path):
+    """Anywhere in the files of a checkpoint; some bits are of no consequence."""
+    run = tmp_path / "run"
+    shutil.copytree(saved, run)
+    expected = read_all(run, 2)
+    files = [path for path in (run / "2").rglob("*") if path.is_file() and path.stat().st_size]
+    chance, found = random.Random(0), 0
+    for _ in range(40):
+        path = chance.choice(files)
+        whole = path.read_bytes()
+        flipped = bytearray(whole)
+        flipped[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        path.write_bytes(flipped)
+        with contextlib.suppress(ValueError, OSError):
+            found += 1
+            jax.tree.map(np.testing.assert_array_equal, read_all(run, 2), expected)
+            found -= 1
+        path.write_bytes(whole)
+    assert found > 4
+    jax.tree.map(np.testing.assert_array_equal, read_all(run, 2), expected)
+
+
+def test_what_is_not_what_was_saved_names_the_next_older(saved, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(saved, run)
+    path = run / "5" / "progress" / "metadata"
+    path.write_text(path.read_text().replace("0.1", "0.2"))
+    with Checkpoints(run) as checkpoints:
+        message = r"checkpoint 5 in .* is damaged: its progress is not .* checkpoint 4 is used then"
+        with pytest.raises(ValueError, match=message):
+            checkpoints.progress(5)
+        checkpoints.state(5, template())  # which is whole
+        change_json(run / "2", "config", {})
+        (run / "2" / "config" / "metadata").write_text("{ }")
+        assert checkpoints.config(2) == {}  # spaces are no damage
+        (run / "2" / "config" / "metadata").write_text('{"a": 1}')
+        with pytest.raises(ValueError, match=r"its config is not .* there is no older checkpoint"):
+            checkpoints.config(2)
+
+
+def test_checkpoints_without_digests_are_read(saved, tmp_path):
+    """Versions before wrote them."""
+    run = tmp_path / "run"
+    shutil.copytree(saved, run)
+    for digests in run.glob("*/digests"):
+        shutil.rmtree(digests)
+    jax.tree.map(np.testing.assert_array_equal, read_all(run, 5), read_all(saved, 5))
+    change_json(run / "5", "config", {"a": 1})
+    with Checkpoints(run) as checkpoints:
+        assert checkpoints.config(5) == {"a": 1}
+
+
+def test_a_checkpoint_that_a_running_training_removes(saved, tmp_path):
+    """Who reads beside it takes the newer one; a number stays a number."""
+    run = tmp_path / "run"
+    shutil.copytree(saved, run)
+    with Checkpoints(run) as checkpoints:
+        assert checkpoints.choose("latest") == 5
+        shutil.rmtree(run / "4")
+        (run / "5").rename(run / "6")
+        with pytest.raises(RemovedError, match=r"checkpoint 5 in .* was removed while it was read"):
+            checkpoints.config(5)
+        assert checkpoints.choose_again() == 6
+        assert checkpoints.config(6) == CONFIG
+    with Checkpoints(run) as checkpoints:
+        assert checkpoints.choose("2") == 2
+        shutil.rmtree(run / "2")
+        with pytest.raises(FileNotFoundError, match=r"no checkpoint 2 in .*, only \[6\]"):
+            checkpoints.choose_again()
+
+
+def test_a_folder_that_vanishes_is_noticed(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "run", best_metric="f_ari")
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(OSError, match=r"cannot save a checkpoint in .* \(the folder is gone"):
+        checkpoints.save(make_state(1), data=make_data(), progress={}, config=CONFIG)
+    assert not (tmp_path / "run").exists()
+    checkpoints.close()
+
+
+def test_closing_does_not_replace_the_error_under_way(tmp_path, monkeypatch):
+    def fail(self):
+        raise OSError("cannot save")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "wait", fail)
+        with pytest.raises(RuntimeError, match="the error"), Checkpoints(tmp_path):
+            raise RuntimeError("the error")
+        with pytest.raises(OSError, match="cannot save"), Checkpoints(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [("Permission denied", "give this user the right"), ("No space left on device", "make room")],
+)
+def test_rights_and_limits_are_no_damage(saved, monkeypatch, words, advice):
+    def fail(*args, **kwargs):
+        raise ValueError(f"{words} [OS error]")
+
+    with Checkpoints(saved) as checkpoints:
+        monkeypatch.setattr(checkpoints._manager, "restore", fail)
+        with pytest.raises(ValueError, match=advice) as caught:
+            checkpoints.config(5)
+    assert "Move that folder" not in str(caught.value)
 
 
 def test_another_shape_is_named(saved):

@@ -16,6 +16,7 @@ from stiid.cli import modes
 from stiid.evaluation.evaluator import Evaluator
 from stiid.training import compatibility
 from stiid.training.checkpoints import Checkpoints
+from stiid.training.digest import change_json
 from stiid.training.interrupt import Interrupted
 from stiid.training.log import MetricWriter
 from stiid.training.loop import NonFiniteError, _seed
@@ -294,7 +295,7 @@ def test_resuming_takes_as_many_processes(trained, data_dir, tmp_path):
     path = run / "checkpoints" / "6" / "progress" / "metadata"
     progress = json.loads(path.read_text())
     assert progress["processes"] == 1
-    path.write_text(json.dumps(progress | {"processes": 2}))
+    change_json(run / "checkpoints" / "6", "progress", progress | {"processes": 2})
     before = tiny.contents(run)
     with pytest.raises(ValueError, match=r"checkpoint of 2 process\(es\), and 1 would resume it"):
         tiny.train(tiny.experiment(data_dir), run)
@@ -339,7 +340,8 @@ def test_other_data_are_told(trained, data_dir, tmp_path, told):
     assert "the data are not those of before" not in told.text
     path = run / "checkpoints" / "6" / "progress" / "metadata"
     progress = json.loads(path.read_text())
-    path.write_text(json.dumps(progress | {"data": "own_video/of_before"}))
+    progress["data"] = "own_video/of_before"
+    change_json(run / "checkpoints" / "6", "progress", progress)
     tiny.train(tiny.experiment(data_dir), run)
     assert "the data are not those of before: own_video/of_before, now bouncing" in told.text
 
@@ -362,7 +364,8 @@ def test_what_was_imported_has_begun_no_stage(trained, data_dir, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
     path = run / "checkpoints" / "6" / "progress" / "metadata"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "stage": 0, "step_in_stage": 0}))
+    progress = json.loads(path.read_text()) | {"stage": 0, "step_in_stage": 0}
+    change_json(run / "checkpoints" / "6", "progress", progress)
     tiny.train(tiny.experiment(data_dir, train__stages__stage_0__steps=1), run)
     assert tiny.scores(run)["step"] == 6 + 1 + tiny.CONFIG["train"]["stages"]["stage_1"]["steps"]
 

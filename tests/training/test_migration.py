@@ -12,6 +12,7 @@ from stiid.config.curriculum import Stage
 from stiid.config.experiment import Experiment
 from stiid.training import migration
 from stiid.training.checkpoints import RELEASES
+from stiid.training.digest import change_json
 from stiid.training.migration import CAME_LATER, migrate
 from stiid.training.restore import restore_model
 from stiid.typed_config import parse, to_dict
@@ -98,6 +99,6 @@ def test_a_checkpoint_of_before_is_restored(trained, tmp_path):
     kept = config["model"]["decoder"]["modulated"]
     old = of_before(config)
     old["model"]["decoder"]["modulated"] = kept
-    path.write_text(json.dumps(old))
+    change_json(run / "checkpoints" / "6", "config", old)
     experiment, state, _ = restore_model(None, run, "latest")
     assert (int(state.step), experiment.train.max_skips) == (6, 50)
