@@ -114,10 +114,8 @@ def loss(
       result: of ``inference.infer_video``.
       video: [B, T, H, W, C], of which the last ``num_simulated`` were simulated.
     """
-    check_shapes(
-        video=(video, "B T H W C"),
-        reconstruction=(jnp.swapaxes(result.frames.reconstruction, 0, 1), "B T H W C"),
-    )
+    frames = result.frames.reconstruction
+    check_shapes(video=(video, "B T H W C"), reconstruction=(frames, "T B H W C"))
     inferred = video.shape[1] - objective.num_simulated
     ends = accumulate(len(terms.nll) for terms in result.terms)
     runs = [terms for terms, end in zip(result.terms, ends, strict=True) if end <= inferred]

@@ -21,14 +21,17 @@ class BroadcastDecoder(nn.Module):
       channels: image channels C.
       features: width of the convolutions.
       layers: hidden convolutions.
-      kernel_size: of all convolutions, odd; 1 decodes each pixel by itself, at a ninth of the cost
-        (ours).
-      frequencies: Fourier features beside the two coordinates (``nn.positions``; ours).
-      modulated: z also scales the position features, see ``ModulatedPositions`` (ours).
-      mlp_features: hidden width of the MLP that turns the pair (z, h) into one vector.
+      kernel_size: of all convolutions, odd; 1, which the paper does not have, decodes each pixel by
+        itself, at a ninth of the cost.
+      mlp_features: hidden width of the MLP that turns the pair (z, h) into one vector. The paper
+        does not say; *authors' code*: 64.
       mlp_elu: an ELU behind the MLP's second layer as well (*authors' code*).
-      residual: add the MLP's output to z instead of using it alone (ours; keeps z readable while
-        the MLP is untrained).
+      residual: *not in the paper*: add the MLP's output to z instead of using it alone, which keeps
+        z readable while the MLP is untrained.
+      frequencies: *not in the paper*: Fourier features beside the two coordinates, see
+        ``nn.positions``.
+      modulated: *not in the paper*: z also scales the position features, see
+        ``ModulatedPositions``.
       precision: of everything image-sized, one of ``kernels.precision.PRECISIONS``.
     """
 
@@ -38,15 +41,16 @@ class BroadcastDecoder(nn.Module):
     features: int = 64
     layers: int = 4
     kernel_size: int = 3
-    frequencies: tuple[float, ...] = ()
-    modulated: bool = False
     mlp_features: int = 128
     mlp_elu: bool = False
+    # Not in the paper.
     residual: bool = False
+    frequencies: tuple[float, ...] = ()
+    modulated: bool = False
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        """Refuse a kernel without a middle before anything is traced."""
+        """Refuse even kernel sizes before anything is traced."""
         if self.kernel_size % 2 == 0:
             raise ValueError(f"decoder.kernel_size must be odd, got {self.kernel_size}")
         super().__post_init__()
@@ -88,7 +92,7 @@ class ModulatedPositions(nn.Module):
 
     A sum of z and φ leaves it to later layers to learn products of the two, which is what moving a
     shape takes: cos k(x − x₀) = cos kx cos kx₀ + sin kx sin kx₀. On three balls at 24×24 the MSE of
-    held-out stills was .013 after 400 updates instead of .044 and .026 (two seeds,
+    held-out single frames was .013 after 400 updates instead of .044 and .026 (two seeds,
     experiments/results/quickstart_checks.json).
 
     Attributes:

@@ -26,22 +26,20 @@ class Refiner(nn.Module):
       features: width of the convolutions.
       layers: number of 3×3 convolutions; 0 leaves out all image-sized inputs, as EfficientMORL
         does: λ and its gradient alone decide.
-      stride: of each convolution. The implementation that the paper builds on: 1; IODINE: 2, at
-        about a twentieth of the work.
-      squeezenet: add the frame's ``nn.squeezenet.SqueezeFeatures`` (16 channels) to the
-        image-sized inputs; needs RGB. The training script of the implementation that the paper
-        builds on: on; its README and the paper do not mention it.
+      stride: of each convolution; IODINE: 2, at about a twentieth of the work.
       pool: "average": 4×4 windows with stride 4 (goes with stride 1); "mean": over the whole
         image; "none".
       hidden: width of the linear layer after the pool.
       lstm_features: M.
-      cell: "graves": ``LSTM2D``; "mixing": ``MixingLSTM2D`` (*authors' code*), to which the next
-        three fields do not apply.
-      forget_scale: see ``LSTM2D``.
+      cell: "graves": ``LSTM2D``; "mixing": ``MixingLSTM2D`` (*authors' code*), to which
+        ``forget_bias``, ``two_biases`` and ``forget_scale`` do not apply.
       forget_bias: see ``LSTM2D``; with ``initial_weights="lecun"`` alone, like ``output_scale``.
       two_biases: see ``LSTM2D``.
-      output_scale: factor on the initial weights of the last layer; small values (ours) start
-        the refinement near no change.
+      squeezenet: *authors' code* alone: add the frame's ``nn.squeezenet.SqueezeFeatures`` (16
+        channels) to the image-sized inputs; needs RGB.
+      forget_scale: *not in the paper*: see ``LSTM2D``.
+      output_scale: *not in the paper*: factor on the initial weights of the last layer; small
+        values start the refinement near no change.
       precision: of the convolutions, one of ``kernels.precision.PRECISIONS``.
     """
 
@@ -49,14 +47,15 @@ class Refiner(nn.Module):
     features: int = 64
     layers: int = 4
     stride: int = 1
-    squeezenet: bool = False
     pool: str = "average"
     hidden: int = 128
     lstm_features: int = 128
     cell: str = "graves"
-    forget_scale: float = 1.0
     forget_bias: float = 0.0
     two_biases: bool = False
+    # Not in the paper.
+    squeezenet: bool = False
+    forget_scale: float = 1.0
     output_scale: float = 1.0
     precision: str = "float32"
 
@@ -95,7 +94,7 @@ class Refiner(nn.Module):
         """
         x = vectors
         if self.layers:
-            x = jnp.concatenate([vectors, self._seen(images, features)], axis=-1)
+            x = jnp.concatenate([vectors, self._image_features(images, features)], axis=-1)
         state = self._lstm()(x, refinement, time)
         init = nn.initializers.variance_scaling(self.output_scale**2, "fan_in", "truncated_normal")
         delta = nn.Dense(2 * self.latent_size, kernel_init=init, name="out")(state.h)
@@ -103,7 +102,7 @@ class Refiner(nn.Module):
 
     @nn.nowrap
     def frame_features(self, params: Params, frame: Array) -> Array | None:
-        """SqueezeNet's features of a frame, which all its cells share; None without them.
+        """SqueezeNet's features of a frame, the same for all of its cells; None without them.
 
         Args:
           params: of this network.
@@ -121,8 +120,8 @@ class Refiner(nn.Module):
         return LSTM2D(self.lstm_features, *gates, name="lstm")
 
     @nn.nowrap
-    def _seen(self, images: Array, features: Array | None) -> Array:
-        """What the convolutions see: [B, K, hidden]; a part of ``__call__``."""
+    def _image_features(self, images: Array, features: Array | None) -> Array:
+        """Features of the image-sized inputs: [B, K, hidden]; a part of ``__call__``."""
         slots = images.shape[:2]
         if self.squeezenet:
             code = features
