@@ -62,7 +62,7 @@ def scores(masks: np.ndarray, flaw: Callable[[np.ndarray], np.ndarray]) -> dict[
     tables = contingency(masks, slots, num_ids=int(masks.max()) + 1, num_slots=int(slots.max()) + 1)
     frames = masks.shape[1]
     found = clip_scores(np.asarray(tables), np.zeros(masks.shape[:2]), length=frames)
-    return {name: round(float(found[name].mean()), 4) for name in ("ari", "f_ari")}
+    return {name: round(float(np.nanmean(found[name])), 4) for name in ("ari", "f_ari")}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -19,6 +19,7 @@ from stiid.evaluation.evaluator import (
     Evaluator,
     check_best_metric,
     check_lengths,
+    empty_clips,
     report,
     table_text,
 )
@@ -240,6 +241,8 @@ def _write_scores(
         )
         write_json(path, content)
         print(table_text(evaluation.scores))
+        if note := empty_clips(evaluation):
+            print(f"note: {note}")
         print(summary(evaluation.use))
         for finding in findings(evaluation.use, family=experiment.model.family):
             print(f"note: {finding}")

@@ -27,7 +27,8 @@ class Evaluation(NamedTuple):
 
     scores: dict[int, dict[str, float]]  # length → score → mean over clips
     use: dict[str, float]  # of slots, at the shortest length: see ``diagnostics.slot_use``
-    clips: int  # how many the means are of
+    clips: int  # how many the means are of, but for scores of objects:
+    with_objects: dict[int, int]  # length → clips with objects; empty without true masks
     preview: tuple[Clips, Decomposition]  # the first few, for pictures
 
 
@@ -70,7 +71,17 @@ class Evaluator:
         assert preview is not None  # a source has at least one clip
         merged = {length: _over_processes(total) for length, total in totals.items()}
         means = {length: total.mean() for length, total in merged.items()}
-        return Evaluation(means, _over_processes(use).mean(), merged[lengths[0]].count, preview)
+        return Evaluation(
+            scores=means,
+            use=_over_processes(use).mean(),
+            clips=merged[lengths[0]].count,
+            with_objects={
+                length: total.with_objects
+                for length, total in merged.items()
+                if total.with_objects is not None
+            },
+            preview=preview,
+        )
 
 
 def check_best_metric(name: str, source: Source) -> None:
@@ -117,6 +128,7 @@ def report(
         "slot_use": evaluation.use,
         "slots": experiment.evaluate.num_slots,
         "clips": evaluation.clips,
+        "clips_with_objects": {str(n): count for n, count in evaluation.with_objects.items()},
         "step": step,
         "data": fingerprint,
         "config": to_dict(experiment),
@@ -132,6 +144,16 @@ def table_text(scores: dict[int, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
+def empty_clips(evaluation: Evaluation) -> str | None:
+    """A note on clips that do not count for scores of objects, if there are any."""
+    parts = [
+        f"{count} of {evaluation.clips} clips show objects in the first {length} frames"
+        for length, count in evaluation.with_objects.items()
+        if count < evaluation.clips
+    ]
+    return "; ".join(parts) + ": only these count for scores of objects" if parts else None
+
+
 def _rows(tree: Any, rows: np.ndarray) -> Any:
     """Rows of batches; copies, since a part would keep the whole batch."""
     return jax.tree.map(lambda x: np.array(x[rows]), tree)
@@ -141,8 +163,14 @@ def _over_processes(total: ScoreTotals) -> ScoreTotals:
     """Merge the totals of all processes."""
     names = list(total.sums)
     merged = ScoreTotals.empty()
-    local = np.array([*(total.sums[name] for name in names), total.count], np.float64)
-    for *sums, count in parallel.over_processes(local).tolist():
-        part = ScoreTotals(sums=dict(zip(names, sums, strict=True)), count=int(count))
-        merged = merged.merge(part)
+    values = [*(total.sums[n] for n in names), *(total.counts[n] for n in names), total.count]
+    for part in parallel.over_processes(np.array(values, np.float64)):
+        sums, counts = part[: len(names)].tolist(), part[len(names) : -1].astype(int).tolist()
+        merged = merged.merge(
+            ScoreTotals(
+                sums=dict(zip(names, sums, strict=True)),
+                counts=dict(zip(names, counts, strict=True)),
+                count=int(part[-1]),
+            )
+        )
     return merged

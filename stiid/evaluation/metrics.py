@@ -8,6 +8,7 @@ Shapes: B clips, T frames, H x W pixels, N true ids (0 = background), K slots; `
 the number of pixels with true id n and slot k.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+
+# What says nothing about a clip without objects.
+OBJECT_SCORES = ("ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "slot_switches")
 
 
 def contingency(
@@ -79,8 +83,8 @@ def adjusted_rand_index(table: Any) -> np.ndarray:
     integers and no two large numbers are subtracted after rounding.
 
     The denominator is 0 exactly if both clusterings are one cluster, or both are all singletons
-    (also: fewer than two pixels). The score is then 1, the rule of SAVi and of scikit-learn; an
-    empty table, hence F-ARI of a clip without objects, scores 1.
+    (also: fewer than two pixels). The score is then 1, the rule of SAVi and of scikit-learn, also
+    of an empty table; `clip_scores` does not count clips and frames without objects.
 
     Args:
       table: [..., N, K] integer counts. F-ARI is the score of `table[..., 1:, :]`: pixels of the
@@ -110,19 +114,18 @@ def matched_iou(table: Any) -> np.ndarray:
 
     IoU(n, k) = n_nk / (a_n + b_k - n_nk), where b_k counts all pixels of slot k, those on the true
     background too. Hungarian matching maximizes the sum over the foreground objects that occur in
-    the table; an object left without a slot counts 0. A table without objects scores 1: nothing
-    was there to be found (as for `adjusted_rand_index`).
+    the table; an object left without a slot counts 0.
 
     Args:
       table: [..., N, K] integer counts, row 0 = background. Sum over frames for a per-clip score,
         so that an object must stay in one slot.
 
     Returns:
-      [...] float64 in [0, 1].
+      [...] float64 in [0, 1]; NaN without objects.
     """
     table = _counts(table, 2)
     flat = table.reshape(-1, *table.shape[-2:])
-    scores = np.ones(len(flat))
+    scores = np.full(len(flat), np.nan)
     for i, counts in enumerate(flat):
         objects = counts[1:][counts[1:].sum(1) > 0]
         if len(objects):
@@ -165,7 +168,10 @@ def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np
 
     `ari`, `f_ari` and `miou` treat the clip as one clustering of all its pixels (table summed over
     the frames): a slot that changes its object costs. `ari_frame` and `f_ari_frame` are means over
-    the frames of each frame's own score, as in the paper, and cannot see such changes.
+    the frames with objects of each frame's own score, as in the paper, and cannot see such changes.
+
+    Where nothing is to be found, nothing is found well or badly: without objects, `OBJECT_SCORES`
+    are NaN, and `ScoreTotals` leaves the clip out.
 
     Args:
       tables: [B, T, N, K] integer counts of `contingency`, or None for clips without true masks.
@@ -189,15 +195,24 @@ def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np
     _check_length(length, tables.shape[1])
     tables = tables[:, :length]
     clip = tables.sum(1)
-    return {
+    with_objects = tables[:, :, 1:].any((2, 3))  # [B, T]
+    count = with_objects.sum(1)
+
+    def over_frames(scores: np.ndarray) -> np.ndarray:
+        return np.where(with_objects, scores, 0.0).sum(1) / np.maximum(count, 1)
+
+    scores = {
         "ari": adjusted_rand_index(clip),
         "f_ari": adjusted_rand_index(clip[:, 1:]),
-        "ari_frame": adjusted_rand_index(tables).mean(1),
-        "f_ari_frame": adjusted_rand_index(tables[:, :, 1:]).mean(1),
+        "ari_frame": over_frames(adjusted_rand_index(tables)),
+        "f_ari_frame": over_frames(adjusted_rand_index(tables[:, :, 1:])),
         "miou": matched_iou(clip),
         "mse": squared_error[:, :length].mean(1),
         "slot_switches": slot_switches(tables),
     }
+    for name in OBJECT_SCORES:
+        scores[name] = np.where(count > 0, scores[name], np.nan)
+    return scores
 
 
 def _check_length(length: int, frames: int) -> None:
@@ -207,9 +222,16 @@ def _check_length(length: int, frames: int) -> None:
 
 @dataclass(frozen=True)
 class ScoreTotals:
-    """Sums of per-clip scores and the number of clips: merges over batches, devices, processes."""
+    """Sums of per-clip scores and their numbers: merges over batches, devices, processes.
+
+    Attributes:
+      sums: per score, over the clips that it is defined for.
+      counts: per score, how many these are: of `OBJECT_SCORES`, the clips with objects.
+      count: of all clips.
+    """
 
     sums: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
     count: int = 0
 
     @classmethod
@@ -223,23 +245,37 @@ class ScoreTotals:
         valid = np.asarray(valid)
         if valid.ndim != 1 or valid.dtype != np.bool_:
             raise ValueError(f"valid must be bool [B], got {valid.dtype} {valid.shape}")
-        values = {name: np.asarray(value, np.float64) for name, value in scores.items()}
-        for name, value in values.items():
+        sums, counts = {}, {}
+        for name, given in scores.items():
+            value = np.asarray(given, np.float64)
             if value.shape != valid.shape:
                 raise ValueError(f"{name} must have shape {valid.shape}, got {value.shape}")
-        sums = {name: float(value[valid].sum()) for name, value in values.items()}
-        return cls(sums=sums, count=int(valid.sum()))
+            # Of other scores, NaN says that a model has diverged, and has to be seen.
+            counted = valid & ~np.isnan(value) if name in OBJECT_SCORES else valid
+            sums[name], counts[name] = float(value[counted].sum()), int(counted.sum())
+        return cls(sums=sums, counts=counts, count=int(valid.sum()))
 
     def merge(self, other: "ScoreTotals") -> "ScoreTotals":
         """Totals of both; both must hold the same scores (or be empty)."""
         if self.sums and other.sums and set(self.sums) != set(other.sums):
             raise ValueError(f"cannot merge {sorted(self.sums)} with {sorted(other.sums)}")
         names = self.sums or other.sums
-        sums = {name: self.sums.get(name, 0.0) + other.sums.get(name, 0.0) for name in names}
-        return ScoreTotals(sums=sums, count=self.count + other.count)
+        return ScoreTotals(
+            sums={name: self.sums.get(name, 0.0) + other.sums.get(name, 0.0) for name in names},
+            counts={name: self.counts.get(name, 0) + other.counts.get(name, 0) for name in names},
+            count=self.count + other.count,
+        )
 
     def mean(self) -> dict[str, float]:
-        """Mean over the clips."""
+        """Mean over the clips that a score is defined for; NaN if there are none."""
         if self.count == 0:
             raise ValueError("no clip was scored: the mean of nothing is not defined")
-        return {name: total / self.count for name, total in self.sums.items()}
+        return {
+            name: total / self.counts[name] if self.counts[name] else math.nan
+            for name, total in self.sums.items()
+        }
+
+    @property
+    def with_objects(self) -> int | None:
+        """How many clips `OBJECT_SCORES` are means of; None if there are no such scores."""
+        return next((self.counts[name] for name in OBJECT_SCORES if name in self.counts), None)

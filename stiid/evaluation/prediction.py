@@ -11,7 +11,7 @@ from stiid.config.experiment import Evaluate, Predict
 from stiid.data.pipeline import eval_batches
 from stiid.data.source import Source
 from stiid.evaluation.evaluator import tables
-from stiid.evaluation.metrics import clip_scores
+from stiid.evaluation.metrics import ScoreTotals, clip_scores
 from stiid.evaluation.rollout import Clips, Rollout
 from stiid.evaluation.velocity import MATCHINGS, box_centers, velocity_scores
 from stiid.media import write_gif, write_mp4, write_png
@@ -125,6 +125,8 @@ def prediction_scores(
         "clips": len(error),
         "observed": mean_scores(table, error, slice(num_observed)),
     }
+    if clips.masks is not None:
+        content["clips_with_objects"] = int(np.any(clips.masks, axis=(1, 2, 3)).sum())
     if frames > num_observed:
         content["simulated"] = mean_scores(table, error, slice(num_observed, None))
         content["simulated_frames"] = [
@@ -164,7 +166,7 @@ def _velocity(true: np.ndarray, result: Decomposition, num_observed: int) -> Map
 
 
 def mean_scores(table: np.ndarray | None, error: np.ndarray, part: slice) -> dict[str, float]:
-    """Means over the clips of the scores of some frames.
+    """Means of the scores of some frames, of objects over the clips that show some.
 
     Args:
       table: of ``evaluate.tables``, like ``error``.
@@ -174,4 +176,4 @@ def mean_scores(table: np.ndarray | None, error: np.ndarray, part: slice) -> dic
     error = error[:, part]
     table = None if table is None else table[:, part]
     scores = clip_scores(table, error, length=error.shape[1])
-    return {name: float(values.mean()) for name, values in scores.items()}
+    return ScoreTotals.from_clips(scores, np.ones(len(error), np.bool_)).mean()

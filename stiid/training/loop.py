@@ -20,7 +20,7 @@ from stiid.config.curriculum import Watch
 from stiid.config.experiment import Experiment
 from stiid.data.pipeline import train_iterator
 from stiid.data.source import Source
-from stiid.evaluation.evaluator import Evaluation, Evaluator
+from stiid.evaluation.evaluator import Evaluation, Evaluator, empty_clips
 from stiid.evaluation.slot_usage import findings, summary
 from stiid.shapes import Array
 from stiid.training.checkpoints import Checkpoints
@@ -240,6 +240,8 @@ class Trainer:
             self.writer.write(step, f"eval_{length}", values)
         shown = self._evaluation.scores[self.experiment.evaluate.lengths[0]]
         _LOG.info("step %d: %s", step, " ".join(f"{k} {v:.4f}" for k, v in shown.items()))
+        if note := empty_clips(self._evaluation):
+            _LOG.info("step %d: %s", step, note)
         self.writer.write(step, "slots", self._evaluation.use)
         _LOG.info("step %d: %s", step, summary(self._evaluation.use))
         for finding in findings(self._evaluation.use, family=self.experiment.model.family):

@@ -10,7 +10,7 @@ import scipy.io
 import tiny
 
 from stiid import parallel
-from stiid.evaluation.evaluator import Evaluator, table_text, tables
+from stiid.evaluation.evaluator import Evaluation, Evaluator, empty_clips, table_text, tables
 from stiid.evaluation.rollout import Clips
 from stiid.files import write_json
 from stiid.models.base import Decomposition
@@ -37,7 +37,10 @@ def assert_close(ours, theirs):
 
 def test_content_of_the_report(trained, data_dir):
     report = tiny.scores(trained)
-    assert report.keys() == {"lengths", "slot_use", "slots", "clips", "step", "data", "config"}
+    assert report.keys() == {
+        *("lengths", "slot_use", "slots", "clips", "clips_with_objects", "step", "data", "config")
+    }
+    assert report["clips_with_objects"] == {"2": 10, "4": 10}
     assert {length: set(scores) for length, scores in report["lengths"].items()} == {
         "2": SCORES,
         "4": SCORES,
@@ -188,6 +191,15 @@ def test_table_has_a_row_per_length():
         ["10", "0.5000", "0.2500"],
         ["20", "-0.1250", "0.0000"],
     ]
+
+
+def test_clips_without_objects_are_named():
+    found = Evaluation({}, {}, 10, {2: 1, 4: 10}, ())
+    assert empty_clips(found) == (
+        "1 of 10 clips show objects in the first 2 frames: only these count for scores of objects"
+    )
+    assert empty_clips(found._replace(with_objects={2: 10})) is None
+    assert empty_clips(found._replace(with_objects={})) is None
 
 
 def test_without_true_masks_scores_are_missing_not_perfect(trained, data_dir, tmp_path):

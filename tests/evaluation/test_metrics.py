@@ -1,6 +1,7 @@
 """Oracles: scikit-learn, brute force over matchings, and tables worked by hand."""
 
 import itertools
+import math
 
 import jax
 import numpy as np
@@ -161,7 +162,7 @@ def test_tables_are_checked():
 def brute_force_iou(table):
     objects = [n for n in range(1, table.shape[0]) if table[n].sum()]
     if not objects:
-        return 1.0
+        return math.nan
     best = 0.0
     for slots in itertools.permutations(range(table.shape[1] + len(objects)), len(objects)):
         total = 0.0
@@ -188,8 +189,8 @@ def test_matched_iou_by_hand():
     np.testing.assert_allclose(matched_iou(table), (8 / 17 + 0) / 2, rtol=1e-15)
     # The largest overlap (6 pixels, IoU 6/16) is not taken: both pairs of IoU 5/11 are.
     np.testing.assert_allclose(matched_iou(np.array([[0, 0], [6, 5], [5, 0]])), 5 / 11, rtol=1e-15)
-    assert matched_iou(np.zeros((3, 2), np.int64)) == 1.0
-    assert matched_iou(np.array([[7, 3], [0, 0]])) == 1.0
+    assert np.isnan(matched_iou(np.zeros((3, 2), np.int64)))
+    assert np.isnan(matched_iou(np.array([[7, 3], [0, 0]])))
     assert matched_iou(np.array([[7, 0], [0, 3]])) == 1.0
 
 
@@ -306,8 +307,40 @@ def test_totals_merge_in_any_order(owners, random):
 def test_padded_clips_do_not_count():
     scores = {"ari": np.array([0.5, np.nan, 1.0])}
     totals = ScoreTotals.from_clips(scores, np.array([True, False, True]))
-    assert totals == ScoreTotals(sums={"ari": 1.5}, count=2)
+    assert totals == ScoreTotals(sums={"ari": 1.5}, counts={"ari": 2}, count=2)
     assert totals.mean() == {"ari": 0.75}
+
+
+def test_clips_and_frames_without_objects_do_not_count():
+    """Nine of ten clips are empty: found in one cluster or in two, they say nothing."""
+    empty = np.array([[[7, 0], [0, 0]], [[4, 3], [0, 0]]])
+    split = np.array([[[4, 0], [1, 2]], [[7, 0], [0, 0]]])  # its second frame is empty
+    tables = np.stack([empty] * 9 + [split])
+    scores = clip_scores(tables, np.ones((10, 2)), length=2)
+    for name in set(scores) - {"mse"}:
+        assert np.isnan(scores[name][:9]).all(), name
+    total = ScoreTotals.from_clips(scores, np.ones(10, bool))
+    assert (total.count, total.with_objects) == (10, 1)
+    means = total.merge(ScoreTotals.from_clips(scores, np.arange(10) < 9)).mean()
+    assert means["f_ari"] == means["f_ari_frame"] == 0.0  # a split object
+    assert means["ari_frame"] == adjusted_rand_index(split[0])
+    assert means["ari"] == adjusted_rand_index(split.sum(0))
+    assert means["miou"] == 2 / 3
+    assert means["mse"] == 1.0
+
+
+def test_nothing_to_score_is_no_score():
+    scores = clip_scores(np.array([[[[4, 3]]]]), np.array([[0.5]]), length=1)
+    total = ScoreTotals.from_clips(scores, np.ones(1, bool))
+    assert total.with_objects == 0
+    assert np.isnan(total.mean()["f_ari"])
+    assert total.mean()["mse"] == 0.5
+
+
+def test_a_model_that_has_diverged_is_seen():
+    total = ScoreTotals.from_clips({"mse": np.array([0.5, np.nan])}, np.ones(2, bool))
+    assert np.isnan(total.mean()["mse"])
+    assert total.with_objects is None
 
 
 def test_totals_reject_bad_input():
