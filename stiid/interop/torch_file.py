@@ -6,6 +6,7 @@ pickles and then the raw storages.
 
 import io
 import math
+import stat
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from stiid.interop.torch_pickle import Storage, Tensor, read_pickle
 _ZIP = b"PK\x03\x04"
 _MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
+_MOST_BYTES = 2**30  # of a file
 _MOST_ELEMENTS = 2**28  # of a tensor
 
 
@@ -29,6 +31,14 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
       OSError: there is no such file.
       ValueError: the file is damaged, is something else, or asks for code to be run.
     """
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise ValueError(f"{path} is no file: name that of a saved model")
+    if state.st_size > _MOST_BYTES:
+        raise ValueError(
+            f"{path} has {state.st_size} bytes, more than any model that is expected (at most "
+            f"{_MOST_BYTES})"
+        )
     content = path.read_bytes()
     read = _read_zip if content.startswith(_ZIP) else _read_old
     try:
@@ -38,7 +48,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         *(zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError),
         *(OSError, EOFError, KeyError, OverflowError, struct.error),
     ) as error:
-        raise ValueError(f"{path} is damaged or no PyTorch file: {error}") from None
+        raise ValueError(f"{path} is damaged or no PyTorch file: {str(error)[:200]}") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -50,10 +60,17 @@ def _read_zip(content: bytes) -> tuple[dict[str, Tensor], dict[Storage, bytes]]:
             raise ValueError("expected one data.pkl in the archive: not a PyTorch file")
         root = roots[0]
 
+        left = len(content)
+
         def member(name: str) -> bytes:
-            if archive.getinfo(root + name).compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"{name} is compressed, which PyTorch does not do")
-            return archive.read(root + name)
+            nonlocal left
+            info = archive.getinfo(root + name)
+            if info.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{name[:80]} is compressed, which PyTorch does not do")
+            left -= info.file_size
+            if left < 0:
+                raise ValueError("the members of the archive lie one upon the other")
+            return archive.read(info)
 
         if root + "byteorder" in archive.namelist() and member("byteorder") != b"little":
             raise ValueError("written on a big-endian machine: not supported")
@@ -112,7 +129,7 @@ def _view(tensor: Tensor, buffers: Mapping[Storage, bytes]) -> np.ndarray:
             f"{storage.size * size}: the file is cut short or damaged"
         )
     count = math.prod(shape)
-    if count > _MOST_ELEMENTS or len(shape) > 8:
+    if count > _MOST_ELEMENTS:
         raise ValueError(f"a tensor of shape {shape} is larger than any that is expected")
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
     if count and last >= storage.size:

@@ -38,6 +38,7 @@ _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (
 _LITERALS = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"} | {
     *("BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING"),
 }
+_MOST_AXES = 8
 _SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
@@ -181,7 +182,7 @@ class _Machine:
 
 def _call(function: Any, arguments: Any) -> Any:
     if not isinstance(function, _Name) or function.name not in _FUNCTIONS:
-        raise ValueError(f"refused: the file calls {str(function)[:80]}")
+        raise ValueError(f"refused: the file calls {_words(function)}")
     if type(arguments) is not tuple:
         raise TypeError("arguments must be a tuple")
     if function.name == "collections.OrderedDict":
@@ -189,14 +190,16 @@ def _call(function: Any, arguments: Any) -> Any:
             raise ValueError("refused: an OrderedDict made of something")
         return {}
     if function.name == "torch.device":
-        return ":".join(map(str, arguments))
+        return "device"  # wherever that was: here it is the host's memory
     if function.name == "torch._utils._rebuild_parameter":
         return _checked(arguments[0], Tensor)
     storage, offset, shape, strides = arguments[:4]
     tensor = Tensor(_checked(storage, Storage), offset, shape, strides)
     if type(shape) is not tuple or type(strides) is not tuple or len(shape) != len(strides):
         raise TypeError("a tensor's shape and strides do not fit")
-    if not all(type(n) is int and n >= 0 for n in (offset, *shape, *strides)):
+    if len(shape) > _MOST_AXES:
+        raise ValueError(f"a tensor of {len(shape)} axes is larger than any that is expected")
+    if not all(type(n) is int and 0 <= n < 2**63 for n in (offset, *shape, *strides)):
         raise TypeError("a tensor's offset, shape and strides must be whole numbers")
     return tensor
 
@@ -205,14 +208,21 @@ def _storage(identity: Any) -> Storage:
     """The storage of a persistent id ("storage", class, key, device, size[, None])."""
     kind, storage, key, _, size, *view = identity
     if kind != "storage" or view not in ([], [None]) or type(key) is not str:
-        raise ValueError(f"refused: a persistent id {str(identity)[:80]}")
+        raise ValueError(f"refused: a persistent id of {_words(kind)} and {_words(key)}")
     name = _checked(storage, _Name).name.removeprefix("torch.")
-    if name not in STORAGES or type(size) is not int or size < 0:
+    if name not in STORAGES or type(size) is not int or not 0 <= size < 2**63:
         raise TypeError("a storage's class or size is wrong")
     return Storage(STORAGES[name], key, size)
 
 
 def _checked(value: Any, cls: type) -> Any:
     if type(value) is not cls:
-        raise TypeError(f"expected a {cls.__name__.strip('_').lower()}, got {str(value)[:80]}")
+        raise TypeError(f"expected a {cls.__name__.strip('_').lower()}, got {_words(value)}")
     return value
+
+
+def _words(value: Any) -> str:
+    """A value in a message. Of what can nest, its type only: a few bytes make it endless text."""
+    if isinstance(value, _Name):
+        return value.name
+    return repr(value[:80]) if type(value) is str else f"a {type(value).__name__}"

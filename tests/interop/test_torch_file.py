@@ -5,6 +5,7 @@ import os
 import pickle
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -273,3 +274,89 @@ def test_changed_bytes(path, data, old):
 def test_any_shape(path, array, old):
     path.write_bytes(torch.save({"x": array}, old=old))
     np.testing.assert_array_equal(read_state_dict(path)["x"], array)
+
+
+def nested(depth):
+    """A tuple of two of a tuple of two of …: so many bytes, and 2^depth items if it is written."""
+    return b"N" + b"q\x00h\x00\x86" * depth
+
+
+BOMBS = {
+    "called": (nested(60) + b")R.", "the file calls a tuple"),
+    "persistent id": (
+        b"("
+        + nested(60)
+        + b"ctorch\nFloatStorage\n"
+        + torch.text("0")
+        + torch.text("cpu")
+        + torch.number(1)
+        + b"tQ.",
+        "persistent id of a tuple and '0'",
+    ),
+    "parameter": (
+        b"ctorch._utils\n_rebuild_parameter\n(" + nested(60) + b"tR.",
+        "expected a tensor, got a tuple",
+    ),
+    "axes": (
+        torch.tensor(ONE, "0", old=False, shape=[2] * 500, strides=[0] * 500) + b".",
+        "a tensor of 500 axes",
+    ),
+    "size": (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + torch.tensor(ONE, "0", old=False).partition(b"tQ")[0].partition(b"\n(")[2]
+        + b"tQ"
+        + torch.number(0)
+        + b"\x8a\xff"
+        + b"\x7f" * 255
+        + b"\x85"
+        + torch.numbers([1])
+        + b"tR.",
+        "must be whole numbers",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_few_bytes_take_little_time(name):
+    """Each is some hundred bytes long, and would fill any memory if it were written out."""
+    program, message = BOMBS[name]
+    with pytest.raises(ValueError, match=message) as caught:
+        read_pickle(io.BytesIO(b"\x80\x02" + program))
+    assert len(str(caught.value)) < 300
+
+
+def test_text_of_devices_does_not_grow():
+    """Each level would join the text of the level before with itself: 2^60 characters."""
+    device = b"ctorch\ndevice\n"
+    double = b"q\x00" + device + b"h\x00h\x00\x86R"
+    program = b"\x80\x02" + torch.text("cpu") + double * 60
+    with pytest.raises(ValueError, match="ends in the middle"):
+        read_pickle(io.BytesIO(program + b"."))
+
+
+def test_what_is_no_file_or_too_large_is_not_read(tmp_path):
+    with pytest.raises(ValueError, match="/dev/zero is no file"):
+        read_state_dict(Path("/dev/zero"))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ValueError, match="fifo is no file"):
+        read_state_dict(tmp_path / "fifo")
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ValueError, match=r"sparse has 1099511627776 bytes, more than any model"):
+        read_state_dict(tmp_path / "sparse")
+
+
+def test_members_of_an_archive_do_not_share_their_bytes(tmp_path, monkeypatch):
+    """As if each of many entries named the same place: more is read than the file has."""
+    path = tmp_path / "file.pt"
+    path.write_bytes(torch.save({str(i): ONE for i in range(3)}, old=False))
+    info = zipfile.ZipFile.getinfo
+
+    def inflated(self, name):
+        entry = info(self, name)
+        entry.file_size = path.stat().st_size // 2
+        return entry
+
+    monkeypatch.setattr(zipfile.ZipFile, "getinfo", inflated)
+    with pytest.raises(ValueError, match=r"lie one upon the other|damaged or no PyTorch file"):
+        read_state_dict(path)
