@@ -15,7 +15,6 @@ from typing import Any
 import av
 import jax
 import numpy as np
-from jax.extend.core import jaxprs_in_params
 from ml_collections import ConfigDict
 
 from stiid.cli import modes
@@ -164,6 +163,8 @@ CONFIG: dict[str, Any] = {
     },
     "predict": {"clips": 2, "num_observed": 3, "num_simulated": 2},
 }
+# Windows of one step: a stage ends as soon as there are two losses to compare.
+IMPATIENT = {"window": 1, "min_improvement": 1e9, "collapse_kl": 0.0, "patience": 0}
 OBJECTIVE = Objective(**CONFIG["model"]["objective"])
 
 
@@ -236,14 +237,6 @@ def state(workdir: Path, checkpoint: str = "latest") -> TrainState:
     restored = restore(None, workdir, checkpoint)[1]
     plain = restored.replace(key=jax.random.key_data(restored.key))
     return jax.tree.map(np.asarray, plain)
-
-
-def equations(jaxpr: Any) -> Iterator[Any]:
-    """All equations of a program, with those of the programs inside of it."""
-    for equation in jaxpr.eqns:
-        yield equation
-        for inner in jaxprs_in_params(equation.params):
-            yield from equations(inner)
 
 
 def assert_same(ours: Any, theirs: Any) -> None:

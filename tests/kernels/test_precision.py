@@ -1,6 +1,7 @@
 """Oracle of bfloat16: the same model in float32, to as many digits as bfloat16 has (2⁻⁸ a step)."""
 
 import jax
+import jaxprs
 import numpy as np
 import pytest
 import tiny
@@ -72,7 +73,7 @@ def test_image_sized_layers_compute_in_bfloat16_alone(make_model, random_params)
     def formats(function, *arguments):
         """Number formats of products, by whether they give images or rows of their 64 pixels."""
         found = {True: set(), False: set()}
-        for eqn in tiny.equations(jax.make_jaxpr(function)(*arguments).jaxpr):
+        for eqn in jaxprs.equations(jax.make_jaxpr(function)(*arguments).jaxpr):
             if eqn.primitive.name == "dot_general":
                 result = eqn.outvars[0].aval
                 found[result.ndim == 4 or result.shape[-2] == 64].add(str(result.dtype))

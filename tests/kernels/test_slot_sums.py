@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jaxprs
 import numpy as np
 import pytest
 import tiny
@@ -109,7 +110,7 @@ def test_training_reduces_no_image_over_slots_or_channels(num_simulated, tmp_pat
     keys = jax.random.split(jax.random.key(0), 1)
     gradient = jax.grad(lambda params: system.loss(params, video, keys).total.sum())
     images = 0
-    for equation in tiny.equations(jax.make_jaxpr(gradient)(params).jaxpr):
+    for equation in jaxprs.equations(jax.make_jaxpr(gradient)(params).jaxpr):
         shape = equation.invars[0].aval.shape if equation.invars else ()
         if equation.primitive.name == "reduce_sum" and shape[-3:-1] == (8, 8):
             images += 1
