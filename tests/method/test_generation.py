@@ -1,0 +1,48 @@
+"""The prior (Eq. 5) and the decoder (Eq. 6) of a frame, with and without the temporal state."""
+
+import jax
+import numpy as np
+import pytest
+
+from stiid.method import generation
+from stiid.method.parameters import init_params
+
+SLOTS = (2, 3)  # B, K; D = 4, M = 6
+
+
+def normal(seed, size):
+    return np.random.default_rng(seed).normal(size=(*SLOTS, size)).astype(np.float32)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize(
+    ("switches", "learned"),
+    [
+        ({}, {False, True}),
+        ({"first_prior": "standard"}, {False}),
+        ({"conditional_prior": False}, set()),
+        ({"conditional_prior": False, "first_prior": "standard"}, set()),
+    ],
+)
+def test_the_prior_is_learned_or_standard_normal(make_model, switches, learned, first):
+    """``learned``: for which values of ``first`` the network gives the prior."""
+    model = make_model(**switches)
+    params, h = init_params(model, jax.random.key(0)), normal(0, 6)
+    prior = generation.frame_prior(model, params, h, first=first)
+    if first in learned:
+        expected = model.prior.apply({"params": params["prior"]}, h)
+    else:
+        expected = (np.zeros((*SLOTS, 4)), np.zeros((*SLOTS, 4)))
+    for ours, theirs in zip(prior, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("switch", [True, False])
+def test_the_decoder_sees_the_temporal_state_with_generation(make_model, switch):
+    model = make_model(kernel_size=1, generation=switch)
+    params, z, h = init_params(model, jax.random.key(0)), normal(0, 4), normal(1, 6)
+    decoded = generation.decode(model, params, z, h)
+    other = generation.decode(model, params, z, h + 1.0)
+    assert decoded.means.shape == (*SLOTS, 8, 8, 3)
+    assert decoded.logits.shape == (*SLOTS, 8, 8, 1)
+    assert (np.abs(decoded.means - other.means).max() > 1e-4) == switch
