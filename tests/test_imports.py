@@ -25,8 +25,8 @@ ROOMS = (
     "interop",
     "cli",
 )
-# Entry points, which hand over to the command line.
-ENTRIES = {"main", "data.__main__"}
+# Entry points beside the command line.
+ENTRIES = {"main", "data.__main__", "api"}
 
 # Who may import what, by room or ground file.
 ONLY = {

@@ -1,27 +1,19 @@
 """Decomposition of any video by a trained model: ``--mode=decompose --input=VIDEO``."""
 
-import dataclasses
-import itertools
 import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
-from stiid.config.experiment import Evaluate
-from stiid.data.video.video_file import VideoFile, video_name
-from stiid.data.view import View
+from stiid.data.video.frames import Footage
+from stiid.data.video.video_file import video_name
 from stiid.errors import first_line
-from stiid.files import atomic_directory, write_json
-from stiid.models.base import StreamingModel, row_keys
-from stiid.outputs.decomposition import SlotFrame, open_decomposition
-from stiid.paths import local_path
-from stiid.shapes import Params
+from stiid.outputs.decomposition import SlotFrame, write_decomposition
+from stiid.training.trained_model import Model
 
 _LOG = logging.getLogger("stiid")
 
@@ -29,122 +21,84 @@ _LOG = logging.getLogger("stiid")
 class Request(NamedTuple):
     """A video, and how the model looks at it."""
 
-    path: str | None  # a video file or a folder of pictures
+    path: str | None  # a video file or a folder of images
     crop: tuple[int, ...] | None = None  # see ``data.view.View``; None: as in training
     stride: int | None = None  # None: as in training
 
-    def open(self, trained: View) -> tuple[VideoFile, View]:
-        """The video, and how its frames become frames for the model.
+    def open(self, model: Model) -> Footage:
+        """The video as frames for a model.
 
         Raises:
           OSError, ValueError: the video is missing or damaged, or the crop does not fit it.
         """
         if self.path is None:
-            raise ValueError("--input is missing: name a video file or a folder of pictures")
-        video = VideoFile(local_path(self.path, "--input"))
-        view = dataclasses.replace(
-            trained,
-            crop=trained.crop if self.crop is None else self.crop,
-            stride=trained.stride if self.stride is None else self.stride,
-        )
-        view.window(video.height, video.width)
-        return video, view
+            raise ValueError("--input is missing: name a video file or a folder of images")
+        return model.open(self.path, crop=self.crop, stride=self.stride)
 
 
-def target(workdir: Path, video: VideoFile) -> Path:
-    """The folder for the decomposition of a video: named like it.
-
-    Raises:
-      ValueError: it holds that of another input.
-    """
-    path = video.path
-    folder = workdir / "decompose" / video_name(path)
-    card = folder / "info.json"
-    if card.exists():
-        try:
-            other = json.loads(card.read_text(encoding="utf-8"))["input"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{card} is damaged ({first_line(error)}): move {folder} away"
-            ) from error
-        if other != str(path):
-            raise ValueError(
-                f"{folder} holds the decomposition of {other}, not of {path}: move it away, or use "
-                "another --workdir"
-            )
-    return folder
-
-
-def decompose_video(
-    folder: Path,
-    video: VideoFile,
-    view: View,
-    *,
-    settings: Evaluate,
-    system: StreamingModel,
-    params: Params,
-    card: dict[str, Any],
-) -> int:
-    """Decomposes a video frame after frame and writes ``decomposition_files``' files.
+def decompose_video(model: Model, video: Footage, workdir: Path) -> tuple[int, Path]:
+    """Decompose a video frame after frame, in constant memory.
 
     If a frame cannot be read, the video ends before it: the log and ``info.json`` say why. An older
     decomposition is not replaced by such a part of one.
 
     Args:
-      folder: of the files; replaced when all of them are complete.
+      model: that works frame after frame.
       video: of any length.
-      view: how a frame of the file becomes a frame for the model.
-      settings: slots, noise, restarts and seed; the noise is that of a source's first clip.
-      system: the model with its test-time inference.
-      params: of the model.
-      card: what ``info.json`` says beside the video and the view.
+      workdir: the files go to its folder ``decompose/NAME``, see ``write_decomposition``.
 
     Returns:
-      The number of frames.
+      The number of frames, and the folder.
 
     Raises:
-      ValueError: a frame cannot be read, and it is the first or an older decomposition is there.
+      ValueError: the folder holds the decomposition of another video or by another model; or a
+        frame cannot be read, and it is the first or an older decomposition is there.
     """
+    folder = target(workdir, video.info.path, model.card["checkpoint"])
     faults: list[str] = []
-    readable = _until_a_fault(video.frames(step=view.stride), faults)
-    frames, inputs = itertools.tee(map(view.frame, readable))
-    count = 0
-    results = system.stream(
-        params,
-        inputs,
-        row_keys(jax.random.key(settings.seed), jnp.zeros(1, jnp.int32))[0],
-        settings.decoding,
-    )
-    with atomic_directory(folder) as temporary:
-        with open_decomposition(
-            temporary,
-            fps=video.fps / view.stride,
-            origin=view.origin(),
-            scale=view.scale(video.height, video.width),
-        ) as append:
-            progress = tqdm(results, unit="frame", total=-(-video.packets // view.stride))
-            for frame, result in zip(frames, progress, strict=True):
-                parts = (result.reconstruction, result.masks, result.means)
-                arrays = (np.asarray(part)[0, 0] for part in parts)
-                append(SlotFrame(count * view.stride, frame, *arrays))
-                count += 1
-            if faults and (not count or folder.exists()):
-                raise ValueError(faults[0])
-        write_json(
-            temporary / "info.json",
-            {
-                "input": str(video.path),
-                "frames": count,
-                "ended_by": faults[0] if faults else None,
-                "fps": video.fps,
-                "view": dataclasses.asdict(view),
-                "slots": settings.num_slots,
-                **card,
-            },
-        )
+    card = dict(model.card)
+    readable = video._replace(frames=_until_a_fault(video.frames, faults))
+
+    def results() -> Iterator[SlotFrame]:
+        progress = tqdm(model.stream(readable), total=video.total, unit="frame")
+        yield from progress
+        if faults and (not progress.n or folder.exists()):
+            raise ValueError(faults[0])
+        card["ended_by"] = faults[0] if faults else None
+
+    _LOG.info("Compiling, then decomposing %s", video.info.path)
+    count = write_decomposition(folder, results(), info=video.info, card=card)
     if faults:
         _LOG.warning("%s. The %d frames before it are decomposed", faults[0], count)
-    return count
+    return count, folder
+
+
+def target(workdir: Path, video: Path | None, checkpoint: str) -> Path:
+    """The folder for the decomposition of a video: named like it.
+
+    Raises:
+      ValueError: it holds that of another input, or by another model.
+    """
+    if video is None:
+        raise ValueError("only the decomposition of a file has a name: use Result.save")
+    folder = workdir / "decompose" / video_name(video)
+    path = folder / "info.json"
+    if path.exists():
+        try:
+            card = json.loads(path.read_text(encoding="utf-8"))
+            found = {"input": card["input"], "checkpoint": card.get("checkpoint", checkpoint)}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{path} is damaged ({first_line(error)}): move {folder} away"
+            ) from error
+        for name, ours in (("input", str(video)), ("checkpoint", checkpoint)):
+            if found[name] != ours:
+                what = "of the video" if name == "input" else "by the model"
+                raise ValueError(
+                    f"{folder} holds the decomposition {what} {found[name]}, not {ours}: move it "
+                    "away, or use another --workdir"
+                )
+    return folder
 
 
 def _until_a_fault(frames: Iterator[np.ndarray], faults: list[str]) -> Iterator[np.ndarray]:

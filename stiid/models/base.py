@@ -142,6 +142,26 @@ class StreamingModel(Protocol):
         """
 
 
+@runtime_checkable
+class LatentModel(Protocol):
+    """A model that decodes each slot from a latent."""
+
+    @property
+    def latent_sizes(self) -> tuple[int, int]:
+        """(D, M): of z and of the temporal hidden state h."""
+
+    def decode(self, params: Params, latents: Latents) -> Decomposition:
+        """What slots show.
+
+        Args:
+          params: from ``VideoModel.init``.
+          latents: of a ``Decomposition``, changed or not; [B, T, K, …].
+
+        Returns:
+          Images of all frames; the KL divergence is not known: NaN.
+        """
+
+
 class ModelConfig(Protocol):
     """The section ``model`` of a config: all that decides a model but the size of its images."""
 

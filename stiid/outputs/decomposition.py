@@ -1,10 +1,11 @@
 """Files of a streamed decomposition, each written frame after frame in constant memory."""
 
 import csv
+import dataclasses
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -12,6 +13,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from stiid.data.video.frames import VideoInfo
+from stiid.files import atomic_directory, write_json
 from stiid.media import open_mp4, write_png
 from stiid.outputs.overlay import overlay
 from stiid.outputs.sheets import PALETTE, colorize, decomposition_frames, decomposition_sheet
@@ -26,10 +29,47 @@ class SlotFrame(NamedTuple):
     """A decomposed frame."""
 
     number: int  # in the input
-    picture: np.ndarray  # uint8 [H, W, C], as the model saw it
+    image: np.ndarray  # uint8 [H, W, C], as the model saw it
     reconstruction: np.ndarray  # [H, W, C] in [0, 1]
     masks: np.ndarray  # [K, H, W] probabilities
     means: np.ndarray  # [K, H, W, C] in [0, 1]
+
+
+def write_decomposition(
+    folder: Path, frames: Iterable[SlotFrame], *, info: VideoInfo, card: Mapping[str, Any]
+) -> int:
+    """Write the files of ``open_decomposition`` and info.json, all of them or none.
+
+    Args:
+      folder: replaced if it is there.
+      frames: of one video, decomposed as they are asked for.
+      info: where they come from.
+      card: what info.json says beside that; read when all frames are there.
+
+    Returns:
+      The number of frames.
+    """
+    count, slots = 0, 0
+    with atomic_directory(folder) as temporary:
+        with open_decomposition(
+            temporary,
+            fps=info.fps / info.view.stride,
+            origin=np.array(info.origin),
+            scale=np.array(info.scale),
+        ) as append:
+            for frame in frames:
+                append(frame)
+                count, slots = count + 1, len(frame.masks)
+        content = {
+            "input": None if info.path is None else str(info.path),
+            "frames": count,
+            "ended_by": None,
+            "fps": info.fps,
+            "view": dataclasses.asdict(info.view),
+            "slots": slots,
+        }
+        write_json(temporary / "info.json", {**content, **card})
+    return count
 
 
 @contextmanager
@@ -79,7 +119,7 @@ def open_decomposition(
             )
             _write_palette_png(folder / "masks" / f"{frame.number:06d}.png", slots)
             append_masks(colorize(slots).repeat(times, 0).repeat(times, 1))
-            append_overlay(overlay(frame.picture, slots, scale=times))
+            append_overlay(overlay(frame.image, slots, scale=times))
             pictures = (part[None] for part in frame[1:])
             append_slots(decomposition_frames(*pictures, numbers=[frame.number])[0])
             places = slot_places(slots, num_slots=len(frame.masks), origin=origin, scale=scale)

@@ -313,8 +313,13 @@ def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
     return (path.parent, path.name) if is_one else (path, "latest")
 
 
+def released_names() -> list[str]:
+    """The models that come with the package."""
+    return sorted(path.name for path in RELEASES.iterdir() if path.is_dir())
+
+
 def _released(checkpoint: str) -> Path:
-    names = sorted(path.name for path in RELEASES.iterdir() if path.is_dir())
+    names = released_names()
     name = checkpoint.removeprefix(RELEASED)
     if name not in names:
         raise FileNotFoundError(

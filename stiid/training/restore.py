@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,7 @@ from stiid.data import registry
 from stiid.data.source import Source
 from stiid.models.base import VideoModel
 from stiid.paths import local_path
-from stiid.training.checkpoints import Checkpoints, RemovedError, locate
+from stiid.training.checkpoints import RELEASED, Checkpoints, RemovedError, locate, released_names
 from stiid.training.compatibility import MODEL, check_same
 from stiid.training.migration import migrate
 from stiid.training.state import TrainState
@@ -120,6 +121,12 @@ def restored(
     return state, system
 
 
+def stored_experiment(workdir: Path, checkpoint: str) -> Experiment:
+    """The config of a checkpoint; arguments and errors as of ``restore``."""
+    with chosen(None, workdir, checkpoint) as (experiment, _, _):
+        return experiment
+
+
 def _stored_experiment(stored: dict[str, Any], name: str) -> Experiment:
     try:
         return cast(Experiment, parse(Experiment, stored, where=f"config of {name}"))
@@ -137,4 +144,25 @@ def load_clips(experiment: Experiment, split: str | None = None) -> Source:
         split or experiment.evaluate.split,
         data_dir=str(local_path(data.data_dir, "config.data.data_dir")),
         **data.options,
+    )
+
+
+def find_model(source: str | os.PathLike[str]) -> tuple[Path, str]:
+    """The workdir and the checkpoint, as ``--workdir`` and ``--checkpoint``, that a name means.
+
+    Raises:
+      FileNotFoundError: neither a folder nor a released model has that name.
+    """
+    path, names = Path(source).expanduser(), released_names()
+    name = str(source).removeprefix(RELEASED)
+    is_folder = path.is_dir() and not str(source).startswith(RELEASED)
+    if is_folder and (path / "checkpoints").is_dir():
+        return path, "latest"
+    if name in names:
+        return Path("runs", name), RELEASED + name
+    if is_folder:
+        return path, str(path)
+    raise FileNotFoundError(
+        f"{os.fspath(source)!r} is neither the folder of a run nor a released model "
+        f"({', '.join(names)})"
     )

@@ -14,6 +14,7 @@ from PIL import Image
 
 from stiid.cli import modes
 from stiid.cli.decompose import Request, target
+from stiid.data.video.frames import footage
 from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
 from stiid.evaluation.evaluator import Evaluator
@@ -262,21 +263,25 @@ def test_palettes_have_room_for_every_slot(tmp_path):
         np.testing.assert_array_equal(np.asarray(image), slots)
 
 
-def test_another_input_of_the_same_name_is_refused(tmp_path):
-    for folder in ("a", "b"):
-        tiny.write_video(tmp_path / folder / "own.mp4", frames=3)
-    first, second = (VideoFile(tmp_path / folder / "own.mp4") for folder in ("a", "b"))
-    folder = target(tmp_path, first)
+def test_another_input_or_model_of_the_same_name_is_refused(tmp_path):
+    first, second = (tmp_path / folder / "own.mp4" for folder in ("a", "b"))
+    folder = target(tmp_path, first, "model")
     assert folder == tmp_path / "decompose" / "own"
     folder.mkdir(parents=True)
-    (folder / "info.json").write_text(json.dumps({"input": str(first.path)}))
-    assert target(tmp_path, first) == folder
-    with pytest.raises(ValueError, match=r"holds the decomposition of .*/a/own\.mp4, not of"):
-        target(tmp_path, second)
+    (folder / "info.json").write_text(json.dumps({"input": str(first), "checkpoint": "model"}))
+    assert target(tmp_path, first, "model") == folder
+    with pytest.raises(
+        ValueError, match=r"holds the decomposition of the video .*/a/own\.mp4, not"
+    ):
+        target(tmp_path, second, "model")
+    with pytest.raises(ValueError, match=r"holds the decomposition by the model model, not other:"):
+        target(tmp_path, first, "other")
+    (folder / "info.json").write_text(json.dumps({"input": str(first)}))  # of an older version
+    assert target(tmp_path, first, "other") == folder
     for content in ('{"input": "/a', "{}", "[]"):
         (folder / "info.json").write_text(content)
         with pytest.raises(ValueError, match=r"info\.json is damaged .*: move .*own away"):
-            target(tmp_path, first)
+            target(tmp_path, first, "model")
 
 
 class _Watch:
@@ -318,12 +323,14 @@ def test_the_view_of_the_training_data_is_the_default(tmp_path):
     path = tmp_path / "own.mp4"
     tiny.write_video(path)
     trained = View(height=8, width=8, channels=3, crop=(4, 2, 24, 16), stride=3)
-    video, view = Request(str(path)).open(trained)
-    assert (video.path, view) == (path, trained)
+    opened = footage(path, trained)
+    assert (opened.info.path, opened.info.view, opened.total) == (path, trained, 4)
+    assert (opened.info.origin, opened.info.scale) == ((4, 2), (3, 2))
     for changes in ({"crop": (0, 0, 8, 8)}, {"crop": ()}, {"stride": 2}):
-        _, view = Request(str(path), **changes).open(trained)
-        assert view == dataclasses.replace(trained, **changes)
+        assert footage(path, trained, **changes).info.view == dataclasses.replace(
+            trained, **changes
+        )
     with pytest.raises(ValueError, match="does not fit pictures of 32x24"):
-        Request(str(path), crop=(9, 0, 24, 16)).open(trained)
+        footage(path, trained, crop=(9, 0, 24, 16))
     with pytest.raises(ValueError, match="does not fit pictures of 32x24"):
-        Request(str(path)).open(dataclasses.replace(trained, crop=(0, 9, 24, 16)))
+        footage(path, dataclasses.replace(trained, crop=(0, 9, 24, 16)))

@@ -1,5 +1,6 @@
 """The paper's model as training and evaluation use it: videos in bytes, a key per video."""
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -85,8 +86,8 @@ class SpatioTemporal:
         frames, num_frames = unit_range(video), video.shape[1]
         if num_simulated and not has_memory(model):
             raise ValueError(
-                "a model with inference.time_axis='none' (IODINE) cannot simulate frames: set "
-                "predict.num_simulated to 0"
+                "a model with inference.time_axis='none' (IODINE) cannot simulate frames: "
+                "decompose them instead, or set predict.num_simulated to 0"
             )
         total = num_frames + num_simulated
         noise = sample_noise(model, keys, num_frames=total, num_slots=decoding.num_slots)
@@ -103,25 +104,11 @@ class SpatioTemporal:
         self, params: Params, frames: Iterable[np.ndarray], key: Array, decoding: Decoding
     ) -> Iterator[Decomposition]:
         """See ``models.base.StreamingModel``."""
-        model, weights = self.model, self.objective.elbo
+        model = self.model
         memory, num_slots = has_memory(model), decoding.num_slots
         # From frame R − 1 on, every grid repeats its last number of refinements.
         length = model.inference.refinements
         plan = schedule(model.inference.grid, refinements=length, num_frames=length)
-
-        @jax.jit
-        def step(
-            params: Params, start: FrameStart, frame: Array, noise: Array
-        ) -> tuple[FrameStart, FrameResult, Array]:
-            frame = unit_range(frame)[None]
-            start, (terms, result) = infer_frame(model, params, start, frame, noise, weights)
-            return start, result, terms.kl[-1]
-
-        @jax.jit
-        def first_noise(params: Params, frames: Array, key: Array) -> Array:
-            frames, keys = unit_range(frames)[None], key[None]
-            noise = sample_noise(model, keys, num_frames=1, num_slots=num_slots)
-            return choose_noise(model, weights, params, frames, keys, noise, decoding)[0]
 
         start = first_frame(model, params, batch=1, num_slots=num_slots)
         later = iter(frames)
@@ -131,25 +118,17 @@ class SpatioTemporal:
             # Apart from frame 0 and from its further samples, ``fold_in(key, 1)``.
             own = jax.random.fold_in(jax.random.fold_in(key, 2), t) if t else key
             if t == 0 or not memory:
-                noise = first_noise(params, np.stack(first or [frame]), own)
+                noise = _first_noise(self, params, np.stack(first or [frame]), own, decoding)
             elif decoding.noise == "first":
                 noise = jnp.zeros_like(noise)
             else:
                 noise = sample_noise(model, own[None], num_frames=1, num_slots=num_slots)[0]
             refinements = plan[min(t, length - 1)]
-            start, result, kl = step(params, start, frame, noise[: refinements + 1])
+            start, result, kl = _step(self, params, start, frame, noise[: refinements + 1])
             yield jax.device_get(jax.tree.map(lambda x: x[None], _decomposition(result, kl)))
 
     def decode(self, params: Params, latents: Latents) -> Decomposition:
-        """Decode any z into slots: the generative half of the model (Eq. 6).
-
-        Args:
-          params: from ``init``.
-          latents: of a ``Decomposition``, changed or not; [B, T, K, …].
-
-        Returns:
-          Images of all frames; the KL divergence is not known: NaN.
-        """
+        """See ``models.base.LatentModel``: the generative half of the model (Eq. 6)."""
         shape = latents.z.shape[:2]
         z, h = (x.reshape(-1, *x.shape[2:]) for x in latents)
         decoded = generation.decode(self.model, params, z, h)
@@ -158,6 +137,32 @@ class SpatioTemporal:
         parts = Decomposition(image, masks[..., 0], decoded.means, jnp.full(z.shape[:2], jnp.nan))
         parts = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), parts)
         return parts._replace(latents=latents)
+
+    @property
+    def latent_sizes(self) -> tuple[int, int]:
+        """See ``models.base.LatentModel``."""
+        return self.model.prior.latent_size, self.model.refiner.lstm_features
+
+
+@functools.partial(jax.jit, static_argnames=("system",))
+def _step(
+    system: SpatioTemporal, params: Params, start: FrameStart, frame: Array, noise: Array
+) -> tuple[FrameStart, FrameResult, Array]:
+    """The next frame of a stream, [H, W, C]; compiled once for all streams of a model."""
+    frames, weights = unit_range(frame)[None], system.objective.elbo
+    start, (terms, result) = infer_frame(system.model, params, start, frames, noise, weights)
+    return start, result, terms.kl[-1]
+
+
+@functools.partial(jax.jit, static_argnames=("system", "decoding"))
+def _first_noise(
+    system: SpatioTemporal, params: Params, frames: Array, key: Array, decoding: Decoding
+) -> Array:
+    """The noise that a stream starts with, [R + 1, 1, K, D], chosen on its first frames."""
+    model, keys = system.model, key[None]
+    noise = sample_noise(model, keys, num_frames=1, num_slots=decoding.num_slots)
+    frames = unit_range(frames)[None]
+    return choose_noise(model, system.objective.elbo, params, frames, keys, noise, decoding)[0]
 
 
 def _decomposition(frames: FrameResult, kl: Array) -> Decomposition:

@@ -1,0 +1,64 @@
+"""The Python API: load a model, decompose and predict videos, score the masks.
+
+import stiid
+
+model = stiid.load("small_color")
+result = model.decompose("clip.mp4")
+result.show()
+"""
+
+import os
+from typing import Any
+
+import jax
+
+from stiid import parallel
+from stiid.data.video.frames import read_video
+from stiid.evaluation.scoring import score_masks
+from stiid.outputs.result import Result
+from stiid.training.restore import find_model
+from stiid.training.trained_model import Model
+
+__all__ = ["Model", "Result", "load", "read_video", "score"]
+
+
+def load(source: str | os.PathLike[str], *, step: str = "latest") -> Model:
+    """Load a trained model.
+
+    Args:
+      source: the name of a released model ("small_color" or "stiid://small_color"), the folder of a
+        run, or the folder of one checkpoint.
+      step: "latest" or "best" checkpoint of a run.
+
+    Compiled programs are kept in ~/.cache/stiid/programs, unless JAX has a place for them.
+
+    Raises:
+      ValueError, OSError: there is no such model, or its files are damaged.
+    """
+    if step not in ("latest", "best"):
+        raise ValueError(f"step must be 'latest' or 'best', got {step!r}")
+    workdir, checkpoint = find_model(source)
+    if checkpoint != "latest" and step == "best":
+        raise ValueError(f"step='best' goes with the folder of a run, not with {source}")
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        parallel.enable_compilation_cache(parallel.PROGRAMS)
+    return Model.restore(None, workdir, step if checkpoint == "latest" else checkpoint)
+
+
+def score(predicted: Any, true_masks: Any) -> dict[str, float]:
+    """Compare predicted with true masks.
+
+    Args:
+      predicted: a ``Result``; or masks as plain arrays: slots, integers [T, H, W] or [B, T, H, W],
+        or probabilities, floats [T, K, H, W] or [B, T, K, H, W].
+      true_masks: integers [T, H, W] or [B, T, H, W] of the same sizes; 0 is the background.
+
+    Returns:
+      The mean over clips of each score: ``ari`` and ``f_ari`` (true objects only) compare all
+      frames of a clip at once, ``ari_frame`` and ``f_ari_frame`` frame by frame; ``miou`` is the
+      mean intersection over union; ``slot_switches`` counts objects that change their slot.
+
+    Raises:
+      ValueError: shapes or types do not fit.
+    """
+    return score_masks(predicted.slots if isinstance(predicted, Result) else predicted, true_masks)

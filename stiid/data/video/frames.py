@@ -1,0 +1,200 @@
+"""Files, folders of images, arrays and lists of frames, as frames for a model."""
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stiid.data.video.video_file import VideoFile
+from stiid.data.view import View
+from stiid.paths import local_path
+
+SAMPLE = "stiid://sample"
+SAMPLE_FILE = Path(__file__).with_name("sample.mp4")
+_FPS = 25.0
+
+
+class VideoInfo(NamedTuple):
+    """Where frames for a model come from."""
+
+    view: View
+    fps: float = _FPS  # of the input, of which every ``view.stride``-th frame is taken
+    path: Path | None = None  # None: arrays
+    origin: tuple[float, float] = (0.0, 0.0)  # (x, y) of the view's corner in the input
+    scale: tuple[float, float] = (1.0, 1.0)  # (x, y) pixels of the input per pixel of the view
+
+
+class Footage(NamedTuple):
+    """A video for a model, frame after frame."""
+
+    frames: Iterator[np.ndarray]  # uint8 [height, width, channels] of the view each
+    info: VideoInfo
+    total: int | None  # about how many frames; None: not known in advance
+
+
+def open_video(path: str | os.PathLike[str]) -> VideoFile:
+    """A video file, a folder of images, or "stiid://sample", a clip that comes with the package.
+
+    Raises:
+        OSError, ValueError: It is missing or damaged.
+    """
+    if path == SAMPLE:
+        return VideoFile(SAMPLE_FILE)
+    if str(path).startswith("stiid://"):
+        raise FileNotFoundError(f"no video at {path}: the only one of the package is {SAMPLE}")
+    return VideoFile(local_path(os.fspath(path), "video"))
+
+
+def footage(
+    video: str | os.PathLike[str] | Iterable[Any],
+    trained: View,
+    *,
+    crop: tuple[int, ...] | None = None,
+    stride: int | None = None,
+) -> Footage:
+    """A video of any length as frames for a model.
+
+    Args:
+        video: What `open_video` takes, or frames as `fit` takes them.
+        trained: How the model saw its training data.
+        crop: (left, top, width, height) of a window in pixels of the input, () for all. None: a
+            file is cropped as in training, frames are not.
+        stride: Every n-th frame of the input; None: of a file as in training, of frames all.
+
+    Raises:
+        OSError, ValueError: The video is missing or damaged, or the crop does not fit it.
+    """
+    if not isinstance(video, str | os.PathLike):
+        view = dataclasses.replace(trained, crop=crop or (), stride=stride or 1)
+        frames = itertools.islice(iter(video), 0, None, view.stride)
+        return Footage((fit(frame, view) for frame in frames), VideoInfo(view), None)
+    file = open_video(video)
+    view = dataclasses.replace(
+        trained,
+        crop=trained.crop if crop is None else crop,
+        stride=trained.stride if stride is None else stride,
+    )
+    scale = view.scale(file.height, file.width)
+    info = VideoInfo(view, file.fps, file.path, tuple(view.origin()), tuple(scale))
+    total = -(-file.packets // view.stride)
+    return Footage(map(view.frame, file.frames(step=view.stride)), info, total)
+
+
+def fit(frame: Any, view: View) -> np.ndarray:
+    """A frame in the size, channels and bytes that a view shows.
+
+    Args:
+        frame: uint8 or floats in [0, 1], [H, W, 1 or 3] of any size.
+        view: Of the model.
+
+    Returns:
+        uint8 [height, width, channels].
+
+    Raises:
+        ValueError: The frame has another shape, type or range.
+    """
+    array = to_bytes(frame)
+    if array.ndim != 3 or array.shape[-1] not in (1, 3) or 0 in array.shape:
+        raise ValueError(
+            f"a frame must have the shape [H, W, 1 or 3], got {list(array.shape)}: "
+            "add an axis for the channel of gray frames, and drop alpha"
+        )
+    if array.shape == (view.height, view.width, view.channels) and not view.crop:
+        return array
+    return view.frame(np.broadcast_to(array, (*array.shape[:2], 3)))
+
+
+def videos(
+    video: str | os.PathLike[str] | Iterable[Any],
+    trained: View,
+    *,
+    crop: tuple[int, ...] | None = None,
+    stride: int | None = None,
+) -> tuple[np.ndarray, VideoInfo]:
+    """A video, or a batch of them, in memory.
+
+    Args:
+        video: What `footage` takes, or arrays [B, T, H, W, C].
+        trained: See `footage`, like the others.
+        crop: A window.
+        stride: Every n-th frame.
+
+    Returns:
+        uint8 [T, height, width, channels] or [B, T, …], and where it comes from.
+
+    Raises:
+        OSError, ValueError: As `footage`, or the array has another shape.
+    """
+    if isinstance(video, str | os.PathLike):
+        opened = footage(video, trained, crop=crop, stride=stride)
+        return np.stack(list(opened.frames)), opened.info
+    view = dataclasses.replace(trained, crop=crop or (), stride=stride or 1)
+    try:
+        array = np.asarray(video if hasattr(video, "__array__") else list(video))
+    except ValueError:  # NumPy's own words for lists of several shapes help nobody
+        raise ValueError("all frames of a video must have the same shape") from None
+    if array.ndim not in (4, 5) or 0 in array.shape:
+        raise ValueError(
+            "a video must have the shape [T, H, W, C], or [B, T, H, W, C] for a batch, got "
+            f"{list(array.shape)}: add an axis with [None], or one for the channel with [..., None]"
+        )
+    array = to_bytes(array)[..., :: view.stride, :, :, :]
+    scale = view.scale(*array.shape[-3:-1])
+    fitted = np.stack([fit(frame, view) for frame in array.reshape(-1, *array.shape[-3:])])
+    info = VideoInfo(view, origin=tuple(view.origin()), scale=tuple(scale))
+    return fitted.reshape(*array.shape[:-3], *fitted.shape[1:]), info
+
+
+def to_bytes(video: Any) -> np.ndarray:
+    """Pixels as uint8: bytes as they are, floats in [0, 1] rounded to 0 … 255.
+
+    Raises:
+        ValueError: They are neither.
+    """
+    array = np.asarray(video)
+    if array.dtype == np.uint8:
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(
+            f"pixels must be uint8, 0 … 255, or floats in [0, 1], got {array.dtype}: convert them"
+        )
+    if array.size and not (array.min() >= 0.0 and array.max() <= 1.0):
+        raise ValueError(
+            f"pixels that are floats must lie in [0, 1], got {array.min():.4g} … "
+            f"{array.max():.4g}: scale them, or give uint8"
+        )
+    return np.rint(255.0 * array).astype(np.uint8)
+
+
+def read_video(
+    path: str | os.PathLike[str],
+    *,
+    crop: tuple[int, ...] = (),
+    stride: int = 1,
+    num_frames: int | None = None,
+) -> np.ndarray:
+    """Read a video into memory.
+
+    Args:
+        path: Of a video file or a folder of images, or "stiid://sample".
+        crop: (left, top, width, height) of a window in pixels; () is all of it.
+        stride: Every n-th frame.
+        num_frames: How many frames to read at most; None: all.
+
+    Returns:
+        uint8 [T, H, W, 3].
+
+    Raises:
+        OSError, ValueError: It is missing or damaged, or the crop does not fit it.
+    """
+    file = open_video(path)
+    view = View(height=file.height, width=file.width, channels=3, crop=crop, stride=stride)
+    left, top, right, bottom = view.window(file.height, file.width)
+    if num_frames is not None and num_frames < 1:
+        raise ValueError(f"num_frames must be at least 1, got {num_frames}")
+    frames = itertools.islice(file.frames(step=stride), num_frames)
+    return np.stack([frame[top:bottom, left:right] for frame in frames])

@@ -1,0 +1,285 @@
+"""A trained model, ready to decompose and predict videos."""
+
+import contextlib
+import functools
+import itertools
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stiid.config.experiment import Experiment
+from stiid.data import registry
+from stiid.data.pipeline import eval_batches
+from stiid.data.video.frames import Footage, footage, videos
+from stiid.data.view import View
+from stiid.evaluation.rollout import Clips
+from stiid.models.base import (
+    Decoding,
+    Decomposition,
+    LatentModel,
+    Latents,
+    StreamingModel,
+    VideoModel,
+    row_keys,
+)
+from stiid.outputs.decomposition import SlotFrame
+from stiid.outputs.result import Result
+from stiid.shapes import Array, Params
+from stiid.training.restore import chosen, load_clips, restored
+from stiid.typed_config import to_dict
+
+Video = str | os.PathLike[str] | np.ndarray | Iterable[Any]
+
+
+class Model:
+    """A trained model with its test-time inference. Made by ``load``.
+
+    Slots, restarts and noise are those of the stored config unless a keyword changes them:
+    ``num_slots`` (K), ``restarts`` (noise samples of the first frame, of which the one with the
+    lowest negative ELBO is kept), ``restart_frames`` (frames that this is summed over), ``noise``
+    ("first" or "all"), ``seed``. See ``config.experiment.Evaluate``.
+
+    Functions are compiled once for each shape of the video and each number of slots and frames.
+
+    Attributes:
+      experiment: the stored config.
+      step: of the checkpoint.
+      params: parameters.
+      network: functions of the parameters, see ``models.base.VideoModel``.
+      card: what stands beside results: step, checkpoint, config.
+    """
+
+    def __init__(
+        self, experiment: Experiment, params: Params, network: VideoModel, *, step: int, where: Path
+    ) -> None:
+        self.experiment, self.params, self.network, self.step = experiment, params, network, step
+        self.card = {"step": step, "checkpoint": str(where), "config": to_dict(experiment)}
+        self._view: View = registry.view(experiment.data.name, **experiment.data.options)
+        self._decompose = jax.jit(network.decompose, static_argnames=("decoding", "num_simulated"))
+
+    @classmethod
+    def restore(cls, experiment: Experiment | None, workdir: Path, checkpoint: str) -> "Model":
+        """A checkpoint as a model; see ``training.restore.restore_model``."""
+        opened = chosen(experiment, workdir, checkpoint)
+        # Orbax warns of what reading only implies.
+        with _errors_only("absl"), opened as (experiment, checkpoints, step):
+            state, network = restored(checkpoints, step, experiment)
+            where = checkpoints.directory
+        return cls(
+            experiment, jax.device_put(state.params), network, step=int(state.step), where=where
+        )
+
+    @property
+    def num_slots(self) -> int:
+        """K, unless a keyword says otherwise."""
+        return self.experiment.evaluate.num_slots
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the frames that the model takes; videos are resized to it."""
+        return self._view.height, self._view.width, self._view.channels
+
+    def decompose(
+        self,
+        video: Video,
+        *,
+        crop: tuple[int, ...] | None = None,
+        stride: int | None = None,
+        **settings: Any,
+    ) -> Result:
+        """Decompose a video, or a batch of videos, into slots.
+
+        Args:
+          video: uint8 or floats in [0, 1], [T, H, W, C] or [B, T, H, W, C]; a list of frames
+            [H, W, C]; or the path of a video file or of a folder of images. Frames of another size
+            or with another number of channels are resized and converted.
+          crop: (left, top, width, height) of a window in pixels of the input; () for all. None:
+            files as in training, arrays whole.
+          stride: every n-th frame. None: files as in training, of arrays every frame.
+          **settings: see the class.
+
+        Raises:
+          ValueError, OSError: one line that says what was expected, what came, and what to do.
+        """
+        return self._run(video, crop, stride, 0, settings)
+
+    def predict(
+        self,
+        video: Video,
+        *,
+        num_frames: int = 10,
+        crop: tuple[int, ...] | None = None,
+        stride: int | None = None,
+        **settings: Any,
+    ) -> Result:
+        """Decompose a video, and simulate the frames that follow it.
+
+        Args:
+          video: see ``decompose``; all of it is observed.
+          num_frames: how many frames to simulate.
+          crop, stride, settings: see ``decompose``.
+
+        Returns:
+          All frames; ``Result.simulated`` are those after the video.
+
+        Raises:
+          ValueError, OSError: as ``decompose``; or the model cannot simulate (IODINE).
+        """
+        if num_frames < 1:
+            raise ValueError(f"num_frames must be at least 1, got {num_frames}")
+        return self._run(video, crop, stride, num_frames, settings)
+
+    def open(
+        self, video: Video, *, crop: tuple[int, ...] | None = None, stride: int | None = None
+    ) -> Footage:
+        """A video as frames for this model; see ``stream``."""
+        return footage(video, self._view, crop=crop, stride=stride)
+
+    def stream(
+        self,
+        frames: Video | Footage,
+        *,
+        crop: tuple[int, ...] | None = None,
+        stride: int | None = None,
+        **settings: Any,
+    ) -> Iterator[SlotFrame]:
+        """Decompose a video of any length, frame after frame, with the memory of one frame.
+
+        Args:
+          frames: anything that yields frames [H, W, C], such as a camera; the path of a video file
+            or of a folder of images; or what ``open`` returns.
+          crop, stride, settings: see ``decompose``.
+
+        Returns:
+          An iterator over the decomposed frames, the same numbers as ``decompose`` gives.
+
+        Raises:
+          ValueError, OSError: as ``decompose``; or the model does not work frame after frame
+            (R-NEM, DDPAE).
+        """
+        decoding, key = self._decoding(settings)
+        if not isinstance(frames, Footage):
+            frames = self.open(frames, crop=crop, stride=stride)
+        if not isinstance(self.network, StreamingModel):
+            raise ValueError(
+                f"{self} does not decompose frame after frame: use "
+                "Model.decompose, or another model"
+            )
+        key = row_keys(key, jnp.zeros(1, jnp.int32))[0]
+        shown, inputs = itertools.tee(frames.frames)
+        spacing = frames.info.view.stride
+        results = self.network.stream(self.params, inputs, key, decoding)
+        return (
+            SlotFrame(t * spacing, frame, *_single(part))
+            for t, (frame, part) in enumerate(zip(shown, results, strict=True))
+        )
+
+    def decode(self, z: Any, h: Any = None) -> Decomposition:
+        """What slots with given latents look like: the generative half of the model.
+
+        Args:
+          z: [..., K, D], as ``Result.latents.z``, changed or not.
+          h: [..., K, M], as ``Result.latents.h``; zeros, as in a first frame, if None.
+
+        Returns:
+          ``reconstruction`` [..., H, W, C], ``masks`` [..., K, H, W], ``means`` [..., K, H, W, C].
+
+        Raises:
+          ValueError: the model has no latents (R-NEM, DDPAE), or shapes do not fit.
+        """
+        if not isinstance(self.network, LatentModel):
+            raise ValueError(f"{self} does not decode slots from latents: use another model")
+        sizes = self.network.latent_sizes
+        z = jnp.asarray(z, jnp.float32)
+        if z.ndim < 2 or z.shape[-1] != sizes[0]:
+            raise ValueError(f"z must have the shape [..., K, {sizes[0]}], got {list(z.shape)}")
+        h = jnp.zeros((*z.shape[:-1], sizes[1])) if h is None else jnp.asarray(h, jnp.float32)
+        if h.shape != (*z.shape[:-1], sizes[1]):
+            raise ValueError(
+                f"h must have the shape {[*z.shape[:-1], sizes[1]]}, got {list(h.shape)}"
+            )
+        flat = Latents(*(x.reshape(1, -1, *x.shape[-2:]) for x in (z, h)))
+        decoded = jax.device_get(_decode(self.network, self.params, flat))
+        return jax.tree.map(lambda x: x[0].reshape(*z.shape[:-2], *x.shape[2:]), decoded)
+
+    def clips(
+        self, count: int, *, num_frames: int | None = None, split: str | None = None
+    ) -> Clips:
+        """Clips of the data that the model was trained on, with true masks where there are any.
+
+        Args:
+          count: how many, from the first on.
+          num_frames: of each; None: the most that the stored config evaluates.
+          split: "train", "validation" or "test"; None: the one that the stored config evaluates.
+
+        Returns:
+          ``video`` uint8 [B, T, H, W, C] and ``masks`` uint8 [B, T, H, W], or None.
+
+        Raises:
+          ValueError, OSError: there are no such clips.
+        """
+        source = load_clips(self.experiment, split)
+        if not 1 <= count <= len(source):
+            raise ValueError(f"count must lie in 1 … {len(source)}, got {count}")
+        frames = max(self.experiment.evaluate.lengths) if num_frames is None else num_frames
+        batch = next(eval_batches(source, batch_size=count, num_frames=frames, limit=count))
+        return Clips.from_batch(batch)
+
+    def __repr__(self) -> str:
+        size, family = "×".join(map(str, self.image_shape)), self.experiment.model.family
+        return f"Model({family!r}, {self.num_slots} slots, {size}, step {self.step})"
+
+    def _decoding(self, changes: dict[str, Any]) -> tuple[Decoding, Array]:
+        """How to decompose, and the key of all noise."""
+        seed = changes.pop("seed", None)
+        given = {name: value for name, value in changes.items() if value is not None}
+        decoding, known = self.experiment.evaluate.decoding, [f.name for f in fields(Decoding)]
+        unknown = sorted(given.keys() - known)
+        if unknown:
+            raise TypeError(f"no keyword {unknown[0]!r}: expected {', '.join([*known, 'seed'])}")
+        key = jax.random.key(self.experiment.evaluate.seed if seed is None else seed)
+        return replace(decoding, **given), key
+
+    def _run(
+        self,
+        video: Video,
+        crop: tuple[int, ...] | None,
+        stride: int | None,
+        num_simulated: int,
+        changes: dict[str, Any],
+    ) -> Result:
+        decoding, key = self._decoding(changes)
+        frames, info = videos(video, self._view, crop=crop, stride=stride)
+        batch = frames if frames.ndim == 5 else frames[None]
+        keys = row_keys(key, jnp.arange(len(batch), dtype=jnp.int32))
+        found = self._decompose(self.params, batch, keys, decoding, num_simulated=num_simulated)
+        return Result.of(frames, jax.device_get(found), info, self.card)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decode(network: LatentModel, params: Params, latents: Latents) -> Decomposition:
+    return network.decode(params, latents)._replace(latents=None)
+
+
+def _single(part: Decomposition) -> tuple[Any, ...]:
+    """Reconstruction, masks and means of a batch of one frame."""
+    return part.reconstruction[0, 0], part.masks[0, 0], part.means[0, 0]
+
+
+@contextlib.contextmanager
+def _errors_only(name: str) -> Iterator[None]:
+    """Keep the warnings of a logger back."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
