@@ -22,9 +22,9 @@ from stiid.cli import modes
 from stiid.files import atomic_path
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, prog: str = "python -m experiments.report") -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.report",
+        prog=prog,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

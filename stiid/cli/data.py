@@ -23,9 +23,9 @@ from stiid.paths import local_path
 _DATA_DIR = "~/.cache/stiid"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m stiid.data") -> int:
     """Runs a command; an error that a user can mend is one line and the exit code 1."""
-    parser = _parser()
+    parser = _parser(prog)
     parsed = parser.parse_args(arguments)
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     logging.getLogger("stiid").setLevel(logging.INFO)
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m stiid.data", description="Data sets.")
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Data sets.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("list", help="name all sources and their options").set_defaults(run=_list)
     for name, run, text in (
@@ -86,7 +86,12 @@ def _parser() -> argparse.ArgumentParser:
         f"{field.name}={_text(field.default)}" for field in dataclasses.fields(ClevrerLayout)
     )
     command.add_argument("options", metavar="option=value", nargs="*", help=f"of {defaults}")
-    command.add_argument("--processes", type=int, default=available_cores())
+    command.add_argument(
+        "--processes",
+        type=int,
+        default=available_cores(),
+        help="how many render at a time; default: %(default)s, one per core",
+    )
     command.set_defaults(run=_render)
     return parser
 

@@ -60,9 +60,11 @@ def decompose_video(model: Model, video: Footage, workdir: Path) -> tuple[int, P
     readable = video._replace(frames=_until_a_fault(video.frames, faults))
 
     def results() -> Iterator[SlotFrame]:
-        progress = tqdm(model.stream(readable), total=video.total, unit="frame")
-        yield from progress
-        if faults and (not progress.n or folder.exists()):
+        count = 0
+        for frame in tqdm(model.stream(readable), total=video.total, unit="frame"):
+            yield frame
+            count += 1
+        if faults and (not count or folder.exists()):
             raise ValueError(faults[0])
         card["ended_by"] = faults[0] if faults else None
 

@@ -12,7 +12,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from stiid import parallel, signals
-from stiid.cli import modes
+from stiid.cli import modes, overrides
 from stiid.cli.config_flag import define_config
 from stiid.cli.decompose import Request
 from stiid.config.experiment import Experiment
@@ -62,8 +62,9 @@ _PROCESS = flags.DEFINE_integer("process_id", None, "Which of them this one is."
 
 def main(argv: Sequence[str]) -> None:
     """Parse, say where we run, dispatch; an error that a user can mend is one line."""
-    if len(argv) > 1:
-        _fail(f"unexpected arguments {argv[1:]}: options start with --")
+    arguments, fields = overrides.split(argv[1:])
+    if arguments:
+        _fail(f"unexpected arguments {arguments}: options start with --")
     _speak()
     signals.begin()
     try:
@@ -77,6 +78,7 @@ def main(argv: Sequence[str]) -> None:
             workdir=_WORKDIR.value,
             checkpoint=_CHECKPOINT.value,
             video=Request(_INPUT.value, _crop(), _STRIDE.value),
+            fields=fields,
         )
     except (*modes.USER_ERRORS, jax.errors.JaxRuntimeError) as error:
         if parallel.partner_ended(error):
@@ -148,14 +150,18 @@ def _speak() -> None:
     logger.addHandler(handler)
 
 
-def cli() -> None:
+def cli(argv: list[str] | None = None) -> None:
     """Entry point: flag errors, config typos among them, are one line too."""
-    app.run(main, flags_parser=_parse_flags)
+    app.run(main, argv=argv, flags_parser=_parse_flags)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
+    """Set the flags; what is left are the fields to change in a stored config."""
+    fields: list[str] = []
+    if not any(text.split("=")[0] in ("--config", "-config") for text in argv):
+        argv, fields = overrides.split(argv)
     try:
-        return list(flags.FLAGS(argv))
+        return [*flags.FLAGS(argv), *fields]
     except (KeyError, AttributeError) as error:  # no such field, if an override names it
         cause = error.args[0]
         text = cause.args[0] if isinstance(cause, KeyError) else cause  # str would quote it

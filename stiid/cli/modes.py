@@ -3,15 +3,15 @@
 import contextlib
 import importlib.metadata
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from stiid.cli.decompose import Request, decompose_video, target
+from stiid.cli.decompose import Request, decompose_video
+from stiid.cli.overrides import changed
 from stiid.config.experiment import Experiment
-from stiid.data import registry
 from stiid.data.source import Source
 from stiid.errors import printable
 from stiid.evaluation.evaluator import (
@@ -29,7 +29,6 @@ from stiid.evaluation.track_agreement import motion_check
 from stiid.files import atomic_directory, sole_writer, write_json
 from stiid.interop.import_model import import_model
 from stiid.media import write_png
-from stiid.models.base import StreamingModel
 from stiid.paths import local_path
 from stiid.training.checkpoints import Checkpoints, locate, stored_batch_sizes
 from stiid.training.compatibility import (
@@ -41,7 +40,8 @@ from stiid.training.compatibility import (
 from stiid.training.log import MetricWriter
 from stiid.training.loop import NonFiniteError, Trainer
 from stiid.training.migration import migrate
-from stiid.training.restore import chosen, load_clips, restore, restored
+from stiid.training.restore import load_clips, restore, stored_experiment
+from stiid.training.trained_model import Model
 from stiid.training.validate import check_stages, check_test, trained_shapes
 from stiid.typed_config import to_dict
 
@@ -57,6 +57,7 @@ def run(
     workdir: str | None,
     checkpoint: str,
     video: Request | None = None,
+    fields: Sequence[str] = (),
 ) -> None:
     """Run a mode.
 
@@ -67,6 +68,7 @@ def run(
       checkpoint: "latest", "best", a path, or "stiid://NAME"; training always resumes from the
         latest of its own.
       video: what to decompose.
+      fields: "--config.section.field=value" each, to change in the stored config.
 
     Raises:
       USER_ERRORS: with one line that says what was expected, what came, and what to do.
@@ -77,6 +79,8 @@ def run(
     if path.exists() and not path.is_dir():
         raise ValueError(f"--workdir={workdir} is a file: name a folder")
     request = video or Request(None)
+    if fields and experiment is None and mode not in ("train", "import"):
+        experiment = changed(stored_experiment(path, checkpoint), fields)
     if mode == "decompose":
         decompose(experiment, path, checkpoint, request)
     elif request != Request(request.path if mode == "import" else None):
@@ -183,33 +187,15 @@ def predict(experiment: Experiment | None, workdir: Path, checkpoint: str) -> No
 def decompose(
     experiment: Experiment | None, workdir: Path, checkpoint: str, request: Request
 ) -> None:
-    """Restore, decompose a video of any length; see ``decomposition_files`` for what is written."""
+    """Restore, decompose a video of any length; see ``write_decomposition`` for what is written."""
     if jax.process_count() > 1:
         raise ValueError(
             f"--mode=decompose works frame after frame in one process, got {jax.process_count()}: "
             "start it by itself (--num_processes=1)"
         )
-    with chosen(experiment, workdir, checkpoint) as (experiment, checkpoints, step):
-        data = experiment.data
-        video, view = request.open(registry.view(data.name, **data.options))
-        folder = target(workdir, video)
-        state, system = restored(checkpoints, step, experiment)
-    if not isinstance(system, StreamingModel):
-        raise ValueError(
-            f"models of the family {experiment.model.family!r} do not decompose frame after "
-            "frame: --mode=decompose needs another checkpoint"
-        )
-    count = decompose_video(
-        folder,
-        video,
-        view,
-        settings=experiment.evaluate,
-        system=system,
-        params=jax.device_put(state.params),
-        card={"step": int(state.step), "config": to_dict(experiment)},
-    )
-    where = printable(str(folder))
-    print(f"wrote masks, pictures and trajectories of {count} frames to {where}")
+    model = Model.restore(experiment, workdir, checkpoint)
+    count, folder = decompose_video(model, request.open(model), workdir)
+    print(f"wrote masks, images and trajectories of {count} frames to {printable(str(folder))}")
 
 
 MODES: dict[str, Callable[[Experiment | None, Path, str], None]] = {

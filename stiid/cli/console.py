@@ -1,0 +1,209 @@
+"""The command ``stiid``: a subcommand for each mode of ``python -m stiid.main``, and a few more."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stiid import __version__
+
+_PREFIX = "--config."
+_EXAMPLES = """examples:
+  stiid decompose stiid://sample           masks of a clip that comes with the package
+  stiid decompose VIDEO --model=runs/mine  of your own video, by your own model
+  stiid train configs/quickstart.py        train, into runs/quickstart
+  stiid eval small_color                   scores of a released model
+  stiid COMMAND --help                     what a command takes
+"""
+_MODEL = "a released model (small_color), the folder of a run, or one of its checkpoints"
+_CONFIG = "a config file (configs/quickstart.py), or the name of one (bouncing_balls:small_color)"
+_FORWARDED = {"data": "stiid.cli.data", "report": "experiments.report.__main__"}
+# Flags that set a field of the config: command → flag → field and help.
+_SLOTS = {
+    "num_slots": ("evaluate.num_slots", "number of slots K; default: as stored"),
+    "restarts": (
+        "evaluate.restarts",
+        "noise samples to start from, of which the one with the lowest negative ELBO is kept",
+    ),
+}
+_FIELDS = {
+    "eval": {
+        **_SLOTS,
+        "clips": ("evaluate.clips", "how many clips to score; 0: all"),
+        "frames": ("evaluate.lengths", "frames of each clip to score"),
+    },
+    "predict": {
+        **_SLOTS,
+        "clips": ("predict.clips", "how many clips to predict"),
+        "observed": ("predict.num_observed", "frames to infer"),
+        "frames": ("predict.num_simulated", "frames to simulate after them"),
+    },
+    "decompose": _SLOTS,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; an error that a user can mend is one line and the exit code 1."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    sys.path.insert(0, os.getcwd())  # as ``python -m`` does: config files import each other
+    if arguments[:1] and arguments[0] in _FORWARDED:
+        return _forward(arguments[0], arguments[1:])
+    fields = [text for text in arguments if text.startswith(_PREFIX)]
+    arguments = [text for text in arguments if not text.startswith(_PREFIX)]
+    parser = _parser()
+    parsed = parser.parse_args(arguments)
+    try:
+        if parsed.command == "config":
+            _print_config(parsed.name, fields)
+            return 0
+        flags = [*_flags(parsed), *fields]
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    from stiid.cli.main import cli
+
+    cli(["stiid", *flags])
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stiid",
+        description="Decompose videos into objects, without labels.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"stiid {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (
+        ("train", "train a model, or resume; ends with scores in WORKDIR/eval/metrics.json"),
+        ("eval", "score a model on held-out clips: ARI, F-ARI, mIoU, MSE"),
+        ("predict", "infer some frames of held-out clips, simulate those that follow"),
+        ("decompose", "decompose a video: masks, an image of every slot, trajectories"),
+        ("import", "make a checkpoint from a state_dict of PyTorch's IODINE"),
+        ("config", "print all fields of a config file, or of a model"),
+    ):
+        command = commands.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=_epilog(name)
+        )
+        if name in ("train", "import"):
+            command.add_argument("config", metavar="CONFIG", help=_CONFIG)
+        elif name == "config":
+            command.add_argument("name", metavar="NAME", help=f"{_CONFIG}; or {_MODEL}")
+            continue
+        elif name != "decompose":
+            command.add_argument("model", metavar="MODEL", help=_MODEL)
+        if name == "decompose":
+            command.add_argument(
+                "input",
+                metavar="VIDEO",
+                help="a video file, a folder of images, or stiid://sample",
+            )
+            command.add_argument(
+                "--model", default="small_color", help=f"{_MODEL}; default: %(default)s"
+            )
+            command.add_argument("--crop", help="left,top,width,height of a window, () for all")
+            command.add_argument("--stride", help="look at every n-th frame")
+        if name == "import":
+            command.add_argument("input", metavar="FILE", help="the saved state_dict")
+        where = "runs/CONFIG" if name in ("train", "import") else "the run, or runs/MODEL"
+        command.add_argument("--workdir", help=f"folder of results; default: {where}")
+        if name in _FIELDS:
+            command.add_argument(
+                "--checkpoint", choices=("latest", "best"), help="of a run; default: latest"
+            )
+            for flag, (_, text) in _FIELDS[name].items():
+                command.add_argument(f"--{flag}", type=int, metavar="N", help=text)
+        _add_machine_flags(command, several=name == "train")
+    for name, text in (
+        ("data", "list, prepare, check and preview data sets"),
+        ("report", "make one HTML page of a run"),
+    ):
+        commands.add_parser(name, help=text, add_help=False)
+    return parser
+
+
+def _epilog(name: str) -> str:
+    if name == "config":
+        return f"{_PREFIX}SECTION.FIELD=VALUE changes a field."
+    return (
+        f"{_PREFIX}SECTION.FIELD=VALUE changes any field of the config; `stiid config` prints them."
+    )
+
+
+def _add_machine_flags(command: argparse.ArgumentParser, *, several: bool) -> None:
+    """Flags that are the same in ``python -m stiid.main``."""
+    group = command.add_argument_group("machine")
+    group.add_argument("--host_devices", metavar="N", help="CPU devices; default: one per core")
+    group.add_argument("--compilation_cache", metavar="DIR", help="of compiled programs; '': none")
+    group.add_argument("--traceback", action="store_true", help="show where an error came from")
+    if several:
+        group.add_argument("--coordinator", metavar="HOST:PORT", help="process 0 of several")
+        group.add_argument("--num_processes", metavar="N", help="how many train together")
+        group.add_argument("--process_id", metavar="I", help="which of them this one is")
+
+
+def _flags(parsed: argparse.Namespace) -> list[str]:
+    """The flags of ``python -m stiid.main`` that do what was asked for."""
+    given = {name: value for name, value in vars(parsed).items() if value not in (None, False)}
+    mode = given.pop("command")
+    flags = {"mode": mode}
+    if "config" in given:
+        given["config"], default = _config_file(given["config"])
+    else:
+        from stiid.training.restore import find_model
+
+        default, checkpoint = find_model(given.pop("model"))
+        if checkpoint != "latest" and "checkpoint" in given:
+            raise ValueError(f"--checkpoint goes with the folder of a run, not with {checkpoint}")
+        flags["checkpoint"] = checkpoint
+    flags["workdir"] = str(default)
+    fields = {name: given.pop(name) for name in _FIELDS.get(mode, {}) if name in given}
+    texts = [f"--{name}={value}" for name, value in (flags | given).items() if value is not True]
+    texts += [f"--{name}" for name, value in given.items() if value is True]
+    return texts + [f"{_PREFIX}{_FIELDS[mode][name][0]}={value}" for name, value in fields.items()]
+
+
+def _config_file(text: str) -> tuple[str, Path]:
+    """A config file with its variant, as ``--config`` takes it, and the workdir of its runs.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+    """
+    from stiid.config.files import find
+
+    name, colon, variant = text.partition(":")
+    file = find(name)
+    return f"{file}{colon}{variant}", Path("runs", f"{file.stem}{'-' if variant else ''}{variant}")
+
+
+def _print_config(name: str, fields: Sequence[str]) -> None:
+    """Print all fields, those that a file leaves out too."""
+    from stiid.cli.overrides import changed
+    from stiid.config.resolve import load_experiment, resolved
+    from stiid.training.restore import find_model, stored_experiment
+
+    try:
+        file, _ = _config_file(name)
+    except FileNotFoundError:
+        experiment = stored_experiment(*find_model(name))
+    else:
+        experiment = load_experiment(file)
+    print(resolved(changed(experiment, fields)))
+
+
+def _forward(command: str, arguments: Sequence[str]) -> int:
+    """Run a command that has a parser of its own."""
+    try:
+        module = importlib.import_module(_FORWARDED[command])
+    except ModuleNotFoundError as error:
+        if error.name is None or not _FORWARDED[command].startswith(error.name):
+            raise
+        print(
+            f"error: `stiid {command}` belongs to the repository: run it in a checkout of it",
+            file=sys.stderr,
+        )
+        return 1
+    return int(module.main(arguments, prog=f"stiid {command}"))

@@ -1,0 +1,61 @@
+"""Fields of a stored config that the command line changes: ``--config.section.field=value``."""
+
+import ast
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stiid.config.experiment import Experiment
+from stiid.typed_config import override, to_dict
+
+PREFIX = "--config."
+
+
+def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments that change no field, and those that do."""
+    fields = [text for text in arguments if text.startswith(PREFIX)]
+    return [text for text in arguments if not text.startswith(PREFIX)], fields
+
+
+def changed(experiment: Experiment, fields: Sequence[str]) -> Experiment:
+    """An experiment with some fields replaced.
+
+    Args:
+      experiment: as stored.
+      fields: "--config.section.field=value" each.
+
+    Raises:
+      ValueError: there is no such field, or the value does not fit it; the message names it.
+    """
+    changes: dict[str, Any] = {}
+    for text in fields:
+        name, equals, value = text.removeprefix(PREFIX).partition("=")
+        if not equals:
+            raise ValueError(f"expected {PREFIX}section.field=value, got {text!r}")
+        *sections, leaf = name.split(".")
+        before: Any = to_dict(experiment)
+        here = changes
+        for section in sections:
+            before = _field(before, section, name)
+            here = here.setdefault(section, {})
+        here[leaf] = _value(value, _field(before, leaf, name))
+    changed: Experiment = override(experiment, changes, "config")
+    return changed
+
+
+def _field(section: Any, name: str, whole: str) -> Any:
+    if not isinstance(section, Mapping) or name not in section:
+        known = f": expected one of {', '.join(section)}" if isinstance(section, Mapping) else ""
+        raise ValueError(f"{PREFIX}{whole}: there is no field {name!r}{known}")
+    return section[name]
+
+
+def _value(text: str, before: Any) -> Any:
+    """A value as written, of the type of the one that it replaces where both are possible."""
+    if isinstance(before, str):
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):  # a word; the config says whether one fits
+        return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+    is_list = isinstance(before, list)  # of which one value needs no comma
+    return (value,) if is_list and not isinstance(value, list | tuple) else value
