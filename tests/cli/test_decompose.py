@@ -66,7 +66,8 @@ def test_all_files_are_there(written):
     assert [path.name for path in written.parent.iterdir()] == ["own"]  # nothing temporary
     info = json.loads((written / "info.json").read_text())
     assert (info["frames"], info["slots"], info["step"]) == (13, 3, 6)
-    view = {"height": 8, "width": 8, "channels": 3, "crop": [4, 2, 24, 16], "stride": 2}
+    size = {"height": 8, "width": 8, "channels": 3}
+    view = {**size, "crop": [4, 2, 24, 16], "stride": 2, "resize": "area"}
     assert info["view"] == view
     for name in ("masks", "overlay", "slots"):
         video = VideoFile(written / f"{name}.mp4")
