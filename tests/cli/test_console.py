@@ -1,0 +1,217 @@
+"""The command ``stiid``: the flags it hands on, what it prints, how it answers mistakes."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import tiny
+
+from stiid.cli import console, modes, overrides
+from stiid.cli import main as main_module
+from stiid.config.experiment import Experiment
+from stiid.data.video.frames import SAMPLE, read_video
+
+
+@pytest.fixture
+def handed_on(monkeypatch, tmp_path):
+    """What a command line becomes for ``python -m stiid.main``; run in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def call(*arguments):
+        found = []
+        monkeypatch.setattr(main_module, "cli", found.extend)
+        assert console.main(arguments) == 0
+        assert found.pop(0) == "stiid"
+        return found
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("line", "flags"),
+    [
+        (
+            "eval small_color --clips=8 --frames=10 --num_slots=6 --restarts=1",
+            "--mode=eval --checkpoint=stiid://small_color --workdir=runs/small_color "
+            "--config.evaluate.clips=8 --config.evaluate.lengths=10 "
+            "--config.evaluate.num_slots=6 --config.evaluate.restarts=1",
+        ),
+        (
+            "predict stiid://quickstart --clips=1 --observed=5 --frames=3 --workdir=out",
+            "--mode=predict --checkpoint=stiid://quickstart --workdir=out "
+            "--config.predict.clips=1 --config.predict.num_observed=5 "
+            "--config.predict.num_simulated=3",
+        ),
+        (
+            "decompose a.mp4 --crop=0,0,8,8 --stride=2 --config.evaluate.seed=1 --traceback",
+            "--mode=decompose --checkpoint=stiid://small_color --workdir=runs/small_color "
+            "--input=a.mp4 --crop=0,0,8,8 --stride=2 --traceback --config.evaluate.seed=1",
+        ),
+    ],
+)
+def test_commands_are_modes_of_released_models(handed_on, line, flags):
+    assert sorted(handed_on(*line.split())) == sorted(flags.split())
+
+
+def test_a_run_keeps_its_results(handed_on, trained):
+    assert handed_on("eval", str(trained), "--checkpoint=best") == [
+        "--mode=eval",
+        "--checkpoint=best",
+        f"--workdir={trained}",
+    ]
+
+
+def test_training_goes_to_a_folder_of_the_config(handed_on, tmp_path):
+    (tmp_path / "mine.py").write_text("")
+    assert handed_on("train", "mine.py:small", "--num_processes=2") == [
+        "--mode=train",
+        "--workdir=runs/mine-small",
+        "--config=mine.py:small",
+        "--num_processes=2",
+    ]
+    config = tiny.ROOT / "configs" / "quickstart.py"
+    assert handed_on("train", "quickstart", "--workdir=w", "--config.seed=1") == [
+        "--mode=train",
+        "--workdir=w",
+        f"--config={config}",
+        "--config.seed=1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("eval nothing", r"'nothing' is neither the folder of a run nor a released model \(.*\)"),
+        ("train nothing", r"no config file nothing: name a file, or one of .*quickstart.*"),
+        ("config nothing", r"'nothing' is neither .*"),
+        ("eval quickstart --checkpoint=best", r"--checkpoint goes with the folder of a run.*"),
+        ("config quickstart --config.evaluate.restart=1", r".*no field 'restart': expected one .*"),
+    ],
+)
+def test_mistakes_are_answered_by_one_line(capsys, monkeypatch, line, answer):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert console.main(line.split()) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(f"error: {answer}\n", err)
+
+
+def test_every_command_has_a_help(capsys):
+    with pytest.raises(SystemExit):
+        console.main(["--help"])
+    text = capsys.readouterr().out
+    commands = ("train", "eval", "predict", "decompose", "import", "config", "data", "report")
+    for command in commands:
+        assert re.search(rf"^    {command} ", text, re.MULTILINE) or f"    {command}\n" in text
+        with pytest.raises(SystemExit) as exit_:
+            console.main([command, "--help"])
+        assert exit_.value.code == 0
+        assert f"usage: stiid {command}" in capsys.readouterr().out
+
+
+def test_a_config_is_printed_whole(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert console.main(["config", "tests/tiny.py", "--config.evaluate.restarts=7"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "model.num_slots = 3" in {line.partition("  #")[0] for line in lines}
+    assert any(line.startswith("evaluate.restarts = 7") for line in lines)
+    assert any(line.startswith("model.inference.remat = ") for line in lines)
+
+
+def test_help_needs_no_jax():
+    program = (
+        "import sys\nfrom stiid.cli import console\n"
+        "try:\n    console.main(['eval', '--help'])\n"
+        "except SystemExit:\n    sys.exit('jax' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=tiny.ROOT, capture_output=True, check=False
+    )
+    assert result.returncode == 0
+
+
+# --- fields of a stored config --------------------------------------------------------------------
+
+
+def experiment(data_dir="~"):
+    return tiny.experiment(data_dir)
+
+
+def test_fields_are_changed_in_the_type_that_they_have():
+    fields = {
+        "evaluate.restarts": ("4", 4),
+        "evaluate.lengths": ("3", (3,)),
+        "evaluate.noise": ("all", "all"),
+        "model.inference.gradient_clamp": ("2.5", 2.5),
+        "model.inference.remat": ("true", True),
+        "data.options.colors": ("binary", "binary"),
+        "data.data_dir": ("7", "7"),
+    }
+    texts = [f"--config.{name}={text}" for name, (text, _) in fields.items()]
+    changed = overrides.changed(experiment(), texts)
+    assert isinstance(changed, Experiment)
+    for name, (_, value) in fields.items():
+        found = changed
+        for part in name.split("."):
+            found = found[part] if isinstance(found, dict) else getattr(found, part)
+        assert found == value
+    assert changed.model.num_slots == experiment().model.num_slots
+    assert overrides.changed(experiment(), []) == experiment()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("--config.evaluate.restart=1", "there is no field 'restart': expected one of split, "),
+        ("--config.evaluat.restarts=1", "there is no field 'evaluat': expected one of seed, "),
+        ("--config.seed.x=1", "there is no field 'x'"),
+        ("--config.evaluate.restarts=many", "evaluate.restarts: expected int, got 'many'"),
+        ("--config.evaluate.restarts=0", "evaluate.restarts must be at least 1, got 0"),
+        ("--config.evaluate.restarts", "expected --config.section.field=value, got"),
+    ],
+)
+def test_wrong_fields_are_named(text, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        overrides.changed(experiment(), [text])
+
+
+@pytest.mark.slow
+def test_a_stored_config_is_changed_for_an_evaluation(trained, tmp_path):
+    """As a process, without --config; the checkpoint's own config stays what it was."""
+    before = tiny.contents(trained)
+    command = [sys.executable, "-m", "stiid.main", "--mode=eval", f"--checkpoint={trained}"]
+    command += [f"--workdir={tmp_path}", "--config.evaluate.lengths=3", "--config.evaluate.clips=4"]
+    subprocess.run(command, cwd=tiny.ROOT, env=tiny.environment(), check=True, capture_output=True)
+    scores = tiny.scores(tmp_path)
+    assert list(scores["lengths"]) == ["3"]
+    assert scores["clips"] == 4
+    assert tiny.contents(trained) == before
+
+
+def test_models_refuse_fields_that_they_were_trained_with(trained, tmp_path):
+    with pytest.raises(ValueError, match=r"model\.latent_size is 4 there and 5 here"):
+        modes.run(
+            "eval",
+            None,
+            workdir=str(tmp_path),
+            checkpoint=str(trained),
+            fields=["--config.model.latent_size=5"],
+        )
+
+
+# --- the clip that comes with the package ---------------------------------------------------------
+
+
+def test_the_sample_is_small_and_has_moving_things():
+    video = read_video(SAMPLE)
+    assert video.shape == (40, 128, 128, 3)
+    assert (video > 128).any(-1).mean() > 0.03
+    assert (video[0] != video[-1]).mean() > 0.03
+    assert (tiny.ROOT / "stiid" / "data" / "video" / "sample.mp4").stat().st_size < 100_000
+
+
+def test_the_sample_is_packaged():
+    text = (tiny.ROOT / "pyproject.toml").read_text()
+    assert "data/video/sample.mp4" in text
