@@ -165,7 +165,7 @@ def evaluate(experiment: Experiment | None, workdir: Path, checkpoint: str) -> N
         content = motion_check(experiment.evaluate, system, source, state.params)
         if jax.process_index() == 0:
             write_json(workdir / "eval" / "motion.json", content)
-            print(f"wrote {workdir / 'eval' / 'motion.json'}: {content}")
+            print(printable(f"wrote {workdir / 'eval' / 'motion.json'}: {content}"))
 
 
 def predict(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
@@ -181,7 +181,7 @@ def predict(experiment: Experiment | None, workdir: Path, checkpoint: str) -> No
         with atomic_directory(folder) as temporary:
             paths = write_pictures(temporary, clips, result, num_observed=settings.num_observed)
             write_json(temporary / "metrics.json", content)
-        print(f"wrote {len(paths)} pictures and animations and metrics.json to {folder}")
+        print(printable(f"wrote {len(paths)} pictures and animations and metrics.json to {folder}"))
 
 
 def decompose(
@@ -195,7 +195,7 @@ def decompose(
         )
     model = Model.restore(experiment, workdir, checkpoint)
     count, folder = decompose_video(model, request.open(model), workdir)
-    print(f"wrote masks, images and trajectories of {count} frames to {printable(str(folder))}")
+    print(printable(f"wrote masks, images and trajectories of {count} frames to {folder}"))
 
 
 MODES: dict[str, Callable[[Experiment | None, Path, str], None]] = {
@@ -232,4 +232,4 @@ def _write_scores(
         print(summary(evaluation.use))
         for finding in findings(evaluation.use, family=experiment.model.family):
             print(f"note: {finding}")
-        print(f"wrote {path}")
+        print(printable(f"wrote {path}"))
