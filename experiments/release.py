@@ -2,45 +2,48 @@
 
     python -m experiments.release NAME --workdir=runs/quickstart
 
-The whole checkpoint is copied, but for what it says of the machine: the folder that it was written
-to, that of generated data, and those of files of data, of which the last part stays. A model of
-that name is replaced.
+The parameters and the config alone, but for what that says of the machine: the folder of generated
+data, and those of files of data, of which the last part stays. A model of that name is replaced.
 """
 
 import argparse
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from stiid.config.experiment import Data, Experiment
 from stiid.data.options import PLACES
-from stiid.files import atomic_directory
-from stiid.training import digest
-from stiid.training.checkpoints import RELEASED, RELEASES, Checkpoints
+from stiid.training.checkpoints import RELEASED, RELEASES
+from stiid.training.released import write_release
+from stiid.training.restore import restore_model
+from stiid.typed_config import to_dict
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name")
     parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--checkpoint", default="latest", help="or best")
     parser.add_argument("--folder", type=Path, default=RELEASES, help="of all released models")
     options = parser.parse_args(argv)
-    directory = options.workdir.resolve() / "checkpoints"
-    with Checkpoints(directory) as checkpoints:
-        step = checkpoints.choose("latest")
-    target = options.folder / options.name
-    with atomic_directory(target) as unfinished:
-        shutil.copytree(directory / str(step), unfinished / str(step))
-        for mark in unfinished.rglob("commit_success.txt"):
-            mark.write_text("complete\n", encoding="utf-8")
-        config = unfinished / str(step) / "config" / "metadata"
-        content = json.loads(config.read_text(encoding="utf-8"))
-        content["data"]["data_dir"] = "~/.cache/stiid"
-        options_ = content["data"]["options"]
-        for name in options_.keys() & PLACES:
-            options_[name] = Path(options_[name]).name
-        digest.change_json(unfinished / str(step), "config", content)
-    print(f"{RELEASED}{options.name}: step {step} of {options.workdir}")
+    experiment, state, _ = restore_model(None, options.workdir, options.checkpoint)
+    write_release(
+        options.folder / options.name,
+        step=int(state.step),
+        params=state.params,
+        config=portable(experiment),
+    )
+    print(f"{RELEASED}{options.name}: step {int(state.step)} of {options.workdir}")
+
+
+def portable(experiment: Experiment) -> dict[str, Any]:
+    """The config without what it says of the machine."""
+    config: dict[str, Any] = to_dict(experiment)
+    config["data"]["data_dir"] = Data.data_dir
+    places = config["data"]["options"]
+    for name in places.keys() & PLACES:
+        places[name] = Path(places[name]).name
+    return config
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from experiments.config_files import load_config
 from stiid.training.compatibility import FREE, PATIENCE, TRAINING
+from stiid.training.migration import without_later
 
 SCALES = ("paper", "small")
 # Of a config, what decides what is learned, and what is then measured; every seed has a folder of
@@ -178,10 +179,7 @@ def _patience(config: str) -> int:
 def _content(config: str, fields: tuple[str, ...], free: tuple[str, ...]) -> str:
     """What a config says now in these fields."""
     picked = _picked(load_config(config).to_dict(), fields)
-    options = picked.get("data", {}).get("options", {})
-    if options.get("law") == "rnem":
-        del options["law"]  # it came later than the names of recorded runs
-    return json.dumps(_without(free, picked), sort_keys=True)
+    return json.dumps(_without(free, without_later(picked)), sort_keys=True)
 
 
 def _picked(content: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:

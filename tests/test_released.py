@@ -10,11 +10,9 @@ import pytest
 import tiny
 
 from experiments import release
-from stiid.config.experiment import Experiment
-from stiid.data import registry
-from stiid.training.checkpoints import RELEASES, Checkpoints, locate
-from stiid.training.validate import trained_shapes
-from stiid.typed_config import parse
+from stiid.training.checkpoints import RELEASES, stored_batch_sizes
+from stiid.training.released import Release
+from stiid.training.restore import restore_model
 
 NAMES = sorted(path.name for path in RELEASES.iterdir())
 
@@ -26,22 +24,65 @@ def test_the_results_list_them():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_fits_this_version(name, tmp_path):
-    with Checkpoints(locate(tmp_path, f"stiid://{name}")[0]) as checkpoints:
-        (step,) = checkpoints.steps()
-        experiment = parse(Experiment, checkpoints.config(step))
-        view = registry.view(experiment.data.name, **experiment.data.options)
-        shape = (view.height, view.width, view.channels)
-        state = checkpoints.state(step, trained_shapes(experiment, shape))
-    assert int(state.step) == step
-    size = sum(file.stat().st_size for file in (RELEASES / name).rglob("*") if file.is_file())
-    assert size < 10e6
+    """And holds parameters and the config alone, in few bytes."""
+    experiment, state, _ = restore_model(None, tmp_path, f"stiid://{name}")
+    assert int(state.step) == Release(RELEASES / name).choose("best") > 0
+    assert state.opt_state == {}
+    assert not list(tmp_path.iterdir())
+    files = sorted(file.name for file in (RELEASES / name).iterdir())
+    assert files == ["model.json", "params.npz"]
+    assert sum((RELEASES / name / file).stat().st_size for file in files) < 3e6
+    assert stored_batch_sizes(RELEASES / name) == [experiment.evaluate.batch_size]
+
+
+def test_a_release_restores_the_parameters_bit_by_bit(trained, tmp_path):
+    experiment, state, _ = restore_model(None, trained, "latest")
+    release.main(["tiny", f"--workdir={trained}", f"--folder={tmp_path}"])
+    copied, released, _ = restore_model(None, tmp_path, str(tmp_path / "tiny"))
+    tiny.assert_same(released.params, state.params)
+    assert int(released.step) == int(state.step)
+    assert copied == dataclasses.replace(
+        experiment, data=dataclasses.replace(experiment.data, data_dir="~/.cache/stiid")
+    )
+
+
+def test_what_a_release_lacks_is_named(trained, data_dir, tmp_path):
+    release.main(["tiny", f"--workdir={trained}", f"--folder={tmp_path}"])
+    where, params = str(tmp_path / "tiny"), tmp_path / "tiny" / "params.npz"
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint 5 in .*, only 6"):
+        Release(tmp_path / "tiny").choose("5")
+    with pytest.raises(ValueError, match="num_slots is 3 there and 4 here"):
+        restore_model(tiny.experiment(data_dir, model__num_slots=4), tmp_path, where)
+    with np.load(params) as file:
+        arrays = dict(file)
+    name = min(arrays)
+    np.savez(params, **{**arrays, name: arrays[name][..., :1]})
+    with pytest.raises(ValueError, match=rf"{name} has shape \(.*\) there and \(.*\) here"):
+        restore_model(None, tmp_path, where)
+    del arrays[name]
+    np.savez(params, **arrays)
+    with pytest.raises(ValueError, match=f"not the parameters of this model: {name}"):
+        restore_model(None, tmp_path, where)
+    params.write_bytes(params.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"cannot read .*params\.npz .*: install the package anew"):
+        restore_model(None, tmp_path, where)
+    (tmp_path / "tiny" / "model.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"cannot read .*model\.json \('step'\)"):
+        restore_model(None, tmp_path, where)
+
+
+def test_training_does_not_resume_from_a_release(data_dir, tmp_path):
+    shutil.copytree(RELEASES / "quickstart", tmp_path / "run" / "checkpoints")
+    with pytest.raises(ValueError, match="holds a released model, parameters without the optimi"):
+        tiny.execute("train", tiny.experiment(data_dir), tmp_path / "run")
+    with pytest.raises(ValueError, match="training resumes itself, from its --workdir"):
+        tiny.execute("train", tiny.experiment(data_dir), tmp_path, "stiid://quickstart")
 
 
 @pytest.mark.slow
 def test_it_tells_balls_apart(tmp_path):
     """On eight clips with a single draw of noise; on 128 with eight draws F-ARI is 0.99."""
-    with Checkpoints(RELEASES / "quickstart") as checkpoints:
-        experiment = parse(Experiment, checkpoints.config(checkpoints.choose("latest")))
+    experiment, _, _ = restore_model(None, tmp_path, "stiid://quickstart")
     options = {**experiment.data.options, "train": 0, "validation": 8}
     experiment = dataclasses.replace(
         experiment,
@@ -74,23 +115,16 @@ def test_the_readme_uses_one_from_python(tmp_path, monkeypatch, quick_compilatio
 
 
 def test_release_says_nothing_of_the_machine(tmp_path):
-    checkpoints = tmp_path / "run" / "checkpoints"
-    shutil.copytree(RELEASES / "clevrer_small", checkpoints)
-    (step,) = checkpoints.iterdir()
-    config = step / "config" / "metadata"
-    content = json.loads(config.read_text())
-    content["data"]["options"]["path"] = str(tmp_path / "videos")
-    content["data"]["data_dir"] = str(tmp_path / "generated")
-    config.write_text(json.dumps(content))
-    (step / "commit_success.txt").write_text(f"written to {tmp_path}")
+    experiment, _, _ = restore_model(None, tmp_path, "stiid://clevrer_small")
+    options = {**experiment.data.options, "path": str(tmp_path / "videos")}
+    data = dataclasses.replace(experiment.data, options=options, data_dir=str(tmp_path / "data"))
+    config = release.portable(dataclasses.replace(experiment, data=data))
+    assert str(tmp_path) not in json.dumps(config)
+    assert config["data"]["options"]["path"] == "videos"
+    assert config["data"]["data_dir"] == "~/.cache/stiid"
 
-    folder = tmp_path / "released"
-    for _ in range(2):  # the second replaces the first
-        release.main(["solids", f"--workdir={tmp_path / 'run'}", f"--folder={folder}"])
-    assert [path.name for path in folder.iterdir()] == ["solids"]
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert len(files) == sum(path.is_file() for path in checkpoints.rglob("*"))
-    assert not any(str(tmp_path).encode() in path.read_bytes() for path in files)
-    stored = json.loads((folder / "solids" / step.name / "config" / "metadata").read_text())
-    assert stored["data"]["options"]["path"] == "videos"
-    assert stored["data"]["data_dir"] == "~/.cache/stiid"
+
+def test_a_release_replaces_one_of_that_name(trained, tmp_path):
+    for _ in range(2):
+        release.main(["tiny", f"--workdir={trained}", f"--folder={tmp_path}"])
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]

@@ -40,6 +40,7 @@ from stiid.training.compatibility import (
 from stiid.training.log import MetricWriter
 from stiid.training.loop import NonFiniteError, Trainer
 from stiid.training.migration import migrate
+from stiid.training.released import is_release
 from stiid.training.restore import load_clips, restore, stored_experiment
 from stiid.training.trained_model import Model
 from stiid.training.validate import check_stages, check_test, trained_shapes
@@ -116,7 +117,14 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
     if experiment is None:
         raise ValueError("--config is missing: training needs one")
     if checkpoint != "latest":
-        raise ValueError("--checkpoint goes with the other modes: training resumes itself")
+        raise ValueError(
+            "--checkpoint goes with the other modes: training resumes itself, from its --workdir"
+        )
+    if is_release(workdir / "checkpoints"):
+        raise ValueError(
+            f"{workdir / 'checkpoints'} holds a released model, parameters without the optimizer: "
+            "training cannot resume from it. Train in another --workdir"
+        )
     train_source, eval_source = load_clips(experiment, "train"), load_clips(experiment)
     check_lengths(experiment.evaluate, eval_source)
     check_best_metric(experiment.train.best_metric, eval_source)

@@ -336,9 +336,10 @@ def stored_batch_sizes(directory: Path) -> list[int]:
     cannot be read is left out: whoever restores it says what is wrong with it.
     """
     sizes = []
-    for path in sorted(directory.glob("*/config/metadata")):
+    for path in (directory / "model.json", *sorted(directory.glob("*/config/metadata"))):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            config = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            config = content.get("config", content)  # of a released model, or of a checkpoint
             sizes.append(int(config["evaluate"]["batch_size"]))
     return sizes
 

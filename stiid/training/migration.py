@@ -1,15 +1,22 @@
-"""Stored configs of before: the fields that came later, and what runs without them did."""
+"""Stored configs of before: the fields that came later, and what runs without them did.
 
+A new field of a config is entered into ``SINCE_DEFAULTS`` with the value that means what was done
+before. The entry stays when the default changes.
+"""
+
+import copy
+import dataclasses
 import functools
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from stiid.config.experiment import Data
+from stiid.data import registry
 from stiid.typed_config import parse, to_dict
 
-# Field → what was done before there was a choice. It stays when a default changes.
-CAME_LATER: Mapping[str, Any] = {
+# Field → value. Of the time when a config listed all fields.
+_LISTED: Mapping[str, Any] = {
     "model.precision": "float32",
     "model.decoder.modulated": False,
     "model.refiner.squeezenet": False,
@@ -28,11 +35,23 @@ CAME_LATER: Mapping[str, Any] = {
     "evaluate.restarts": 1,
     "evaluate.restart_frames": 1,
 }
+# Since fields have defaults. The names of recorded runs leave these out where they have this value.
+SINCE_DEFAULTS: Mapping[str, Any] = {
+    "data.pieces": False,
+    "data.options.law": "rnem",
+    "data.options.all_in_view": 0,
+    "data.options.resize": "area",
+    "data.options.train_frames": 0,
+    "model.decoder.mlp_elu": False,
+    "model.prior.form": "log_std",
+    "model.refiner.cell": "graves",
+}
+CAME_LATER = {**_LISTED, **SINCE_DEFAULTS}
 CAME_LATER_TO_STAGES: Mapping[str, Any] = {"micro_batches": 1}
 
 
 def migrate(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored config with the fields that came later, those of its data by their defaults.
+    """A stored config with the fields that came later, and all options of its data.
 
     Raises:
       ValueError, TypeError: a section is missing, or its data are none of ours.
@@ -40,9 +59,8 @@ def migrate(stored: Mapping[str, Any]) -> dict[str, Any]:
     config: dict[str, Any] = json.loads(json.dumps(stored))
     try:
         for name, value in CAME_LATER.items():
-            *sections, leaf = name.split(".")
-            if sections[0] != "model" or config["model"]["family"] == "stiid":
-                section = functools.reduce(lambda part, key: part[key], sections, config)
+            if _has(config, name):
+                section, leaf = _place(config, name)
                 section.setdefault(leaf, value)
         for stage in config["train"]["stages"].values():
             for name, value in CAME_LATER_TO_STAGES.items():
@@ -51,3 +69,33 @@ def migrate(stored: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"a stored config has no section {error}") from None
     data = to_dict(parse(Data, config["data"], "data"))
     return {**config, "data": json.loads(json.dumps(data))}
+
+
+def without_later(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config, or a part of it, without the fields of ``SINCE_DEFAULTS`` that change nothing."""
+    shorter = copy.deepcopy(dict(config))
+    for name, value in SINCE_DEFAULTS.items():
+        try:
+            section, leaf = _place(shorter, name)
+        except KeyError:
+            continue
+        if section.get(leaf, ...) == value:
+            del section[leaf]
+    return shorter
+
+
+def _has(config: Mapping[str, Any], name: str) -> bool:
+    """Whether a field belongs to the family and the source of a config."""
+    if name.startswith("model."):
+        return bool(config["model"]["family"] == "stiid")
+    if not name.startswith("data.options."):
+        return True
+    source = registry.ENTRIES.get(config["data"]["name"])
+    options = dataclasses.fields(source.spec) if source else ()
+    return name.split(".")[-1] in {option.name for option in options}
+
+
+def _place(config: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
+    """The section that a field is in, and its name there."""
+    *sections, leaf = name.split(".")
+    return functools.reduce(lambda part, key: part[key], sections, config), leaf

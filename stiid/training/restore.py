@@ -16,6 +16,7 @@ from stiid.paths import local_path
 from stiid.training.checkpoints import RELEASED, Checkpoints, RemovedError, locate, released_names
 from stiid.training.compatibility import MODEL, check_same
 from stiid.training.migration import migrate
+from stiid.training.released import Release, is_release
 from stiid.training.state import TrainState
 from stiid.training.validate import check_test, trained_shapes
 from stiid.typed_config import parse
@@ -62,7 +63,7 @@ def restore_model(
 @contextlib.contextmanager
 def chosen(
     experiment: Experiment | None, workdir: Path, checkpoint: str
-) -> Iterator[tuple[Experiment, Checkpoints, int]]:
+) -> Iterator[tuple[Experiment, Checkpoints | Release, int]]:
     """The experiment to apply, and the checkpoint to apply it with, closed at the end.
 
     Args:
@@ -74,7 +75,8 @@ def chosen(
       ValueError, OSError: there is none, or it is of another model.
     """
     directory, wanted = locate(workdir, checkpoint)
-    with Checkpoints(directory) as checkpoints:
+    opened = Release(directory) if is_release(directory) else Checkpoints(directory)
+    with opened as checkpoints:
         step = checkpoints.choose(wanted)
         try:
             stored = migrate(checkpoints.config(step))
@@ -95,7 +97,7 @@ def chosen(
 
 
 def restored(
-    checkpoints: Checkpoints, step: int, experiment: Experiment
+    checkpoints: Checkpoints | Release, step: int, experiment: Experiment
 ) -> tuple[TrainState, VideoModel]:
     """What ``chosen`` chose: the state on the host, and the model with its test-time inference.
 

@@ -4,16 +4,17 @@ import dataclasses
 import functools
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import tiny
 
 from stiid.config.curriculum import Stage
 from stiid.config.experiment import Experiment
-from stiid.training import migration
 from stiid.training.checkpoints import RELEASES
 from stiid.training.digest import change_json
-from stiid.training.migration import CAME_LATER, migrate
+from stiid.training.migration import CAME_LATER, CAME_LATER_TO_STAGES, migrate, without_later
+from stiid.training.released import Release
 from stiid.training.restore import restore_model
 from stiid.typed_config import parse, to_dict
 
@@ -23,10 +24,9 @@ def of_before(config):
     old = json.loads(json.dumps(config))
     for name in CAME_LATER:
         *sections, leaf = name.split(".")
-        del functools.reduce(dict.__getitem__, sections, old)[leaf]
+        functools.reduce(dict.__getitem__, sections, old).pop(leaf, None)
     for stage in old["train"]["stages"].values():
         del stage["micro_batches"]
-    del old["data"]["options"]["law"]
     return old
 
 
@@ -63,6 +63,8 @@ def test_a_missing_section_is_named(tmp_path):
 
 
 OPEN = ("data.options", "train.stages", "evaluate.model")  # sections without fields of their own
+# All fields of a config at the time when the first ones got defaults, but for stages.
+FIRST = json.loads(Path(__file__).with_name("fields_of_before.json").read_text(encoding="utf-8"))
 
 
 def leaves(section, prefix=""):
@@ -73,21 +75,26 @@ def leaves(section, prefix=""):
             yield f"{prefix}{name}"
 
 
+def test_a_new_field_says_what_was_done_before_it(tmp_path):
+    """It is entered into ``SINCE_DEFAULTS``: its default may not fit, or may change."""
+    assert set(leaves(to_dict(tiny.experiment(tmp_path)))) <= {*FIRST, *CAME_LATER}
+    known = {"steps", "num_frames", "batch_size", "model", "optim", *CAME_LATER_TO_STAGES}
+    assert {field.name for field in dataclasses.fields(Stage)} <= known
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in RELEASES.iterdir()))
-def test_a_new_field_says_what_was_done_before_it(name):
-    """A field that stored configs lack is in ``CAME_LATER``: its default may not fit old runs."""
-    stored = stored_config(name)
-    now = to_dict(parse(Experiment, migrate(stored)))
-    known = {*leaves(stored), *CAME_LATER}
-    assert set(leaves(now)) <= known
-    for stage in stored["train"]["stages"].values():
-        known = {*stage, *migration.CAME_LATER_TO_STAGES}
-        assert {field.name for field in dataclasses.fields(Stage)} <= known
+def test_released_models_are_read_without_what_came_later(name):
+    """Their decoders and refiners have parameters that a wrong value would not fit."""
+    release = Release(RELEASES / name)
+    now = release.config(release.choose("latest"))
+    assert parse(Experiment, migrate(without_later(now))) == parse(Experiment, migrate(now))
 
 
-def stored_config(name):
-    (path,) = (RELEASES / name).glob("*/config/metadata")
-    return json.loads(path.read_text(encoding="utf-8"))
+def test_names_leave_out_what_came_later_and_changes_nothing(tmp_path):
+    config = to_dict(tiny.experiment(tmp_path))
+    assert without_later({**config, "data": {**config["data"], "pieces": True}})["data"]["pieces"]
+    assert "pieces" not in without_later(config)["data"]
+    assert without_later({"train": {}}) == {"train": {}}
 
 
 def test_a_checkpoint_of_before_is_restored(trained, tmp_path):
