@@ -131,14 +131,15 @@ def test_a_young_run_says_what_it_lacks(trained, tmp_path):
     assert write_report(workdir, tmp_path / "page.html", clips=1) == tmp_path / "page.html"
     page = Parsed((tmp_path / "page.html").read_text(encoding="utf-8"))
     said = [e["text"] for e in page.having("p", **{"class": "missing"})]
-    assert [" ".join(text.split()[:4]) for text in said] == [
-        "Not shown: Expecting ':'",
-        "Not shown: no checkpoints",
-        "There is no predict/metrics.json:",
-        "There are no pictures/step_*.png:",
-        "There is nothing in",
-        "There is no run.json:",
+    named = [
+        "':'",
+        "checkpoints",
+        "predict/metrics.json",
+        "pictures/step_*.png",
+        "decompose",
+        "run.json",
     ]
+    assert all(name in text for name, text in zip(named, said, strict=True))
     assert len(page.found["svg"]) > 5
     assert not (workdir / "report.html").exists()
 
@@ -156,8 +157,8 @@ def test_files_without_a_field_and_clips_not_asked_for(tmp_path):
     (tmp_path / "eval" / "metrics.json").write_text("{}")
     page = Parsed(write_report(tmp_path, clips=0).read_text(encoding="utf-8"))
     said = [e["text"] for e in page.having("p", **{"class": "missing"})]
-    assert said[0] == "Not shown: its file has no field 'clips'"
-    assert said[1] == "Not asked for (--clips=0)."
+    assert "'clips'" in said[0]
+    assert "--clips=0" in said[1]
 
 
 PROBE = """<script>
