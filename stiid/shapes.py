@@ -41,7 +41,7 @@ class LSTMState(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What the decoder says of each slot at each pixel."""
+    """Output of the decoder for each slot and pixel."""
 
     means: Array  # [B, K, H, W, C] appearance μ_x in [0, 1]
     logits: Array  # [B, K, H, W, 1] mask logits; the masks are their softmax over K

@@ -10,7 +10,7 @@ from stiid.shapes import Array, Decoded, Gaussian, Params
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationOptions(Options):
-    """What the temporal hidden state h conditions.
+    """Conditioning on the temporal hidden state h.
 
     Attributes:
       conditional_prior: prior from h (Eq. 5) or N(0, I) (the ablation of Table 3).

@@ -56,7 +56,7 @@ class Inference(ParameterOptions, GridOptions):
     remat: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse values that no code path means."""
+        """Validate the fields."""
         super().__post_init__()
         self._check_choice("posterior_start", ("posterior", "prior"))
         self._check_choice("simulation_start", ("posterior", "prior"))
@@ -80,7 +80,7 @@ class VideoResult(NamedTuple):
 def first_frame(
     model: SlotModel[Inference], params: Params, *, batch: int, num_slots: int
 ) -> FrameStart:
-    """Where inference of frame 0 starts: the learned λ, the first prior, zero states."""
+    """The start of frame 0: the learned λ, the first prior, zero states."""
     slots = (batch, num_slots)
     vector = jnp.broadcast_to(params["posterior"], (*slots, params["posterior"].shape[-1]))
     zeros = jnp.zeros((*slots, model.refiner.lstm_features))
@@ -109,7 +109,7 @@ def infer_frame(
       weights: β and ψ.
 
     Returns:
-      Where the next frame starts; the terms of all evaluations, stacked; the result, which belongs
+      The start of the next frame; the terms of all evaluations, stacked; the result, which belongs
       to the last of them.
     """
     settings = model.inference
@@ -160,7 +160,7 @@ def infer_video(
         last of those for its last decode. Its K is the number of slots.
       weights: β and ψ.
       num_simulated: frames to simulate after the last one (section 3.2.3), each refined once in any
-        grid: there is nothing to refine it towards.
+        grid: there is no image to refine it towards.
     """
     settings = model.inference
     batch, num_frames = video.shape[:2]

@@ -118,7 +118,7 @@ def log_normalizer(*, variance: float, channels: int) -> float:
 
 
 def posterior_masks(exponents: Array, *, kind: str) -> Array:
-    """How well each slot explains each pixel, whatever its mask: [B, K, H, W, 1], sums to one.
+    """Responsibility of each slot for each pixel, whatever its mask: [B, K, H, W, 1], sums to 1.
 
     "normalized": likelihood over the sum of likelihoods; "softmax": softmax of the likelihood
     values themselves (*authors' code*; nearly uniform: two slots differ by a factor of e at most).

@@ -112,7 +112,7 @@ def loss(
       objective: the weights.
       options: of the likelihood.
       result: of ``inference.infer_video``.
-      video: [B, T, H, W, C], of which the last ``num_simulated`` were simulated.
+      video: [B, T, H, W, C]; its last ``num_simulated`` frames were simulated.
     """
     frames = result.frames.reconstruction
     check_shapes(video=(video, "B T H W C"), reconstruction=(frames, "T B H W C"))

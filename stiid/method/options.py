@@ -1,4 +1,4 @@
-"""What the classes of options have in common: each stands beside the code that it switches."""
+"""The base of all options; each class of options stands beside the code that it switches."""
 
 import math
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from stiid.shapes import Array, LSTMState, Params
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterOptions(RefinementOptions):
-    """How parameters are initialized.
+    """Initialization of the parameters.
 
     Attributes:
       init_scale: the trained initial λ is sampled from U(−a, a).

@@ -15,14 +15,14 @@ NOISE = ("first", "all")
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How a trained model decomposes videos; hashable, so that it may be a static argument.
+    """Options of a decomposition; hashable, so that it may be a static argument.
 
     Attributes:
       num_slots: K, which may differ from training.
       noise: "first": z is sampled in frame 0 only, where slots must break their symmetry, and is
         the posterior mean afterwards and in the decode after the last refinement; "all": sampled
         always. To a model without memory (IODINE) every frame is frame 0.
-      restarts: noise samples of frame 0, of which the one with the lowest negative ELBO is kept.
+      restarts: number of noise samples of frame 0; the one with the lowest negative ELBO is kept.
       restart_frames: how many of the first frames that negative ELBO is summed over. More than 1
         looks ahead. A model without memory chooses in each frame alone.
     """

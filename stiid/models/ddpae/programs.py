@@ -17,7 +17,7 @@ POSE = 3  # scale, x, y
 
 
 class DdpaeResult(NamedTuple):
-    """What a pass over videos yields; shapes as in ``procedure``, S rows and columns."""
+    """The result of a pass over videos; shapes as in ``procedure``, S rows and columns."""
 
     posterior: LatentGroups[Normal]
     sample: LatentGroups[Array]
@@ -31,7 +31,7 @@ class DdpaeNetworks:
     """Sizes, see ``system.DdpaeConfig``; parameters live in a dict beside it.
 
     Attributes:
-      size: rows and columns S of a frame, a power of two; components are drawn at S / 2.
+      size: rows and columns S of a frame, a power of two; components are rendered at S / 2.
       channels: C.
       features: of the convolutions.
       frame_code: E.

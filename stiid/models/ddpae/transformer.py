@@ -11,7 +11,7 @@ from stiid.shapes import Array
 
 
 def crop(images: Array, pose: Array, *, size: int) -> Array:
-    """What a pose covers of an image.
+    """The part of an image that a pose covers.
 
     Args:
       images: [..., H, W, C].
@@ -40,7 +40,7 @@ def place(components: Array, pose: Array, *, size: int) -> Array:
 
 
 def center(pose: Array) -> Array:
-    """Where in the frame a component's center is: [..., 3] → (x, y) in [0, 1], [..., 2]."""
+    """Position of a component's center in the frame: [..., 3] → (x, y) in [0, 1], [..., 2]."""
     return (1.0 - pose[..., 1:] / pose[..., :1]) / 2.0
 
 
@@ -53,7 +53,7 @@ def _sample(images: Array, scale: Array, shift: Array, *, size: int) -> Array:
 
 
 def _weights(scale: Array, shift: Array, *, size: int, extent: int) -> Array:
-    """What each of ``extent`` pixels weighs in each of ``size`` samples: [..., size, extent]."""
+    """Weight of each of ``extent`` pixels in each of ``size`` samples: [..., size, extent]."""
     samples = jnp.linspace(-1.0, 1.0, size).reshape(*(1 for _ in scale.shape), size)
     place = (scale[..., None] * samples + shift[..., None] + 1.0) / 2.0 * (extent - 1)
     pixels = jnp.arange(extent).reshape(*(1 for _ in place.shape), extent)

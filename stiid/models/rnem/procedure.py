@@ -23,7 +23,7 @@ Network = Callable[[Array, Array], tuple[Array, Array]]
 
 
 class Slots(NamedTuple):
-    """What is known of the slots at a frame."""
+    """The state of the slots at a frame."""
 
     hidden: Array  # [B, K, M]
     means: Array  # μ [B, K, H, W, C], prediction of this frame
@@ -107,7 +107,7 @@ def observe(network: Network, slots: Slots, frames: Array, flips: Array) -> Slot
 def simulate(network: Network, slots: Slots, flips: Array) -> Slots:
     """Go on from the slots of the last frame: their own Σ γ μ is the next input.
 
-    The E-step takes for the truth what is on if any slot predicts more than 0.1.
+    For the E-step a pixel is on if any slot predicts more than 0.1.
 
     Args:
       network: see ``Network``.
