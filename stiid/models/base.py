@@ -151,7 +151,7 @@ class LatentModel(Protocol):
         """(D, M): of z and of the temporal hidden state h."""
 
     def decode(self, params: Params, latents: Latents) -> Decomposition:
-        """What slots show.
+        """Decode latents into slots.
 
         Args:
           params: from ``VideoModel.init``.
