@@ -1,7 +1,8 @@
 """Command line: ``python -m stiid.main --config=configs/NAME.py --workdir=DIR [--mode=…]``."""
 
-from stiid import signals
+from stiid import signals, streams
 
+streams.open_standard_streams()
 signals.obey()  # from the first second on: what follows takes some
 
 from absl import flags  # noqa: E402

@@ -10,6 +10,7 @@ class a section means; without that field it is the first.
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Set
@@ -25,9 +26,12 @@ def parse(cls: type, section: Any, where: str = "config") -> Any:
     """
     fields = arguments(get_type_hints(cls), section, where, optional=_defaults(cls).keys())
     try:
-        return cls(**fields)
+        parsed = cls(**fields)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
+    for name, value in fields.items():
+        _check_finite(value, f"{where}.{name}")
+    return parsed
 
 
 def arguments(
@@ -130,7 +134,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if arguments[-1] is not ... and len(value) != len(arguments):
             raise ValueError(f"{where}: expected {len(arguments)} values, got {value!r}")
         return tuple(_value(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-    if origin is not None and isinstance(value, Mapping):
+    if origin in (dict, Mapping) and isinstance(value, Mapping):
         return {key: _value(arguments[1], value[key], f"{where}.{key}") for key in sorted(value)}
     if hint is Any:
         return tuple(value) if isinstance(value, list) else value
@@ -143,6 +147,18 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     ):
         raise ValueError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
     return value
+
+
+def _check_finite(value: Any, where: str) -> None:
+    """Refuse NaN and infinity where a class has nothing to say about them."""
+    if isinstance(value, tuple | list):
+        for i, item in enumerate(value):
+            _check_finite(item, f"{where}[{i}]")
+    elif isinstance(value, Mapping):  # a section that is parsed later
+        for name, item in value.items():
+            _check_finite(item, f"{where}.{name}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where}: expected a finite number, got {value!r}")
 
 
 def _member(members: tuple[Any, ...], value: Any, where: str) -> Any:

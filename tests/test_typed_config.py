@@ -1,5 +1,6 @@
 """Typed configs: what comes back is what was written, and mistakes are named."""
 
+import copy
 import json
 import math
 from collections.abc import Mapping
@@ -346,3 +347,27 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
 def test_impossible_experiments_are_refused_at_once(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         tiny.experiment(tmp_path, **changes)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model__refiner__output_scale",
+        "model__refiner__forget_bias",
+        "model__refiner__forget_scale",
+        "model__inference__init_log_var",
+    ],
+)
+def test_no_field_takes_what_is_no_number(tmp_path, name, value):
+    with pytest.raises(ValueError, match="finite"):
+        tiny.experiment(tmp_path, **{name: value})
+    with pytest.raises(ValueError, match="finite"):
+        tiny.experiment(tmp_path, model__decoder__frequencies=(0.5, value))
+
+
+def test_a_mapping_is_no_sequence():
+    config = copy.deepcopy(tiny.CONFIG)
+    config["model"]["inference"]["log_var_range"] = {}
+    with pytest.raises(ValueError, match=r"log_var_range: expected .*, got \{\}"):
+        parse(Experiment, config)

@@ -38,7 +38,8 @@ from stiid.training.compatibility import (
     training_fields,
 )
 from stiid.training.log import MetricWriter
-from stiid.training.loop import NonFiniteError, Trainer
+from stiid.training.loop import NonFiniteError, Trainer, check_position, position_of
+from stiid.training.memory import check_memory
 from stiid.training.migration import migrate
 from stiid.training.released import is_release
 from stiid.training.restore import load_clips, restore, stored_experiment
@@ -125,6 +126,7 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
             f"{workdir / 'checkpoints'} holds a released model, parameters without the optimizer: "
             "training cannot resume from it. Train in another --workdir"
         )
+    check_memory(experiment)
     train_source, eval_source = load_clips(experiment, "train"), load_clips(experiment)
     check_lengths(experiment.evaluate, eval_source)
     check_best_metric(experiment.train.best_metric, eval_source)
@@ -141,11 +143,12 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
         steps = checkpoints.steps()
         if steps:
             stored = migrate(checkpoints.config(steps[-1]))
-            progress = checkpoints.progress(steps[-1])
+            position = position_of(checkpoints.progress(steps[-1]), where=workdir)
             check_same(training_fields(experiment), experiment, stored, where=workdir)
-            begun = progress["stage"] + (progress["step_in_stage"] > 0)
+            begun = position.stage + (position.step_in_stage > 0)
             check_begun(begun, experiment, stored, where=workdir)
-            check_processes(progress["processes"], where=workdir)
+            check_processes(position.processes, where=workdir)
+            check_position(position, experiment, where=workdir)
         resume_step = steps[-1] if steps else None
         writer = stack.enter_context(MetricWriter(workdir, resume_step=resume_step, enabled=chief))
 

@@ -15,6 +15,7 @@ from stiid.models.base import VideoModel
 from stiid.paths import local_path
 from stiid.training.checkpoints import RELEASED, Checkpoints, RemovedError, locate, released_names
 from stiid.training.compatibility import MODEL, check_same
+from stiid.training.memory import check_memory
 from stiid.training.migration import migrate
 from stiid.training.released import Release, is_release
 from stiid.training.state import TrainState
@@ -106,6 +107,7 @@ def restored(
       step: of one of them.
       experiment: to apply it in, which is checked before anything is read.
     """
+    check_memory(experiment)
     view = registry.view(experiment.data.name, **experiment.data.options)
     image_shape = (view.height, view.width, view.channels)
     system = experiment.at_test().model.build(image_shape)

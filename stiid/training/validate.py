@@ -18,6 +18,7 @@ from stiid.errors import first_line
 from stiid.models.base import VideoModel
 from stiid.shapes import Params
 from stiid.training.loop import stage_data
+from stiid.training.memory import check_state
 from stiid.training.state import TrainState
 from stiid.training.update import init_state
 
@@ -27,7 +28,9 @@ ImageShape = tuple[int, int, int]
 def trained_shapes(experiment: Experiment, image_shape: ImageShape) -> TrainState:
     """Shapes and dtypes of the state of the model as it is trained; a checkpoint's template."""
     system = experiment.model.build(image_shape)
-    return _trace("config.model", lambda: init_state(experiment, system))
+    shapes = _trace("config.model", lambda: init_state(experiment, system))
+    check_state(shapes)
+    return shapes
 
 
 def check_stages(experiment: Experiment, source: Source, held_out: Source, trained: Params) -> None:
