@@ -20,6 +20,7 @@ refinements r = 1 … R̂_t, as in the paper.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import chex
 import jax
 
 Array = jax.Array
@@ -62,12 +63,11 @@ def check_shapes(sizes: Mapping[str, int] | None = None, /, **arrays: tuple[Any,
     for name, (array, axes) in arrays.items():
         letters = axes.split()
         expected = [known.get(axis, int(axis) if axis.isdigit() else axis) for axis in letters]
-        pairs = zip(expected, array.shape, strict=False)
-        if len(expected) != len(array.shape) or any(
-            isinstance(want, int) and want != got for want, got in pairs
-        ):
+        try:
+            chex.assert_shape(array, [n if isinstance(n, int) else None for n in expected])
+        except AssertionError:
             raise ValueError(
                 f"{name}: expected shape [{', '.join(letters)}] = "
                 f"({', '.join(map(str, expected))}), got {tuple(array.shape)}"
-            )
+            ) from None
         known.update(zip(letters, array.shape, strict=True))
