@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stiid import __version__
+from stiid import __version__, signals, streams
 
 _PREFIX = "--config."
 _EXAMPLES = """examples:
@@ -46,6 +46,9 @@ _FIELDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; an error that a user can mend is one line and the exit code 1."""
+    if argv is None:  # this process is ours
+        streams.open_standard_streams()
+        signals.obey()
     arguments = list(sys.argv[1:] if argv is None else argv)
     sys.path.insert(0, os.getcwd())  # as ``python -m`` does: config files import each other
     if arguments[:1] and arguments[0] in _FORWARDED:

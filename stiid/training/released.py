@@ -1,8 +1,9 @@
 """Released models: parameters and config alone, in files that NumPy and JSON can read.
 
-A folder with ``model.json``, {"step": updates, "config": all fields}, and ``params.npz``, an array
-for every leaf of the parameters, named by its path: "refiner/conv_0/kernel". There is no state of
-the optimizer or the data, so that training cannot be resumed.
+A folder with ``model.json``, {"step": updates, "config": all fields, "digests": of both files}, and
+``params.npz``, an array for every leaf of the parameters, named by its path:
+"refiner/conv_0/kernel". There is no state of the optimizer or the data, so that training cannot be
+resumed.
 """
 
 import json
@@ -17,6 +18,7 @@ import numpy as np
 
 from stiid.files import atomic_directory, write_json
 from stiid.shapes import Params
+from stiid.training import digest
 from stiid.training.state import TrainState
 
 _CARD, _PARAMS = "model.json", "params.npz"
@@ -30,6 +32,9 @@ class Release:
         try:
             card = json.loads((directory / _CARD).read_text(encoding="utf-8"))
             self._step, self._config = int(card["step"]), dict(card["config"])
+            self._digests = dict(card["digests"])
+            if self._digests["config"] != digest.of_json([self._step, self._config]):
+                raise ValueError("it is not what was released")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self._damaged(_CARD, error) from error
 
@@ -72,6 +77,8 @@ class Release:
                     f"{leaf.shape} here. Use the config that it was trained with, or data of the "
                     "same image size"
                 )
+        if self._digests["params"] != digest.of_arrays(stored):
+            raise self._damaged(_PARAMS, ValueError("it is not what was released"))
         params = jax.tree.unflatten(
             jax.tree.structure(template.params), list(map(stored.get, wanted))
         )
@@ -103,7 +110,12 @@ def write_release(directory: Path, *, step: int, params: Params, config: Mapping
     arrays: dict[str, Any] = {_name(path): np.asarray(leaf) for path, leaf in _leaves(params)}
     with atomic_directory(directory) as unfinished:
         np.savez(unfinished / _PARAMS, **arrays)
-        write_json(unfinished / _CARD, {"step": step, "config": dict(config)})
+        digests = {
+            "config": digest.of_json([step, dict(config)]),
+            "params": digest.of_arrays(arrays),
+        }
+        card = {"step": step, "config": dict(config), "digests": digests}
+        write_json(unfinished / _CARD, card)
 
 
 def _leaves(params: Params) -> list[tuple[Any, Any]]:
