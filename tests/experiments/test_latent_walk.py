@@ -28,6 +28,7 @@ def decomposed(data_dir):
         return system, params, decompose(params, video, keys)
 
 
+@pytest.mark.slow
 def test_latents_decode_to_the_decomposition(decomposed):
     system, params, result = decomposed
     decode = jax.jit(system.decode)

@@ -48,6 +48,7 @@ def run_result(folder, data_dir, only="*"):
     return code, {row["model"]: row for row in content["rows"]}
 
 
+@pytest.mark.slow
 def test_from_training_to_markdown(tmp_path, data_dir, monkeypatch):
     """A failed row leaves the other alone; a second run starts nothing and writes the same."""
     monkeypatch.chdir(tiny.ROOT)

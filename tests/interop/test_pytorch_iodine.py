@@ -97,6 +97,7 @@ def full_size():
     return draw_state()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("old", [False, True])
 def test_forward_pass_is_that_of_pytorch(full_size, tmp_path, old):
     """Numbers of github.com/MichaelKevinKelly/IODINE c2c22df under PyTorch 2.13.0 on a CPU.

@@ -10,6 +10,8 @@ from stiid.method.elbo import ElboWeights
 from stiid.method.inference import infer_video
 from stiid.shapes import LSTMState
 
+pytestmark = pytest.mark.slow  # compiles a whole update twice
+
 WEIGHTS = ElboWeights(beta=5.0, psi=0.7)
 
 

@@ -179,6 +179,7 @@ def test_gradients_are_constants_for_the_outer_gradient(case):
     assert all(not leaf.any() for leaf in jax.tree.leaves(outer((case.params, case.posterior))))
 
 
+@pytest.mark.slow
 def test_outer_gradient_is_that_with_the_inner_gradients_as_numbers(make_case, monkeypatch):
     case = make_case()
 

@@ -95,6 +95,7 @@ def test_grid_equals_the_oracle(paper, paper_result):
     assert_equals_oracle(*paper, random_inputs(), paper_result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SWITCHES)
 @pytest.mark.usefixtures("eager_float64")
 def test_each_switch_does_what_the_oracle_says(make_model, random_params, paper_result, name):
@@ -107,6 +108,7 @@ def test_each_switch_does_what_the_oracle_says(make_model, random_params, paper_
     assert differ(final, usual)
 
 
+@pytest.mark.slow
 def test_grids_longer_and_shorter_than_r_equal_the_oracle(make_model, random_params, eager_float64):
     for refinements, frames in ((3, 2), (1, 2)):
         model = make_model(kernel_size=1, refinements=refinements)
@@ -205,6 +207,7 @@ def test_slots_permute(paper, paper_result):
         close(terms, expected._replace(**slots))
 
 
+@pytest.mark.slow
 def test_a_video_does_not_depend_on_its_batch(paper, paper_result):
     video, noise = random_inputs()
     result = infer_video(*paper, video[1:], noise[:, :, 1:], WEIGHTS)
@@ -223,6 +226,7 @@ def test_a_frame_leaves_the_past_as_it_is(paper, paper_result, frame):
         assert differ(result.masks[t], paper_result.frames.masks[t], by=1e-6)
 
 
+@pytest.mark.slow
 def test_the_number_of_slots_may_differ_from_training(paper):
     model, params = paper
     infer = jax.jit(lambda video, noise: infer_video(model, params, video, noise, WEIGHTS))

@@ -49,6 +49,7 @@ def start():
     return FrameStart(*gaussians, LSTMState(*state))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("simulation_start", ["prior", "posterior"])
 @pytest.mark.parametrize(
     ("grid", "posterior_start", "observed", "simulated"),

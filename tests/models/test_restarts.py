@@ -14,6 +14,8 @@ import tiny
 from stiid.models.base import Decoding
 from stiid.models.spatiotemporal.restarts import choose_noise, sample_noise
 
+pytestmark = pytest.mark.slow  # compiles whole decompositions
+
 SHAPE = (8, 8, 3)
 
 

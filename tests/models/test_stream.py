@@ -14,6 +14,8 @@ from stiid.models.base import Decoding, StreamingModel
 from stiid.models.spatiotemporal.model import SpatioTemporal
 from stiid.models.spatiotemporal.restarts import sample_noise
 
+pytestmark = pytest.mark.slow  # compiles whole decompositions
+
 SHAPE = (8, 8, 3)
 FRAMES, SLOTS, REFINEMENTS = 4, 4, 2
 
