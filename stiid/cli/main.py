@@ -165,15 +165,15 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     except (KeyError, AttributeError) as error:  # no such field, if an override names it
         cause = error.args[0]
         text = cause.args[0] if isinstance(cause, KeyError) else cause  # str would quote it
-        reason = " ".join(str(text).split())
+        reason = " ".join(str(text).split()).replace(" Did you", ": did you")
         name = reason.split("'")[1] if "'" in reason else ""
         options = [option.partition("=")[0] for option in argv if option.startswith("--config.")]
         wrong = [option for option in options if name in option.split(".")]
         if not wrong:
             _fail(str(error) or repr(error))
         _fail(
-            f"{wrong[0]}: there is no field {reason}. What a stage or evaluate.model does "
-            "not override yet is written into the config file"
+            f"{wrong[0]}: there is no field {reason.rstrip('?')}. What a stage or evaluate.model "
+            "does not override yet is written into the config file"
         )
     except Exception as error:  # a config file is code: whatever it raises is the user's to mend
         _fail(str(error) or repr(error))

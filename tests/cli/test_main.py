@@ -101,7 +101,7 @@ def failures(trained, data_dir, tmp_path_factory):
         "unknown section": ([*config, "--config.modle.num_slots=3", new], "modle"),
         "unknown field": (
             [*config, "--config.model.num_slot=3", new],
-            "there is no field 'num_slot' Did you mean \"num_slots\" instead of",
+            "there is no field 'num_slot': did you mean \"num_slots\" instead of",
         ),
         "field of an empty section": (
             [*config, "--config.evaluate.model.inference.refinements=3", new],
