@@ -56,7 +56,8 @@ def score(predicted: Any, true_masks: Any) -> dict[str, float]:
     Returns:
       The mean over clips of each score: ``ari`` and ``f_ari`` (true objects only) compare all
       frames of a clip at once, ``ari_frame`` and ``f_ari_frame`` frame by frame; ``miou`` is the
-      mean intersection over union; ``slot_switches`` counts objects that change their slot.
+      mean intersection over union; ``recall`` is the share of objects with a slot of their own
+      (IoU ≥ ½); ``slot_switches`` counts objects that change their slot.
 
     Raises:
       ValueError: shapes or types do not fit.

@@ -12,6 +12,7 @@ NAMES = {
     "ari": "ARI",
     "ari_frame": "ARI per frame",
     "miou": "mIoU",
+    "recall": "object recall",
     "mse": "MSE",
     "slot_switches": "slot switches",
 }

@@ -18,7 +18,7 @@ from stiid.models.spatiotemporal.config import SpatioTemporalConfig
 from stiid.typed_config import override
 
 NON_FINITE = ("stop", "skip")
-BEST_METRICS = ("ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "mse")
+BEST_METRICS = ("ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "recall", "mse")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Scores of a decomposition: ARI, F-ARI, matched IoU, MSE, slot switches.
+"""Scores of a decomposition: ARI, F-ARI, matched IoU, object recall, MSE, slot switches.
 
 The device only counts: per frame, the contingency table of true ids against predicted slots
 (`contingency`). Every score is a function of these tables and is taken on the host in float64.
@@ -19,7 +19,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 # What says nothing about a clip without objects.
-OBJECT_SCORES = ("ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "slot_switches")
+OBJECT_SCORES = ("ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "recall", "slot_switches")
+_FOUND = 0.5  # IoU from which on an object counts as found
 
 
 def contingency(
@@ -127,13 +128,44 @@ def matched_iou(table: Any) -> np.ndarray:
     flat = table.reshape(-1, *table.shape[-2:])
     scores = np.full(len(flat), np.nan)
     for i, counts in enumerate(flat):
-        objects = counts[1:][counts[1:].sum(1) > 0]
-        if len(objects):
-            union = objects.sum(1, keepdims=True) + counts.sum(0) - objects
-            iou = objects / union
+        iou = _object_ious(counts)
+        if len(iou):
             rows, columns = linear_sum_assignment(iou, maximize=True)
-            scores[i] = iou[rows, columns].sum() / len(objects)
+            scores[i] = iou[rows, columns].sum() / len(iou)
     return scores.reshape(table.shape[:-2])
+
+
+def object_recall(table: Any) -> np.ndarray:
+    """Share of the true objects that have a slot of their own, with an IoU of at least one half.
+
+    The background's slot is the one with most of the background's pixels; it is nobody's own. The
+    objects and the other slots are matched one to one. Without any true background all slots are
+    the objects'.
+
+    Args:
+      table: [..., N, K] integer counts, row 0 = background. Sum over frames for a per-clip score.
+
+    Returns:
+      [...] float64 in [0, 1]; NaN without objects.
+    """
+    table = _counts(table, 2)
+    flat = table.reshape(-1, *table.shape[-2:])
+    scores = np.full(len(flat), np.nan)
+    for i, counts in enumerate(flat):
+        iou = _object_ious(counts)
+        if len(iou):
+            if counts[0].any():
+                iou[:, counts[0].argmax()] = 0.0
+            found = iou >= _FOUND
+            rows, columns = linear_sum_assignment(found, maximize=True)
+            scores[i] = found[rows, columns].sum() / len(iou)
+    return scores.reshape(table.shape[:-2])
+
+
+def _object_ious(counts: np.ndarray) -> np.ndarray:
+    """IoU of each object that occurs in a table [N, K] with each slot: [n, K]."""
+    objects = counts[1:][counts[1:].sum(1) > 0]
+    return objects / (objects.sum(1, keepdims=True) + counts.sum(0) - objects)
 
 
 def slot_switches(table: Any) -> np.ndarray:
@@ -166,9 +198,10 @@ def slot_switches(table: Any) -> np.ndarray:
 def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np.ndarray]:
     """All scores of the first `length` frames of each clip.
 
-    `ari`, `f_ari` and `miou` treat the clip as one clustering of all its pixels (table summed over
-    the frames): a slot that changes its object costs. `ari_frame` and `f_ari_frame` are means over
-    the frames with objects of each frame's own score, as in the paper, and cannot see such changes.
+    `ari`, `f_ari`, `miou` and `recall` treat the clip as one clustering of all its pixels (table
+    summed over the frames): a slot that changes its object costs. `ari_frame` and `f_ari_frame` are
+    means over the frames with objects of each frame's own score, as in the paper, and cannot see
+    such changes.
 
     Where nothing is to be found, nothing is found well or badly: without objects, `OBJECT_SCORES`
     are NaN, and `ScoreTotals` leaves the clip out.
@@ -179,8 +212,8 @@ def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np
       length: number of frames to score, 1 <= length <= T.
 
     Returns:
-      float64 [B] for each of ari, f_ari, ari_frame, f_ari_frame, miou, mse, slot_switches; without
-      tables for mse alone: a score of nothing is missing, not perfect.
+      float64 [B] for each of ari, f_ari, ari_frame, f_ari_frame, miou, recall, mse, slot_switches;
+      without tables for mse alone: a score of nothing is missing, not perfect.
     """
     squared_error = np.asarray(squared_error, np.float64)
     if tables is None:
@@ -207,6 +240,7 @@ def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np
         "ari_frame": over_frames(adjusted_rand_index(tables)),
         "f_ari_frame": over_frames(adjusted_rand_index(tables[:, :, 1:])),
         "miou": matched_iou(clip),
+        "recall": object_recall(clip),
         "mse": squared_error[:, :length].mean(1),
         "slot_switches": slot_switches(tables),
     }

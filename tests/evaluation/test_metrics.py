@@ -17,6 +17,7 @@ from stiid.evaluation.metrics import (
     clip_scores,
     contingency,
     matched_iou,
+    object_recall,
     slot_switches,
 )
 
@@ -194,6 +195,30 @@ def test_matched_iou_by_hand():
     assert matched_iou(np.array([[7, 0], [0, 3]])) == 1.0
 
 
+# --- object recall --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ([[90, 0, 0], [0, 6, 0], [0, 0, 4]], 1.0),
+        ([[90, 0, 0], [6, 0, 0], [0, 0, 4]], 0.5),  # one is in the background's slot
+        ([[0, 90, 0], [0, 6, 0], [0, 0, 4]], 0.5),  # whichever slot that is
+        ([[90, 0, 0], [0, 6, 0], [0, 4, 0]], 0.5),  # two share a slot: IoU .6 and .4
+        ([[90, 0, 0], [0, 5, 0], [0, 5, 0]], 0.5),  # .5 and .5: the slot is of one of them
+        ([[84, 6, 0], [0, 6, 0], [0, 0, 4]], 1.0),  # 6 of 12 pixels: just enough
+        ([[83, 7, 0], [0, 6, 0], [0, 0, 4]], 0.5),  # 6 of 13
+        ([[40, 30, 20], [0, 6, 0], [0, 0, 4]], 0.0),  # a background in shreds
+        ([[1, 0, 0], [9, 0, 0], [0, 0, 4]], 0.5),  # a large object in the background's slot
+        ([[0, 0, 0], [6, 0, 0], [0, 0, 4]], 1.0),  # no background at all
+        ([[90, 0, 0], [0, 6, 0], [0, 0, 0]], 1.0),  # an object that does not occur
+        ([[90, 0, 0], [0, 0, 0], [0, 0, 0]], np.nan),
+    ],
+)
+def test_object_recall_by_hand(table, expected):
+    np.testing.assert_array_equal(object_recall(np.array([table])), [expected])
+
+
 # --- slot switches --------------------------------------------------------------------------------
 
 
@@ -248,7 +273,7 @@ def test_clip_scores_against_pixels():
         }
         for name, value in expected.items():
             np.testing.assert_allclose(scores[name][b], value, atol=1e-12, err_msg=name)
-    assert set(scores) == {*expected, "slot_switches"}
+    assert set(scores) == {*expected, "recall", "slot_switches"}
 
 
 def test_per_clip_is_stricter_than_per_frame():
