@@ -43,10 +43,14 @@ class ElboOptions(LikelihoodOptions, GenerationOptions):
 
 
 class ElboWeights(NamedTuple):
-    """β of the likelihood and ψ of the KL divergence."""
+    """β of the likelihood and ψ of the KL divergence.
+
+    γ of the masks' entropy, or None: *authors' code* alone, see ``Objective.inner_entropy``.
+    """
 
     beta: float | Array
     psi: float | Array
+    gamma: float | Array | None = None
 
 
 class Context(NamedTuple):
@@ -54,6 +58,7 @@ class Context(NamedTuple):
 
     prior: Gaussian  # p(z_t | x_<t, z_<t)
     h: Array  # [B, K, M] temporal hidden state h_{t−1,R̂}
+    z: Array | None = None  # [B, K, D] the clip's sample, see ``inference.Inference.first_sample``
 
 
 class ElboEvaluation(NamedTuple):
@@ -82,6 +87,8 @@ def evaluate(
     context: Context,
     frame: Array | None,
     noise: Array,
+    *,
+    first: Array | bool = False,
 ) -> ElboEvaluation:
     """Sample, decode, and evaluate both terms of Eq. 3 for one frame.
 
@@ -92,8 +99,9 @@ def evaluate(
       context: prior and temporal hidden state of the frame.
       frame: x_t [B, H, W, C], or None in simulation, where x̃_t stands in for it (section 3.2.3).
       noise: ε [B, K, D].
+      first: the evaluation is the frame's first one, whose z is the clip's sample if there is one.
     """
-    (means, masks), decoded = _decode(model, params, posterior, context, noise)
+    (means, masks), decoded = _decode(model, params, posterior, context, noise, first)
     if frame is None:
         frame = likelihood.mix(masks, means)
     return _evaluate(model.inference, decoded, means, masks, posterior, context.prior, frame)
@@ -107,6 +115,8 @@ def evaluate_with_gradients(
     frame: Array,
     noise: Array,
     weights: ElboWeights,
+    *,
+    first: Array | bool = False,
 ) -> tuple[ElboEvaluation, Gradients]:
     """``evaluate``, and the gradients of L = −β log p(x|z) + ψ KL, the negative ELBO of Eq. 3.
 
@@ -116,7 +126,7 @@ def evaluate_with_gradients(
     L is a sum over the batch, so that a video's gradients do not depend on its batch. They are
     constants for the outer gradient: no second derivative is ever taken.
     """
-    decode = partial(_decode, model, params, context=context, noise=noise)
+    decode = partial(_decode, model, params, context=context, noise=noise, first=first)
     (means, masks), pullback, decoded = jax.vjp(decode, posterior, has_aux=True)
 
     def negative_elbo(
@@ -126,6 +136,8 @@ def evaluate_with_gradients(
             model.inference, decoded, means, masks, posterior, context.prior, frame
         )
         per_video = weights.beta * evaluation.nll + weights.psi * evaluation.kl.sum(-1)
+        if weights.gamma is not None:
+            per_video += weights.gamma * likelihood.mask_entropy(masks)
         return per_video.sum(), evaluation
 
     (d_means, d_masks, d_kl), evaluation = jax.grad(negative_elbo, (0, 1, 2), has_aux=True)(
@@ -145,9 +157,12 @@ def _decode(
     posterior: Gaussian,
     context: Context,
     noise: Array,
+    first: Array | bool,
 ) -> tuple[tuple[Array, Array], Decoded]:
     """Appearance and masks of a posterior sample (Eq. 6), and the decoder's output itself."""
     z = latents.sample(posterior, noise)
+    if context.z is not None:  # no function of this frame's λ: ∇_λ L is that of the KL divergence
+        z = jnp.where(first, context.z, z)
     decoded = generation.decode(model, params, z, context.h)
     return (decoded.means, likelihood.slot_masks(decoded.logits)), decoded
 

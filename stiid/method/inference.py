@@ -23,7 +23,7 @@ from stiid.method.networks import SlotModel
 from stiid.method.parameters import ParameterOptions
 from stiid.method.refinement import Cell, FrameResult, FrameStart, Terms, refine, score
 from stiid.method.schedule import GridOptions, Run, runs, schedule
-from stiid.shapes import Array, LSTMState, Params, check_shapes
+from stiid.shapes import Array, Gaussian, LSTMState, Params, check_shapes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +33,16 @@ class Inference(ParameterOptions, GridOptions):
     Here those of frames and videos; each base class stands beside the code that it switches.
 
     Attributes:
-      posterior_start: λ at t > 0: "posterior" of the last frame, or the conditional "prior"
-        (without one N(0, I): nothing of the last frame). The paper does not say.
-      simulation_start: λ of a simulated frame, "posterior" of the last frame or "prior" (which
-        without a conditional prior simulates nothing that was seen). The paper does not say.
+      posterior_start: λ at t > 0: "posterior" of the last frame, the conditional "prior" (without
+        one N(0, I): nothing of the last frame), or "learned", that of frame 0 again (*authors'
+        code*). The paper does not say.
+      first_sample: z of a frame's first evaluation: "posterior", drawn from λ as all others; or
+        "clip", drawn once from the learned λ and the same in every frame, simulated ones too
+        (*authors' code*: a slot's identity is its noise). ∇_λ L of that evaluation is then that of
+        the KL divergence alone.
+      simulation_start: λ of a simulated frame, "posterior" of the last frame, "prior" (which
+        without a conditional prior simulates nothing that was seen), or "learned" (*authors'
+        code*). The paper does not say.
       last_decode: decode once more after the last refinement of a frame, which gives its result
         (R̂ + 1 evaluations); False: the decode in front of the last refinement gives it (R̂
         evaluations; SEQ-IODINE, where frame t is then scored as decoded from frames < t).
@@ -49,6 +55,7 @@ class Inference(ParameterOptions, GridOptions):
     """
 
     posterior_start: str = "posterior"
+    first_sample: str = "posterior"
     simulation_start: str = "posterior"
     last_decode: bool = True
     # Not in the paper.
@@ -58,8 +65,9 @@ class Inference(ParameterOptions, GridOptions):
     def __post_init__(self) -> None:
         """Validate the fields."""
         super().__post_init__()
-        self._check_choice("posterior_start", ("posterior", "prior"))
-        self._check_choice("simulation_start", ("posterior", "prior"))
+        self._check_choice("posterior_start", ("posterior", "prior", "learned"))
+        self._check_choice("first_sample", ("posterior", "clip"))
+        self._check_choice("simulation_start", ("posterior", "prior", "learned"))
         if self.unroll < 0:
             raise ValueError(f"inference.unroll must not be negative, got {self.unroll}: 0 is all")
         if self.time_axis == "none" and self.grid != "full":
@@ -67,6 +75,17 @@ class Inference(ParameterOptions, GridOptions):
                 "inference: a model without memory treats frames alike: time_axis='none' needs "
                 f"grid='full', got grid={self.grid!r}"
             )
+        if self.grid == "trailing" and not self.last_decode:
+            raise ValueError("inference: grid='trailing' needs last_decode=True, got False")
+        if self.first_sample == "clip" and self.time_axis != "lstm2d":
+            raise ValueError(
+                "inference: first_sample='clip' needs time_axis='lstm2d', got "
+                f"time_axis={self.time_axis!r}"
+            )
+
+    def decodes(self, frame: int) -> bool:
+        """Whether frame t ends with a decode; else that before its last refinement counts."""
+        return self.last_decode and (self.grid != "trailing" or frame == 0)
 
 
 class VideoResult(NamedTuple):
@@ -78,15 +97,31 @@ class VideoResult(NamedTuple):
 
 
 def first_frame(
-    model: SlotModel[Inference], params: Params, *, batch: int, num_slots: int
+    model: SlotModel[Inference],
+    params: Params,
+    *,
+    batch: int,
+    num_slots: int,
+    noise: Array | None = None,
 ) -> FrameStart:
-    """The start of frame 0: the learned λ, the first prior, zero states."""
+    """The start of frame 0: the learned λ, the first prior, zero states.
+
+    Args:
+      model: networks and procedure.
+      params: from ``init_params``.
+      batch: B.
+      num_slots: K.
+      noise: ε [B, K, D] of the clip's sample, needed by ``first_sample="clip"``.
+    """
     slots = (batch, num_slots)
-    vector = jnp.broadcast_to(params["posterior"], (*slots, params["posterior"].shape[-1]))
     zeros = jnp.zeros((*slots, model.refiner.lstm_features))
     prior = generation.frame_prior(model, params, zeros, first=True)
-    learned = latents.from_vector(vector)
-    return FrameStart(learned, learned, prior, LSTMState(zeros, zeros))
+    learned, z = _learned(params, slots), None
+    if model.inference.first_sample == "clip":
+        if noise is None:
+            raise ValueError("inference.first_sample='clip' needs the noise of the clip's sample")
+        z = latents.sample(learned, noise)
+    return FrameStart(learned, learned, prior, LSTMState(zeros, zeros), z)
 
 
 def infer_frame(
@@ -96,6 +131,8 @@ def infer_frame(
     frame: Array | None,
     noise: Array,
     weights: ElboWeights,
+    *,
+    last_decode: bool | None = None,
 ) -> tuple[FrameStart, tuple[Terms, FrameResult]]:
     """One column of the grid: refine R̂ times, then (``last_decode``) decode once more.
 
@@ -107,6 +144,7 @@ def infer_frame(
       noise: ε [R̂ + 1, B, K, D]; its length says how often to refine. The last row is for the
         decode after the last refinement.
       weights: β and ψ.
+      last_decode: ``Inference.decodes`` of the frame; None: the field of that name.
 
     Returns:
       The start of the next frame; the terms of all evaluations, stacked; the result, which belongs
@@ -118,27 +156,30 @@ def infer_frame(
         check_shapes({"B": len(posterior), **_image(model)}, frame=(frame, "B H W C"))
     check_shapes(posterior=(posterior, "B K D"), noise=(noise, "R+1 B K D"))
     if frame is None:
-        begin = start.prior if settings.simulation_start == "prior" else start.last
+        begin = _start(params, settings.simulation_start, start.prior, start.last)
         start = start._replace(posterior=begin)
+    last_decode = settings.last_decode if last_decode is None else last_decode
     idle = jax.tree.map(jnp.zeros_like, start.time)
-    cell = Cell(start.posterior, start.time if settings.time_axis == "chain" else idle)
+    state = start.time if settings.time_axis == "chain" else idle
+    cell = Cell(start.posterior, state, jnp.array(True))
+    features = None if frame is None else model.refiner.frame_features(params["refiner"], frame)
     improve: Callable[..., Any] = partial(refine, model)
     last: Callable[..., Any] = partial(score, model)
     if settings.remat:
         improve, last = _recompute(improve), _recompute(last)
 
     def step(cell: Cell, noise: Array) -> tuple[Cell, tuple[Terms, FrameResult | None]]:
-        cell, terms, result = improve(params, cell, start, frame, noise, weights)
-        return cell, (terms, None if settings.last_decode else result)
+        cell, terms, result = improve(params, cell, start, frame, noise, weights, features)
+        return cell, (terms, None if last_decode else result)
 
     rest, final = noise[:-1], noise[-1]
     cell, (terms, results) = lax.scan(step, cell, rest, unroll=settings.unroll or len(rest))
-    if settings.last_decode:
+    if last_decode:
         last_terms, result = last(params, cell.posterior, start, frame, final)
         terms = jax.tree.map(lambda some, x: jnp.append(some, x[None], axis=0), terms, last_terms)
     else:
         result = jax.tree.map(lambda x: x[-1], results)
-    return _next_frame(model, params, cell), (terms, result)
+    return _next_frame(model, params, start, cell), (terms, result)
 
 
 def infer_video(
@@ -167,25 +208,27 @@ def infer_video(
     _check_inputs(model, video, noise, num_simulated)
     plan = schedule(settings.grid, refinements=settings.refinements, num_frames=num_frames)
     frames = jnp.swapaxes(video, 0, 1)
-    start = first_frame(model, params, batch=batch, num_slots=noise.shape[3])
-
-    def step(
-        start: FrameStart, inputs: tuple[Array | None, Array]
-    ) -> tuple[FrameStart, tuple[Terms, FrameResult]]:
-        return infer_frame(model, params, start, *inputs, weights)
+    decodes = tuple(settings.decodes(t) for t in range(num_frames))
+    start = first_frame(model, params, batch=batch, num_slots=noise.shape[3], noise=noise[0, 0])
 
     def scan(
         start: FrameStart, run: Run, frames: Array | None
     ) -> tuple[FrameStart, tuple[Terms, FrameResult]]:
+        def step(
+            start: FrameStart, inputs: tuple[Array | None, Array]
+        ) -> tuple[FrameStart, tuple[Terms, FrameResult]]:
+            return infer_frame(model, params, start, *inputs, weights, last_decode=run.last_decode)
+
         rows = noise[run.start : run.start + run.length, : run.refinements + 1]
         return lax.scan(step, start, (frames, rows), length=run.length)
 
     outputs = []
-    for run in runs(plan):
+    for run in runs(plan, decodes):
         start, output = scan(start, run, frames[run.start : run.start + run.length])
         outputs.append(output)
     if num_simulated:
-        start, output = scan(start, Run(num_frames, num_simulated, refinements=1), None)
+        run = Run(num_frames, num_simulated, 1, settings.decodes(num_frames))
+        start, output = scan(start, run, None)
         outputs.append(output)
     terms, results = zip(*outputs, strict=True)
     joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *results)
@@ -218,11 +261,26 @@ def _recompute(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.checkpoint(function, policy=policy)
 
 
-def _next_frame(model: SlotModel[Inference], params: Params, cell: Cell) -> FrameStart:
+def _learned(params: Params, slots: tuple[int, ...]) -> Gaussian:
+    """The learned λ of all slots (B, K)."""
+    vector = params["posterior"]
+    return latents.from_vector(jnp.broadcast_to(vector, (*slots, vector.shape[-1])))
+
+
+def _start(params: Params, kind: str, prior: Gaussian, last: Gaussian) -> Gaussian:
+    """λ from which a frame starts: ``posterior_start`` and ``simulation_start``."""
+    if kind == "learned":
+        return _learned(params, last.mean.shape[:-1])
+    return prior if kind == "prior" else last
+
+
+def _next_frame(
+    model: SlotModel[Inference], params: Params, start: FrameStart, cell: Cell
+) -> FrameStart:
     """The start of the next frame, after the last refinement of this one."""
     settings, (batch, num_slots) = model.inference, cell.posterior.mean.shape[:2]
     if settings.time_axis == "none":
         return first_frame(model, params, batch=batch, num_slots=num_slots)
     prior = generation.frame_prior(model, params, cell.state.h)
-    posterior = prior if settings.posterior_start == "prior" else cell.posterior
-    return FrameStart(posterior, cell.posterior, prior, cell.state)
+    posterior = _start(params, settings.posterior_start, prior, cell.posterior)
+    return FrameStart(posterior, cell.posterior, prior, cell.state, start.z)

@@ -55,6 +55,11 @@ def log_slot_masks(logits: Array) -> Array:
     return below - broadcast_slots(jnp.log(sum_slots(jnp.exp(below))), logits.shape[1])
 
 
+def mask_entropy(masks: Array) -> Array:
+    """Σ_i H(m_i) of masks [B, K, H, W, 1], nats: [B]."""
+    return -(masks * jnp.log(masks + 1e-9)).sum(axis=(1, 2, 3, 4))
+
+
 def mix(masks: Array, means: Array) -> Array:
     """Σ_k m_k μ_k, which is the reconstruction x̃ below Eq. 1: [B, H, W, C].
 

@@ -40,8 +40,9 @@ class SlotModel(Generic[_Options_co]):
         vectors: Array,
         refinement: LSTMState,
         time: LSTMState | None,
+        features: Array | None = None,
     ) -> tuple[Gaussian, LSTMState]:
         """f_φ(a, h_{t,r−1}, h_{t−1,R̂}), see ``nn.refiner``."""
         variables = {"params": params["refiner"]}
-        update = self.refiner.apply(variables, images, vectors, refinement, time)
+        update = self.refiner.apply(variables, images, vectors, refinement, time, features)
         return cast(tuple[Gaussian, LSTMState], update)

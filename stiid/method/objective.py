@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from stiid.method.likelihood import LikelihoodOptions
 from stiid.method.refinement import Terms
 from stiid.shapes import Array, check_shapes
 
-STEP_WEIGHTS = ("linear", "uniform", "last")
+STEP_WEIGHTS = ("linear", "shared", "uniform", "last")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,13 @@ class Objective:
         is maximized: that is γ < 0. Eq. 7 does not say for which evaluations: here for all, each
         weighted as its ELBO. Paper: 0.1 on binary data.
       step_weights: weight w_j of evaluation j of the J in a frame, R̂ + 1 or, without
-        ``last_decode``, R̂: "linear", j/J, favors late refinements; "uniform", 1; "last", the last
-        one only.
+        ``last_decode``, R̂: "linear", j/J, favors late refinements; "shared", j over the J of frame
+        0 in every frame (*authors' code*); "uniform", 1; "last", the last one only.
+      inner_entropy: *authors' code* alone: the entropy that γ weighs is part of the loss whose
+        gradients the refinement network sees.
+      adaptive_beta: *authors' code* alone, on RGB: β is that of training's last batch, 300 if the
+        nll of its last frame, without its constant, was above 600, 100 if it was above 200, else as
+        before. It starts as ``beta``, which is also that of tests.
       slot_entropy: *not in the paper*: weight of the entropy of the slots' coverage of the image,
         times the number of pixels (parsimony: one slot takes what no other needs).
       largest_share: *not in the paper*: weight of −log of the largest slot's coverage of the clip,
@@ -47,6 +53,8 @@ class Objective:
     psi: float = 10.0
     gamma: float = 0.0
     step_weights: str = "linear"
+    inner_entropy: bool = False
+    adaptive_beta: bool = False
     # Not in the paper.
     slot_entropy: float = 0.0
     largest_share: float = 0.0
@@ -72,8 +80,12 @@ class Objective:
 
     @property
     def elbo(self) -> ElboWeights:
-        """β and ψ, which inference needs as well."""
-        return ElboWeights(self.beta, self.psi)
+        """β and ψ, which inference needs as well, and γ if it does."""
+        return ElboWeights(self.beta, self.psi, self.gamma if self.inner_entropy else None)
+
+    def next_beta(self, beta: Array, nll: Array) -> Array:
+        """β after a batch of this nll, by ``adaptive_beta``."""
+        return jnp.where(nll > 600.0, 300.0, jnp.where(nll > 200.0, 100.0, beta))
 
 
 class ObjectiveTerms(NamedTuple):
@@ -85,19 +97,25 @@ class ObjectiveTerms(NamedTuple):
     mask_entropy: Array  # [B] nats per pixel
     slot_entropy: Array  # [B] nats
     mse: Array  # [B] mean over frames, pixels and channels
+    state: dict[str, Array]  # {"nll"}: [B] of the last inferred frame, for ``after_update``
 
 
-def step_weights(kind: str, count: int) -> Array:
-    """Weights of a frame's J evaluations: [J]."""
-    if kind == "linear":
-        return jnp.arange(1, count + 1) / count
+def step_weights(kind: str, count: int, most: int | None = None) -> Array:
+    """Weights of a frame's J evaluations: [J]; frame 0 has ``most`` of them, or as many."""
+    if kind in ("linear", "shared"):
+        return jnp.arange(1, count + 1) / ((most or count) if kind == "shared" else count)
     if kind == "uniform":
         return jnp.ones(count)
     return jnp.zeros(count).at[-1].set(1.0)
 
 
 def loss(
-    objective: Objective, options: LikelihoodOptions, result: VideoResult, video: Array
+    objective: Objective,
+    options: LikelihoodOptions,
+    result: VideoResult,
+    video: Array,
+    *,
+    beta: float | Array | None = None,
 ) -> ObjectiveTerms:
     """Minus Eq. 7 for each video: the loss that training minimizes.
 
@@ -113,6 +131,7 @@ def loss(
       options: of the likelihood.
       result: of ``inference.infer_video``.
       video: [B, T, H, W, C]; its last ``num_simulated`` frames were simulated.
+      beta: in place of the objective's.
     """
     frames = result.frames.reconstruction
     check_shapes(video=(video, "B T H W C"), reconstruction=(frames, "T B H W C"))
@@ -120,19 +139,21 @@ def loss(
     ends = accumulate(len(terms.nll) for terms in result.terms)
     runs = [terms for terms, end in zip(result.terms, ends, strict=True) if end <= inferred]
 
+    beta = objective.beta if beta is None else beta
+    weighted = partial(_weighted, objective, most=result.terms[0].nll.shape[1])
     total = jnp.zeros(len(video))
     for terms in runs:  # leaves [frames, J, B, …]
-        negative_elbo = objective.beta * terms.nll + objective.psi * terms.kl.sum(-1)
-        total = total + _weighted(objective, negative_elbo + _mask_cost(objective, terms))
+        negative_elbo = beta * terms.nll + objective.psi * terms.kl.sum(-1)
+        total = total + weighted(negative_elbo + _mask_cost(objective, terms))
 
     # Not in the paper: the frames that were simulated, and the largest slot.
     simulated = result.terms[len(runs) :]
     if simulated:
         nll = _simulated_nll(options, result, video, inferred)
         costs = [_mask_cost(objective, terms)[:, -1].sum(0) for terms in simulated]
-        total = total + objective.beta * nll.sum(0) + sum(costs)
+        total = total + beta * nll.sum(0) + sum(costs)
     if objective.largest_share:
-        areas = [_weighted(objective, terms.areas) for terms in runs]
+        areas = [weighted(terms.areas) for terms in runs]
         areas += [terms.areas[:, -1].sum(0) for terms in simulated]
         total = total + objective.largest_share * _log_largest(jnp.stack(areas).sum(0))
     return _watched(total, runs, result, video[:, :inferred])
@@ -148,9 +169,9 @@ def _mask_cost(objective: Objective, terms: Terms) -> Array:
     return cost
 
 
-def _weighted(objective: Objective, values: Array) -> Array:
+def _weighted(objective: Objective, values: Array, *, most: int) -> Array:
     """Σ_t Σ_j w_j of values [frames, J, B, …]."""
-    weights = step_weights(objective.step_weights, values.shape[1])
+    weights = step_weights(objective.step_weights, values.shape[1], most)
     return (weights.reshape(1, -1, *(1,) * (values.ndim - 2)) * values).sum(axis=(0, 1))
 
 
@@ -183,6 +204,7 @@ def _watched(
         mask_entropy=mask_entropy.mean(0) / pixels,
         slot_entropy=_entropy(areas).mean(0) / pixels,
         mse=error.mean(axis=(0, 2, 3, 4)),
+        state={"nll": nll[-1]},
     )
 
 

@@ -62,11 +62,12 @@ class FrameStart(NamedTuple):
     last: Gaussian  # λ_{t−1,R̂+1}, from which a simulated frame may start; at t = 0 λ_{0,1}
     prior: Gaussian  # p(z_t | x_<t, z_<t), constant over r
     time: LSTMState  # state (t−1, R̂)
+    z: Array | None = None  # the clip's sample, see ``Context``
 
     @property
     def context(self) -> Context:
         """The part that evaluations of the frame need."""
-        return Context(self.prior, self.time.h)
+        return Context(self.prior, self.time.h, self.z)
 
 
 class Cell(NamedTuple):
@@ -74,6 +75,7 @@ class Cell(NamedTuple):
 
     posterior: Gaussian  # λ_{t,r}
     state: LSTMState  # state (t, r−1)
+    first: Array  # whether r = 1
 
 
 class Terms(NamedTuple):
@@ -105,36 +107,40 @@ def refine(
     frame: Array | None,
     noise: Array,
     weights: ElboWeights,
+    features: Array | None = None,
 ) -> tuple[Cell, Terms, FrameResult]:
     """One cell (t, r): λ_{t,r+1} = λ_{t,r} + f_φ(a, h_{t,r−1}, h_{t−1,R̂}), z ~ q_λ (Eq. 4).
 
     The inputs a are those of IODINE, see ``_image_inputs``, with λ and ∇_λ L beside them. In
     simulation (``frame`` is None) the reconstruction stands in for the frame and all three
-    gradients are zero (section 3.2.3).
+    gradients are zero (section 3.2.3). For ``features`` see ``Refiner.frame_features``.
 
     Returns:
       The next cell; terms and result of the decode of this one, before its update.
     """
     if frame is None:
-        evaluation = evaluate(model, params, cell.posterior, start.context, None, noise)
+        evaluation = evaluate(
+            model, params, cell.posterior, start.context, None, noise, first=cell.first
+        )
         frame = likelihood.mix(evaluation.masks, evaluation.decoded.means)
         grads = jax.tree.map(
             jnp.zeros_like, Gradients(cell.posterior, evaluation.decoded.means, evaluation.masks)
         )
     else:
         evaluation, grads = evaluate_with_gradients(
-            model, params, cell.posterior, start.context, frame, noise, weights
+            model, params, cell.posterior, start.context, frame, noise, weights, first=cell.first
         )
     gradient = _normalize(latents.to_vector(grads.posterior), axes=(-1,))
     images = _image_inputs(model, evaluation, grads, frame)
     vectors = jnp.concatenate([latents.to_vector(cell.posterior), gradient], axis=-1)
     time = start.time if model.inference.time_axis == "lstm2d" else None
-    delta, state = model.propose_update(params, images, vectors, cell.state, time)
+    delta, state = model.propose_update(params, images, vectors, cell.state, time, features)
     if model.inference.gradient_skip:
         step = latents.from_vector(params["gradient_skip"].reshape(1, 1, -1) * gradient)
         delta = jax.tree.map(jnp.subtract, delta, step)
     posterior = latents.update(model.inference, cell.posterior, delta)
-    return Cell(posterior, state), _terms(evaluation), _result(evaluation, cell.posterior, start)
+    after = Cell(posterior, state, jnp.zeros_like(cell.first))
+    return after, _terms(evaluation), _result(evaluation, cell.posterior, start)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from stiid.method.options import Options
 
-GRIDS = ("triangular", "alternative", "full")
+GRIDS = ("triangular", "alternative", "full", "trailing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,8 @@ class GridOptions(Options):
         self._check_choice("grid", GRIDS)
         if self.refinements < 1:
             raise ValueError(f"inference.refinements must be at least 1, got {self.refinements}")
+        if self.grid == "trailing" and self.refinements < 2:
+            raise ValueError("inference: grid='trailing' needs refinements of 2 or more, got 1")
 
 
 class Run(NamedTuple):
@@ -35,6 +37,7 @@ class Run(NamedTuple):
     start: int
     length: int
     refinements: int
+    last_decode: bool = True  # see ``inference.Inference.decodes``
 
 
 def schedule(grid: str, *, refinements: int, num_frames: int) -> tuple[int, ...]:
@@ -43,7 +46,10 @@ def schedule(grid: str, *, refinements: int, num_frames: int) -> tuple[int, ...]
     Args:
       grid: "triangular": R̂ = max(R − t, 1), the paper's, R(R+1)/2 + T − R refinements in all of
         T ≥ R frames; "alternative": R at t = 0, then 1 (Table 5); "full": R for every frame (the
-        ablation without the grid, and IODINE; with R = 1 SEQ-IODINE).
+        ablation without the grid, and IODINE; with R = 1 SEQ-IODINE); "trailing": R, then
+        max(R + 1 − t, 2) (*authors' code*, whose R counts evaluations: one more than here). After
+        frame 0 the last refinement follows the decode that gives the frame's result; of its
+        outcome, the LSTM's states alone go on.
       refinements: R ≥ 1.
       num_frames: T ≥ 1.
     """
@@ -54,6 +60,8 @@ def schedule(grid: str, *, refinements: int, num_frames: int) -> tuple[int, ...]
             f"a grid needs at least one refinement and one frame, got R = {refinements} "
             f"and T = {num_frames}"
         )
+    if grid == "trailing":
+        return (refinements, *(max(refinements + 1 - t, 2) for t in range(1, num_frames)))
     if grid == "triangular":
         return tuple(max(refinements - t, 1) for t in range(num_frames))
     if grid == "alternative":
@@ -61,11 +69,11 @@ def schedule(grid: str, *, refinements: int, num_frames: int) -> tuple[int, ...]
     return (refinements,) * num_frames
 
 
-def runs(refinements: tuple[int, ...]) -> tuple[Run, ...]:
-    """Group a schedule into runs of equal R̂."""
-    grouped = [len(list(frames)) for _, frames in groupby(refinements)]
+def runs(refinements: tuple[int, ...], decodes: tuple[bool, ...] = ()) -> tuple[Run, ...]:
+    """Group a schedule into runs of equal R̂ and equal ends; without ``decodes``, all decode."""
+    frames = list(zip(refinements, decodes or (True,) * len(refinements), strict=True))
+    grouped = [len(list(equal)) for _, equal in groupby(frames)]
     starts = [sum(grouped[:i]) for i in range(len(grouped))]
     return tuple(
-        Run(start, length, refinements[start])
-        for start, length in zip(starts, grouped, strict=True)
+        Run(start, length, *frames[start]) for start, length in zip(starts, grouped, strict=True)
     )

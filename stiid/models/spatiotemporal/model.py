@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from stiid.method import generation, likelihood
 from stiid.method.inference import Inference, first_frame, infer_frame, infer_video
@@ -41,8 +42,11 @@ class SpatioTemporal:
     num_slots: int
 
     def init(self, key: Array) -> Params:
-        """Initialize the parameters."""
-        return init_params(self.model, key)
+        """Initialize the parameters; with ``adaptive_beta``, β is one, which no gradient moves."""
+        params = init_params(self.model, key)
+        if self.objective.adaptive_beta:
+            params["beta"] = jnp.asarray(self.objective.beta, jnp.float32)
+        return params
 
     def loss(self, params: Params, video: Array, keys: Array) -> ObjectiveTerms:
         """See ``models.base.VideoModel``; ``nll`` is −log p(x|z), its constant included."""
@@ -54,23 +58,28 @@ class SpatioTemporal:
                 "infer: use longer clips"
             )
         noise = sample_noise(self.model, keys, num_frames=video.shape[1], num_slots=self.num_slots)
+        weights = self.objective.elbo
+        if self.objective.adaptive_beta:
+            weights = weights._replace(beta=lax.stop_gradient(params["beta"]))
         result = infer_video(
             self.model,
             params,
             frames[:, :inferred],
             noise.at[inferred:].set(0.0),
-            self.objective.elbo,
+            weights,
             num_simulated=simulated,
         )
-        terms = loss(self.objective, self.model.inference, result, frames)
+        terms = loss(self.objective, self.model.inference, result, frames, beta=weights.beta)
         # The loss does without the constant; a reported log-likelihood does not.
         height, width, channels = video.shape[2:]
         pixel = likelihood.log_normalizer(variance=self.model.inference.variance, channels=channels)
         return terms._replace(nll=terms.nll - height * width * pixel)
 
     def after_update(self, params: Params, terms: ObjectiveTerms) -> Params:
-        """See ``models.base.VideoModel``: gradients move all of them."""
-        return params
+        """See ``models.base.VideoModel``: gradients move all of them but an adaptive β."""
+        if not self.objective.adaptive_beta:
+            return params
+        return params | {"beta": self.objective.next_beta(params["beta"], terms.state["nll"])}
 
     def decompose(
         self,
@@ -110,7 +119,6 @@ class SpatioTemporal:
         length = model.inference.refinements
         plan = schedule(model.inference.grid, refinements=length, num_frames=length)
 
-        start = first_frame(model, params, batch=1, num_slots=num_slots)
         later = iter(frames)
         ahead = decoding.restart_frames if decoding.restarts > 1 and memory else 0
         first = list(itertools.islice(later, ahead))
@@ -123,8 +131,10 @@ class SpatioTemporal:
                 noise = jnp.zeros_like(noise)
             else:
                 noise = sample_noise(model, own[None], num_frames=1, num_slots=num_slots)[0]
-            refinements = plan[min(t, length - 1)]
-            start, result, kl = _step(self, params, start, frame, noise[: refinements + 1])
+            if t == 0:
+                start = first_frame(model, params, batch=1, num_slots=num_slots, noise=noise[0])
+            rows, decode = noise[: plan[min(t, length - 1)] + 1], model.inference.decodes(t)
+            start, result, kl = _step(self, params, start, frame, rows, last_decode=decode)
             yield jax.device_get(jax.tree.map(lambda x: x[None], _decomposition(result, kl)))
 
     def decode(self, params: Params, latents: Latents) -> Decomposition:
@@ -144,13 +154,21 @@ class SpatioTemporal:
         return self.model.prior.latent_size, self.model.refiner.lstm_features
 
 
-@functools.partial(jax.jit, static_argnames=("system",))
+@functools.partial(jax.jit, static_argnames=("system", "last_decode"))
 def _step(
-    system: SpatioTemporal, params: Params, start: FrameStart, frame: Array, noise: Array
+    system: SpatioTemporal,
+    params: Params,
+    start: FrameStart,
+    frame: Array,
+    noise: Array,
+    *,
+    last_decode: bool,
 ) -> tuple[FrameStart, FrameResult, Array]:
     """The next frame of a stream, [H, W, C]; compiled once for all streams of a model."""
     frames, weights = unit_range(frame)[None], system.objective.elbo
-    start, (terms, result) = infer_frame(system.model, params, start, frames, noise, weights)
+    start, (terms, result) = infer_frame(
+        system.model, params, start, frames, noise, weights, last_decode=last_decode
+    )
     return start, result, terms.kl[-1]
 
 
