@@ -11,7 +11,7 @@ from stiid.config.experiment import Experiment
 from stiid.config.optimizer import transformation
 from stiid.data import registry
 from stiid.files import sole_writer
-from stiid.interop import pytorch_iodine, squeezenet
+from stiid.interop import provide, pytorch_iodine, squeezenet
 from stiid.interop.layers import without_module
 from stiid.interop.torch_file import read_state_dict
 from stiid.models.spatiotemporal.config import SpatioTemporalConfig
@@ -52,6 +52,8 @@ def import_model(experiment: Experiment | None, workdir: Path, file: str | None)
     if squeezenet.is_squeezenet(state):
         key = jax.random.key(experiment.seed)
         params = squeezenet.with_squeezenet(state, experiment.model, shape, key)
+    elif provide.is_provide(state):
+        params = provide.import_params(state, experiment.model, shape)
     else:
         params = pytorch_iodine.import_params(state, experiment.model, shape)
     params = jax.tree.map(jnp.asarray, params)

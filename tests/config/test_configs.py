@@ -60,7 +60,8 @@ def small_clevrer(folder):
         scene = official.SIX if number >= 10_000 else official.MOVING
         official.write(folder / "clevrer", number, scene)
         official.write(folder / "clevrer", number + 10, official.MOVING)
-    return {"path": str(folder / "clevrer"), "resolution": 16, "frames": 3, "validation": 2}
+    sizes = {"resolution": 16, "frames": 3, "train_frames": 0, "validation": 2}
+    return {"path": str(folder / "clevrer"), **sizes}
 
 
 # What makes the options of a source small; it may write files for it.
@@ -78,7 +79,12 @@ def shrink_stiid(model):
     model.decoder.update(features=4, layers=2, mlp_features=4)
     model.refiner.update(features=4, layers=1, hidden=4, lstm_features=4)
     model.prior.update(features=4)
-    model.inference.refinements = 1
+    model.inference.refinements = fewest(model)
+
+
+def fewest(model):
+    """The smallest R of a grid."""
+    return 2 if model.inference.grid == "trailing" else 1
 
 
 def shrink_rnem(model):
@@ -104,12 +110,12 @@ def shrink(config: ConfigDict, data_dir, folder) -> ConfigDict:
         for number, stage in enumerate(config.train.stages.values()):
             stage.update(steps=int(number == 0), num_frames=3, batch_size=2)
             if config.model.family == "stiid":
-                stage.model.update({"inference": {"refinements": 1}})
+                stage.model.update({"inference": {"refinements": fewest(config.model)}})
                 if "num_simulated" in stage.model.get("objective", {}):
                     stage.model.objective.num_simulated = 1
         config.train.stages = distinct(config.train.stages.to_dict())
         if config.model.family == "stiid":
-            config.evaluate.model.update({"inference": {"refinements": 1}})
+            config.evaluate.model.update({"inference": {"refinements": fewest(config.model)}})
         restarts = min(config.evaluate.restarts, 2)
         config.evaluate.update(clips=2, batch_size=2, lengths=(2,), num_slots=3, restarts=restarts)
         config.predict.update(clips=1, num_observed=2, num_simulated=1)
@@ -140,7 +146,8 @@ def test_it_fits_together(name):
     shape = (options.view.height, options.view.width, options.view.channels)
     for stage_name, stage in experiment.train.stages.items():
         system = experiment.at_stage(stage_name).model.build(shape)
-        assert stage.num_frames <= experiment.data.max_frames <= options.frames
+        clip = getattr(options, "train_frames", 0) or options.frames
+        assert stage.num_frames <= experiment.data.max_frames <= clip
         assert stage.batch_size % 8 == 0
     params = jax.eval_shape(system.init, jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) > 10_000
