@@ -45,6 +45,9 @@ SINCE_DEFAULTS: Mapping[str, Any] = {
     "model.decoder.mlp_elu": False,
     "model.prior.form": "log_std",
     "model.refiner.cell": "graves",
+    "model.inference.first_sample": "posterior",
+    "model.objective.inner_entropy": False,
+    "model.objective.adaptive_beta": False,
 }
 CAME_LATER = {**_LISTED, **SINCE_DEFAULTS}
 CAME_LATER_TO_STAGES: Mapping[str, Any] = {"micro_batches": 1}
