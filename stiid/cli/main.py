@@ -140,7 +140,7 @@ def _fail(message: str, *, code: int = 1) -> NoReturn:
 
 def _speak() -> None:
     """Our own messages on standard error; of the libraries' only errors."""
-    absl_logging.set_verbosity(absl_logging.ERROR)
+    absl_logging.set_verbosity(absl_logging.FATAL)
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("stiid")
