@@ -139,7 +139,7 @@ def _fail(message: str, *, code: int = 1) -> NoReturn:
 
 
 def _speak() -> None:
-    """Our own messages on standard error; of the libraries' only errors."""
+    """Send our own messages to standard error; what libraries raise is told once, by us."""
     absl_logging.set_verbosity(absl_logging.FATAL)
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
