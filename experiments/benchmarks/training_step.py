@@ -8,6 +8,9 @@
 interpreter that has PyTorch. Each side is a process of its own; they take turns, step by step, so
 that both meet the same disturbances. The first two steps, which compile, count apart.
 
+``--peer_provide`` compares the paper's system instead: ``configs/provide.py:color`` on 4 frames,
+SqueezeNet included, with a checkout of github.com/BorealisAI/PROVIDE at ad0b9ef.
+
 GFLOP are those of the PyTorch implementation's own layers (213 an image) on both sides, and stand
 beside what this machine reaches in products of matrices.
 """
@@ -34,7 +37,9 @@ from stiid.parallel import host_device_count
 
 BATCH, SLOTS, EVALUATIONS = 2, 5, 6
 GFLOP = 213 * BATCH
+FRAMES = 4  # of a clip, with ``--peer_provide``
 PEER = Path(__file__).with_name("peer_iodine.py")
+PEER_PROVIDE = Path(__file__).with_name("peer_provide.py")
 
 
 def steps_of_ours() -> Iterator[float]:
@@ -45,6 +50,14 @@ def steps_of_ours() -> Iterator[float]:
     config.model.inference.refinements = EVALUATIONS - 1
     config.model.inference.remat = False
     return timed_updates(experiment_of(config, batch_size=BATCH, num_frames=1), (64, 64, 3))
+
+
+def steps_of_provide() -> Iterator[float]:
+    """Seconds of one update of ``configs/provide.py:color`` after the other."""
+    use_devices(host_device_count(available_cores(), (BATCH,), num_processes=1))
+    config = load_config("provide:color")
+    experiment = experiment_of(config, batch_size=BATCH, num_frames=FRAMES)
+    return timed_updates(experiment, (64, 64, 3))
 
 
 def peak() -> float:
@@ -66,7 +79,6 @@ def summary(side: Side) -> dict[str, Any]:
     return {
         "seconds": round(median, 3),
         "fastest": round(min(side.seconds), 3),
-        "gflop_per_second": round(GFLOP / median, 1),
         "peak_gb": round(side.peak_gb, 2),
         "first_steps": [round(x, 1) for x in side.first],
     }
@@ -75,28 +87,37 @@ def summary(side: Side) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", type=Path)
+    parser.add_argument("--peer_provide", type=Path)
     parser.add_argument("--peer_python", default=sys.executable)
     parser.add_argument("--steps", type=int, default=9)
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--serve", choices=("ours", "peak"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=("ours", "provide", "peak"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve == "ours":
         return serve(steps_of_ours())
+    if options.serve == "provide":
+        return serve(steps_of_provide())
     if options.serve == "peak":
         return print(peak())
 
     this = [sys.executable, "-m", "experiments.benchmarks.training_step", "--serve"]
     ceiling = float(subprocess.run([*this, "peak"], stdout=subprocess.PIPE, check=True).stdout)
-    sides = {"ours": Side([*this, "ours"])}
-    if options.peer:
-        command = [options.peer_python, str(PEER), str(options.peer)]
-        sides["peer"] = Side([*command, str(BATCH), str(SLOTS), str(EVALUATIONS)])
+    sides = {"ours": Side([*this, "provide" if options.peer_provide else "ours"])}
+    sizes = [str(n) for n in (BATCH, SLOTS, EVALUATIONS)]
+    if options.peer_provide:
+        command = [options.peer_python, str(PEER_PROVIDE), str(options.peer_provide)]
+        sides["peer"] = Side([*command, *sizes, str(FRAMES)])
+    elif options.peer:
+        sides["peer"] = Side([options.peer_python, str(PEER), str(options.peer), *sizes])
     for _ in range(options.steps):
         for side in sides.values():
             side.do_step()
     result: dict[str, Any] = {name: summary(side) for name, side in sides.items()}
+    if not options.peer_provide:
+        for side in result.values():
+            side["gflop_per_second"] = round(GFLOP / side["seconds"], 1)
     result["matrix_product_gflop_per_second"] = round(ceiling, 1)
-    if options.peer:
+    if "peer" in sides:
         pairs = zip(sides["peer"].seconds, sides["ours"].seconds, strict=True)
         ratio = statistics.median(peer / ours for peer, ours in pairs)
         result["times_as_fast"] = round(ratio, 2)
