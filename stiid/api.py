@@ -40,7 +40,8 @@ def load(source: str | os.PathLike[str], *, step: str = "latest") -> Model:
     workdir, checkpoint = find_model(source)
     if checkpoint != "latest" and step == "best":
         raise ValueError(f"step='best' goes with the folder of a run, not with {source}")
-    if jax.config.read("jax_compilation_cache_dir") is None:
+    config: Any = jax.config  # whose fields mypy knows only in newer releases
+    if config.jax_compilation_cache_dir is None:
         parallel.enable_compilation_cache(parallel.PROGRAMS)
     return Model.restore(None, workdir, step if checkpoint == "latest" else checkpoint)
 
