@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 
-from stiid.method import latents
+import jax
+import jax.numpy as jnp
+
+from stiid.method import latents, likelihood
 from stiid.method.networks import SlotModel
 from stiid.method.options import Options
 from stiid.shapes import Array, Decoded, Gaussian, Params
+
+APPEARANCES = ("free", "mean")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,15 +22,21 @@ class GenerationOptions(Options):
       generation: the decoder sees h (Eq. 6) or z alone (the ablation of Table 3).
       first_prior: prior of frame 0: "learned", ξ_θ(0) (*authors' code*), or "standard" normal. The
         paper does not say. Without a conditional prior it is N(0, I) in any case.
+      appearance: *not in the paper*: "free": each pixel of a slot has its own color (the paper's);
+        "mean": all pixels of a slot have one, see ``mean_appearance``: no slot can then show an
+        object and the background at once.
     """
 
     conditional_prior: bool = True
     generation: bool = True
     first_prior: str = "learned"
+    # Not in the paper.
+    appearance: str = "free"
 
     def __post_init__(self) -> None:
-        """Refuse an unknown first prior."""
+        """Refuse an unknown first prior or appearance."""
         super().__post_init__()
+        self._check_choice("appearance", APPEARANCES)
         self._check_choice("first_prior", ("learned", "standard"))
 
 
@@ -55,4 +66,25 @@ def decode(model: SlotModel[GenerationOptions], params: Params, z: Array, h: Arr
       z: z_{t,r} [B, K, D].
       h: h_{t−1,R̂} [B, K, M].
     """
-    return model.decode(params, z, h if model.inference.generation else None)
+    decoded = model.decode(params, z, h if model.inference.generation else None)
+    if model.inference.appearance == "mean":
+        decoded = decoded._replace(means=mean_appearance(decoded.means, decoded.logits))
+    return decoded
+
+
+def mean_appearance(means: Array, logits: Array) -> Array:
+    """Each slot in one color, its mean weighted by its own mask: Σ_i m_i μ_i / Σ_i m_i.
+
+    Args:
+      means: μ [B, K, H, W, C].
+      logits: of the masks [B, K, H, W, 1].
+
+    Returns:
+      [B, K, H, W, C], constant over H and W. A slot whose mask vanishes everywhere keeps the color
+      of the pixel where it vanishes least.
+    """
+    log_masks = likelihood.log_slot_masks(logits)
+    shares = jax.nn.softmax(log_masks.reshape(*means.shape[:2], -1, 1), axis=2)
+    pixels = means.reshape(*means.shape[:2], -1, means.shape[-1])
+    color = (shares * pixels).sum(axis=2)
+    return jnp.broadcast_to(color[:, :, None, None], means.shape)

@@ -17,13 +17,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from stiid.method import generation, latents
+from stiid.method import generation, latents, starts
 from stiid.method.elbo import INNER_GRADIENTS, ElboWeights
 from stiid.method.networks import SlotModel
 from stiid.method.parameters import ParameterOptions
 from stiid.method.refinement import Cell, FrameResult, FrameStart, Terms, refine, score
 from stiid.method.schedule import GridOptions, Run, runs, schedule
-from stiid.shapes import Array, Gaussian, LSTMState, Params, check_shapes
+from stiid.nn.seeds import follow
+from stiid.shapes import Array, LSTMState, Params, check_shapes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +34,6 @@ class Inference(ParameterOptions, GridOptions):
     Here those of frames and videos; each base class stands beside the code that it switches.
 
     Attributes:
-      posterior_start: λ at t > 0: "posterior" of the last frame, the conditional "prior" (without
-        one N(0, I): nothing of the last frame), or "learned", that of frame 0 again (*authors'
-        code*). The paper does not say.
-      first_sample: z of a frame's first evaluation: "posterior", drawn from λ as all others; or
-        "clip", drawn once from the learned λ and the same in every frame, simulated ones too
-        (*authors' code*: a slot's identity is its noise). ∇_λ L of that evaluation is then that of
-        the KL divergence alone.
-      simulation_start: λ of a simulated frame, "posterior" of the last frame, "prior" (which
-        without a conditional prior simulates nothing that was seen), or "learned" (*authors'
-        code*). The paper does not say.
       last_decode: decode once more after the last refinement of a frame, which gives its result
         (R̂ + 1 evaluations); False: the decode in front of the last refinement gives it (R̂
         evaluations; SEQ-IODINE, where frame t is then scored as decoded from frames < t).
@@ -54,9 +45,6 @@ class Inference(ParameterOptions, GridOptions):
         per slot) are kept.
     """
 
-    posterior_start: str = "posterior"
-    first_sample: str = "posterior"
-    simulation_start: str = "posterior"
     last_decode: bool = True
     # Not in the paper.
     unroll: int = 1
@@ -65,9 +53,6 @@ class Inference(ParameterOptions, GridOptions):
     def __post_init__(self) -> None:
         """Validate the fields."""
         super().__post_init__()
-        self._check_choice("posterior_start", ("posterior", "prior", "learned"))
-        self._check_choice("first_sample", ("posterior", "clip"))
-        self._check_choice("simulation_start", ("posterior", "prior", "learned"))
         if self.unroll < 0:
             raise ValueError(f"inference.unroll must not be negative, got {self.unroll}: 0 is all")
         if self.time_axis == "none" and self.grid != "full":
@@ -77,11 +62,6 @@ class Inference(ParameterOptions, GridOptions):
             )
         if self.grid == "trailing" and not self.last_decode:
             raise ValueError("inference: grid='trailing' needs last_decode=True, got False")
-        if self.first_sample == "clip" and self.time_axis != "lstm2d":
-            raise ValueError(
-                "inference: first_sample='clip' needs time_axis='lstm2d', got "
-                f"time_axis={self.time_axis!r}"
-            )
 
     def decodes(self, frame: int) -> bool:
         """Whether frame t ends with a decode; else that before its last refinement counts."""
@@ -103,6 +83,7 @@ def first_frame(
     batch: int,
     num_slots: int,
     noise: Array | None = None,
+    frame: Array | None = None,
 ) -> FrameStart:
     """The start of frame 0: the learned λ, the first prior, zero states.
 
@@ -112,16 +93,18 @@ def first_frame(
       batch: B.
       num_slots: K.
       noise: ε [B, K, D] of the clip's sample, needed by ``first_sample="clip"``.
+      frame: x_0 [B, H, W, C], needed by ``posterior_start="seeds"``.
     """
     slots = (batch, num_slots)
     zeros = jnp.zeros((*slots, model.refiner.lstm_features))
     prior = generation.frame_prior(model, params, zeros, first=True)
-    learned, z = _learned(params, slots), None
+    learned, z = starts.learned(params, slots), None
     if model.inference.first_sample == "clip":
         if noise is None:
             raise ValueError("inference.first_sample='clip' needs the noise of the clip's sample")
         z = latents.sample(learned, noise)
-    return FrameStart(learned, learned, prior, LSTMState(zeros, zeros), z)
+    start = FrameStart(learned, learned, prior, LSTMState(zeros, zeros), z)
+    return starts.sow(model, params, start, frame)
 
 
 def infer_frame(
@@ -155,9 +138,12 @@ def infer_frame(
     if frame is not None:
         check_shapes({"B": len(posterior), **_image(model)}, frame=(frame, "B H W C"))
     check_shapes(posterior=(posterior, "B K D"), noise=(noise, "R+1 B K D"))
+    taken = None
     if frame is None:
-        begin = _start(params, settings.simulation_start, start.prior, start.last)
+        begin = starts.choose(params, settings.simulation_start, start.prior, start.last)
         start = start._replace(posterior=begin)
+    else:
+        start, taken = starts.take(model, params, start, frame)
     last_decode = settings.last_decode if last_decode is None else last_decode
     idle = jax.tree.map(jnp.zeros_like, start.time)
     state = start.time if settings.time_axis == "chain" else idle
@@ -179,6 +165,8 @@ def infer_frame(
         terms = jax.tree.map(lambda some, x: jnp.append(some, x[None], axis=0), terms, last_terms)
     else:
         result = jax.tree.map(lambda x: x[-1], results)
+    if taken is not None:
+        start = start._replace(queries=follow(taken, result.masks))
     return _next_frame(model, params, start, cell), (terms, result)
 
 
@@ -209,7 +197,8 @@ def infer_video(
     plan = schedule(settings.grid, refinements=settings.refinements, num_frames=num_frames)
     frames = jnp.swapaxes(video, 0, 1)
     decodes = tuple(settings.decodes(t) for t in range(num_frames))
-    start = first_frame(model, params, batch=batch, num_slots=noise.shape[3], noise=noise[0, 0])
+    first = {"noise": noise[0, 0], "frame": frames[0]}
+    start = first_frame(model, params, batch=batch, num_slots=noise.shape[3], **first)
 
     def scan(
         start: FrameStart, run: Run, frames: Array | None
@@ -261,19 +250,6 @@ def _recompute(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.checkpoint(function, policy=policy)
 
 
-def _learned(params: Params, slots: tuple[int, ...]) -> Gaussian:
-    """The learned λ of all slots (B, K)."""
-    vector = params["posterior"]
-    return latents.from_vector(jnp.broadcast_to(vector, (*slots, vector.shape[-1])))
-
-
-def _start(params: Params, kind: str, prior: Gaussian, last: Gaussian) -> Gaussian:
-    """λ from which a frame starts: ``posterior_start`` and ``simulation_start``."""
-    if kind == "learned":
-        return _learned(params, last.mean.shape[:-1])
-    return prior if kind == "prior" else last
-
-
 def _next_frame(
     model: SlotModel[Inference], params: Params, start: FrameStart, cell: Cell
 ) -> FrameStart:
@@ -282,5 +258,5 @@ def _next_frame(
     if settings.time_axis == "none":
         return first_frame(model, params, batch=batch, num_slots=num_slots)
     prior = generation.frame_prior(model, params, cell.state.h)
-    posterior = _start(params, settings.posterior_start, prior, cell.posterior)
-    return FrameStart(posterior, cell.posterior, prior, cell.state, start.z)
+    posterior = starts.choose(params, settings.posterior_start, prior, cell.posterior)
+    return FrameStart(posterior, cell.posterior, prior, cell.state, start.z, start.queries)

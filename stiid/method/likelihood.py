@@ -117,6 +117,25 @@ def mixture_log_likelihood(exponents: Array, masks: Array, *, mixture: str) -> A
     return sum_channels(log_mixed)[..., 0]
 
 
+def assigned_nll(
+    options: LikelihoodOptions, exponents: Array, logits: Array, shares: Array
+) -> Array:
+    """An upper bound on −log p(x|z) in which pixels belong to given slots (not in the paper): [B].
+
+    By Jensen's inequality −log Σ_k m_k N_k ≤ Σ_k q_k (log q_k − log m_k − log N_k), with equality
+    where q is the posterior of the assignment.
+
+    Args:
+      options: the kind of mixture.
+      exponents: log N without its constant, [B, K, H, W, C].
+      logits: of the masks m, [B, K, H, W, 1].
+      shares: q > 0 [B, K, H, W, 1], sum to one over slots.
+    """
+    mixtures = exponents.shape[-1] if options.mixture == "channel" else 1
+    divergence = mixtures * (jnp.log(shares) - log_slot_masks(logits))
+    return (shares * (divergence - sum_channels(exponents))).sum(axis=(1, 2, 3, 4))
+
+
 def log_normalizer(*, variance: float, channels: int) -> float:
     """The constant of a pixel's log-density, −C/2 · log 2πσ², in nats."""
     return -0.5 * channels * math.log(2.0 * math.pi * variance)

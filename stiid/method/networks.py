@@ -7,6 +7,7 @@ from stiid.method.options import Options
 from stiid.nn.decoder import BroadcastDecoder
 from stiid.nn.prior import ConditionalPrior
 from stiid.nn.refiner import Refiner
+from stiid.nn.seeds import Seeds, Taken
 from stiid.shapes import Array, Decoded, Gaussian, LSTMState, Params
 
 _Options_co = TypeVar("_Options_co", bound=Options, covariant=True)
@@ -25,6 +26,11 @@ class SlotModel(Generic[_Options_co]):
     prior: ConditionalPrior
     inference: _Options_co
 
+    @property
+    def seeds(self) -> Seeds:
+        """The network behind ``posterior_start="seeds"`` (not in the paper)."""
+        return Seeds(self.prior.latent_size)
+
     def decode(self, params: Params, z: Array, h: Array | None) -> Decoded:
         """g_θ(z_{t,r}, h_{t−1,R̂}), see ``nn.decoder``."""
         return cast(Decoded, self.decoder.apply({"params": params["decoder"]}, z, h))
@@ -32,6 +38,10 @@ class SlotModel(Generic[_Options_co]):
     def predict_prior(self, params: Params, h: Array) -> Gaussian:
         """ξ_θ(h_{t−1,R̂}), see ``nn.prior``."""
         return cast(Gaussian, self.prior.apply({"params": params["prior"]}, h))
+
+    def take(self, params: Params, frame: Array, queries: Array | int) -> Taken:
+        """What slots take of a frame, see ``nn.seeds``."""
+        return cast(Taken, self.seeds.apply({"params": params["seeds"]}, frame, queries))
 
     def propose_update(
         self,

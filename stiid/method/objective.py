@@ -47,6 +47,8 @@ class Objective:
       num_simulated: *not in the paper*: frames at the end of a training clip that are simulated by
         posterior means, from what inference of those before knows; each costs β times its negative
         log-likelihood against the truth, and the entropies and coverages of its last decode.
+      seeds: *not in the paper*: weight, times β, of ``likelihood.assigned_nll`` at the first
+        evaluation of frame 0, for ``posterior_start="seeds"``: slots learn to show what they took.
     """
 
     beta: float = 100.0
@@ -59,6 +61,7 @@ class Objective:
     slot_entropy: float = 0.0
     largest_share: float = 0.0
     num_simulated: int = 0
+    seeds: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse weights that are not finite, and negative numbers of frames."""
@@ -66,7 +69,7 @@ class Objective:
             raise ValueError(
                 f"objective.step_weights: expected one of {STEP_WEIGHTS}, got {self.step_weights!r}"
             )
-        for name in ("beta", "psi", "slot_entropy", "largest_share"):
+        for name in ("beta", "psi", "slot_entropy", "largest_share", "seeds"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(
                     f"objective.{name} must be finite and not negative, got {getattr(self, name)}"
@@ -146,7 +149,7 @@ def loss(
         negative_elbo = beta * terms.nll + objective.psi * terms.kl.sum(-1)
         total = total + weighted(negative_elbo + _mask_cost(objective, terms))
 
-    # Not in the paper: the frames that were simulated, and the largest slot.
+    # Not in the paper: simulated frames, the largest slot, and what slots took of frame 0.
     simulated = result.terms[len(runs) :]
     if simulated:
         nll = _simulated_nll(options, result, video, inferred)
@@ -156,6 +159,10 @@ def loss(
         areas = [weighted(terms.areas) for terms in runs]
         areas += [terms.areas[:, -1].sum(0) for terms in simulated]
         total = total + objective.largest_share * _log_largest(jnp.stack(areas).sum(0))
+    if objective.seeds:
+        if runs[0].assigned is None:
+            raise ValueError("objective.seeds needs inference.posterior_start='seeds'")
+        total = total + objective.seeds * beta * runs[0].assigned[0, 0]
     return _watched(total, runs, result, video[:, :inferred])
 
 
@@ -193,7 +200,8 @@ def _watched(
     total: Array, runs: Sequence[Terms], result: VideoResult, video: Array
 ) -> ObjectiveTerms:
     """The loss with the terms, of the last decodes of inferred frames, that users watch."""
-    last = [jnp.concatenate([t[:, -1] for t in leaves]) for leaves in zip(*runs, strict=True)]
+    watched = [(t.nll, t.kl, t.mask_entropy, t.areas) for t in runs]
+    last = [jnp.concatenate([t[:, -1] for t in leaves]) for leaves in zip(*watched, strict=True)]
     nll, kl, mask_entropy, areas = last
     pixels = video.shape[2] * video.shape[3]
     error = (result.frames.reconstruction[: video.shape[1]] - jnp.swapaxes(video, 0, 1)) ** 2

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from stiid.method.networks import SlotModel
-from stiid.method.refinement import RefinementOptions
+from stiid.method.starts import StartOptions
 from stiid.nn.initial import uniform_weights
 from stiid.shapes import Array, LSTMState, Params
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParameterOptions(RefinementOptions):
+class ParameterOptions(StartOptions):
     """Initialization of the parameters.
 
     Attributes:
@@ -37,7 +37,7 @@ class ParameterOptions(RefinementOptions):
 
 
 def init_params(model: SlotModel[ParameterOptions], key: Array) -> Params:
-    """Initialize all parameters: {decoder, refiner, posterior[, prior][, gradient_skip]}."""
+    """Initialize all parameters: {decoder, refiner, posterior[, prior, seeds, gradient_skip]}."""
     options, decoder = model.inference, model.decoder
     keys = jax.random.split(key, 4)
     size = model.prior.latent_size
@@ -53,6 +53,9 @@ def init_params(model: SlotModel[ParameterOptions], key: Array) -> Params:
     }
     if options.conditional_prior:
         params["prior"] = model.prior.init(keys[2], h)["params"]
+    if options.posterior_start == "seeds":
+        frame = jnp.zeros((1, decoder.height, decoder.width, decoder.channels))
+        params["seeds"] = model.seeds.init(jax.random.fold_in(keys[3], 1), frame, 1)["params"]
     if options.initial_weights == "uniform":
         params = uniform_weights(params, keys[0], model.refiner.lstm_features)
     params["posterior"] = noise.at[size:].add(options.init_log_var)

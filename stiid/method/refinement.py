@@ -63,6 +63,8 @@ class FrameStart(NamedTuple):
     prior: Gaussian  # p(z_t | x_<t, z_<t), constant over r
     time: LSTMState  # state (t−1, R̂)
     z: Array | None = None  # the clip's sample, see ``Context``
+    queries: Array | None = None  # [B, K, E] what slots look for, see ``nn.seeds``
+    shares: Array | None = None  # [B, K, H, W, 1] of slots in the frame's pixels, within a frame
 
     @property
     def context(self) -> Context:
@@ -85,6 +87,7 @@ class Terms(NamedTuple):
     kl: Array  # [B, K]
     mask_entropy: Array  # [B] Σ_i H(m_i), nats
     areas: Array  # [B, K] Σ_i m_i, pixels
+    assigned: Array | None = None  # [B] ``likelihood.assigned_nll``, where slots start from seeds
 
 
 class FrameResult(NamedTuple):
@@ -140,7 +143,11 @@ def refine(
         delta = jax.tree.map(jnp.subtract, delta, step)
     posterior = latents.update(model.inference, cell.posterior, delta)
     after = Cell(posterior, state, jnp.zeros_like(cell.first))
-    return after, _terms(evaluation), _result(evaluation, cell.posterior, start)
+    return (
+        after,
+        _terms(model.inference, evaluation, start.shares),
+        _result(evaluation, cell.posterior, start),
+    )
 
 
 @partial(jax.jit, static_argnums=0)
@@ -154,7 +161,7 @@ def score(
 ) -> tuple[Terms, FrameResult]:
     """The decode after the last refinement: a cell without its update."""
     evaluation = evaluate(model, params, posterior, start.context, frame, noise)
-    return _terms(evaluation), _result(evaluation, posterior, start)
+    return _terms(model.inference, evaluation, start.shares), _result(evaluation, posterior, start)
 
 
 def _image_inputs(
@@ -208,12 +215,17 @@ def _result(evaluation: ElboEvaluation, posterior: Gaussian, start: FrameStart) 
     )
 
 
-def _terms(evaluation: ElboEvaluation) -> Terms:
-    log_masks = likelihood.log_slot_masks(evaluation.decoded.logits)
+def _terms(options: RefinementOptions, evaluation: ElboEvaluation, shares: Array | None) -> Terms:
+    logits = evaluation.decoded.logits
+    log_masks = likelihood.log_slot_masks(logits)
     masks = jnp.exp(log_masks)
+    assigned = None
+    if shares is not None:
+        assigned = likelihood.assigned_nll(options, evaluation.exponents, logits, shares)
     return Terms(
         nll=evaluation.nll,
         kl=evaluation.kl,
         mask_entropy=-(masks * log_masks).sum(axis=(1, 2, 3, 4)),
         areas=masks.sum(axis=(2, 3, 4)),
+        assigned=assigned,
     )

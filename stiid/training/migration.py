@@ -46,8 +46,10 @@ SINCE_DEFAULTS: Mapping[str, Any] = {
     "model.prior.form": "log_std",
     "model.refiner.cell": "graves",
     "model.inference.first_sample": "posterior",
+    "model.inference.appearance": "free",
     "model.objective.inner_entropy": False,
     "model.objective.adaptive_beta": False,
+    "model.objective.seeds": 0.0,
 }
 CAME_LATER = {**_LISTED, **SINCE_DEFAULTS}
 CAME_LATER_TO_STAGES: Mapping[str, Any] = {"micro_batches": 1}

@@ -9,6 +9,7 @@ import oracles
 import pytest
 
 from stiid.method.elbo import Context, ElboWeights, evaluate, evaluate_with_gradients
+from stiid.method.likelihood import assigned_nll
 from stiid.method.refinement import Cell, FrameStart, refine
 from stiid.shapes import Gaussian, LSTMState
 
@@ -60,9 +61,10 @@ def make_case(make_model, random_params):
     return make
 
 
-@pytest.fixture(params=["pixel", "channel"])
+@pytest.fixture(params=[("pixel", "free"), ("channel", "free"), ("pixel", "mean")])
 def case(request, make_case):
-    return make_case(mixture=request.param)
+    mixture, appearance = request.param
+    return make_case(mixture=mixture, appearance=appearance)
 
 
 def test_terms_are_those_of_scipy(case):
@@ -82,6 +84,24 @@ def test_terms_are_those_of_scipy(case):
 def test_evaluation_is_the_same_with_and_without_gradients(case):
     plain, (with_gradients, _) = case.evaluate(case.posterior), case.gradients()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **EXACT), plain, with_gradients)
+
+
+def test_assigned_nll_bounds_nll_and_is_tight_at_the_posterior_of_the_assignment(case):
+    evaluation, options = case.evaluate(case.posterior), case.model.inference
+    logits, exponents = evaluation.decoded.logits, np.asarray(evaluation.exponents)
+    shares = np.random.default_rng(2).dirichlet(np.ones(3), size=(2, 8, 8))
+    shares = np.moveaxis(shares, -1, 1)[..., None]
+    bound = assigned_nll(options, evaluation.exponents, logits, jnp.asarray(shares))
+    mixtures = 3 if options.mixture == "channel" else 1
+    distance = mixtures * (np.log(shares) - np.log(evaluation.masks))
+    expected = (shares * (distance - exponents.sum(-1, keepdims=True))).sum((1, 2, 3, 4))
+    np.testing.assert_allclose(bound, expected, **EXACT)
+    assert (bound > evaluation.nll).all()
+    if options.mixture == "pixel":
+        joint = np.asarray(evaluation.masks) * np.exp(exponents.sum(-1, keepdims=True))
+        best = jnp.asarray(joint / joint.sum(1, keepdims=True))
+        tight = assigned_nll(options, evaluation.exponents, logits, best)
+        np.testing.assert_allclose(tight, evaluation.nll, **EXACT)
 
 
 def test_image_gradients_are_the_closed_forms(case):
@@ -163,7 +183,7 @@ def test_decoder_sees_the_temporal_state_with_generation_only(make_case, generat
 def refined(case, model, params, posterior):
     """The cell after one refinement, its terms, and its result."""
     state = LSTMState(case.context.h, -case.context.h)
-    cell = Cell(posterior, state)
+    cell = Cell(posterior, state, jnp.array(False))
     start = FrameStart(posterior, posterior, case.context.prior, state)
     return refine(model, params, cell, start, case.frame, case.noise, WEIGHTS)
 
@@ -185,13 +205,13 @@ def test_outer_gradient_is_that_with_the_inner_gradients_as_numbers(make_case, m
 
     def total(params):
         cell, terms, _ = refined(case, case.model, params, case.posterior)
-        return sum((leaf**2).sum() for leaf in jax.tree.leaves((cell, terms.nll)))
+        return sum((leaf**2).sum() for leaf in jax.tree.leaves((*cell[:2], terms.nll)))
 
     _, numbers = case.gradients()
     actual = jax.jit(jax.grad(total))(case.params)
 
-    def with_numbers(model, params, posterior, context, frame, noise, weights):
-        del weights
+    def with_numbers(model, params, posterior, context, frame, noise, weights, *, first):
+        del weights, first
         return evaluate(model, params, posterior, context, frame, noise), numbers
 
     monkeypatch.setattr("stiid.method.refinement.evaluate_with_gradients", with_numbers)

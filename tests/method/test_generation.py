@@ -1,6 +1,7 @@
 """The prior (Eq. 5) and the decoder (Eq. 6) of a frame, with and without the temporal state."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -46,3 +47,28 @@ def test_the_decoder_sees_the_temporal_state_with_generation(make_model, switch)
     assert decoded.means.shape == (*SLOTS, 8, 8, 3)
     assert decoded.logits.shape == (*SLOTS, 8, 8, 1)
     assert (np.abs(decoded.means - other.means).max() > 1e-4) == switch
+
+
+@pytest.mark.usefixtures("float64")
+def test_mean_appearance_is_the_average_by_masks():
+    rng = np.random.default_rng(4)
+    means, logits = rng.random((2, 3, 5, 6, 3)), 3.0 * rng.normal(size=(2, 3, 5, 6, 1))
+    masks = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = (masks * means).sum((2, 3)) / masks.sum((2, 3))  # [B, K, C]
+    actual = generation.mean_appearance(jnp.asarray(means), jnp.asarray(logits))
+    assert actual.shape == means.shape
+    np.testing.assert_allclose(
+        actual, np.zeros_like(means) + expected[:, :, None, None], rtol=1e-12
+    )
+
+
+def test_mean_appearance_of_a_slot_without_pixels_is_finite():
+    means = jnp.linspace(0.0, 1.0, 2 * 4 * 3).reshape(1, 2, 2, 2, 3)
+    logits = jnp.zeros((1, 2, 2, 2, 1)).at[:, 1].set(-1e4).at[:, 1, 0, 1].set(-1e4 + 100.0)
+
+    def total(means, logits):
+        return generation.mean_appearance(means, logits)[0, 1, 0, 0].sum()
+
+    value, gradients = jax.value_and_grad(total, argnums=(0, 1))(means, logits)
+    assert value == pytest.approx(float(means[0, 1, 0, 1].sum()))
+    assert all(bool(jnp.isfinite(x).all()) for x in gradients)

@@ -132,7 +132,7 @@ class SpatioTemporal:
             else:
                 noise = sample_noise(model, own[None], num_frames=1, num_slots=num_slots)[0]
             if t == 0:
-                start = first_frame(model, params, batch=1, num_slots=num_slots, noise=noise[0])
+                start = _first_frame(self, params, frame, noise[0], num_slots=num_slots)
             rows, decode = noise[: plan[min(t, length - 1)] + 1], model.inference.decodes(t)
             start, result, kl = _step(self, params, start, frame, rows, last_decode=decode)
             yield jax.device_get(jax.tree.map(lambda x: x[None], _decomposition(result, kl)))
@@ -170,6 +170,15 @@ def _step(
         system.model, params, start, frames, noise, weights, last_decode=last_decode
     )
     return start, result, terms.kl[-1]
+
+
+@functools.partial(jax.jit, static_argnames=("system", "num_slots"))
+def _first_frame(
+    system: SpatioTemporal, params: Params, frame: Array, noise: Array, *, num_slots: int
+) -> FrameStart:
+    """The start of a stream whose first frame is [H, W, C]."""
+    first = {"noise": noise, "frame": unit_range(frame)[None]}
+    return first_frame(system.model, params, batch=1, num_slots=num_slots, **first)
 
 
 @functools.partial(jax.jit, static_argnames=("system", "decoding"))

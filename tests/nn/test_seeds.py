@@ -1,0 +1,92 @@
+"""Seeds of a frame. Oracles: what slots take, by hand; the whole network once more in NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+
+from stiid.nn.seeds import Seeds, follow, sow, take
+
+
+def test_seeds_by_hand():
+    # On a line: the mean, 1.5, is nearest to the pixel at 1.2; of that at 4 least is taken then.
+    places = jnp.asarray([0.4, 1.2, 0.4, 4.0]).reshape(1, 4, 1)
+    np.testing.assert_array_equal(sow(places, 3)[0, :, 0], jnp.asarray([1.2, 4.0, 0.4]))
+
+
+def test_what_slots_take_by_hand():
+    # Two want the second pixel, each by e^(-1/4) > 1/2, and share it.
+    places = jnp.asarray([0.0, 0.5, 1.0, 3.0]).reshape(1, 4, 1)
+    taken = take(places, jnp.asarray([0.0, 1.0]).reshape(1, 2, 1))[0]
+    near, far = 1 / (1 + np.exp(-1.0)), np.exp(-1.0) / (1 + np.exp(-1.0))
+    expected = [[near, 0.5, far, np.exp(-9.0)], [far, 0.5, near, np.exp(-4.0)]]
+    np.testing.assert_allclose(taken, expected, rtol=1e-5)
+
+
+def discs(centers, *, size, radius):
+    """White discs on black, [1, size, size, 1], and their ids, 0 = the background."""
+    rows, columns = np.mgrid[:size, :size]
+    ids = np.zeros((size, size), int)
+    for i, (row, column) in enumerate(centers, 1):
+        ids[(rows - row) ** 2 + (columns - column) ** 2 <= radius**2] = i
+    return jnp.asarray(ids[None, ..., None] > 0, jnp.float32), ids
+
+
+def test_white_discs_have_a_slot_each_before_any_training():
+    frame, ids = discs([(5, 5), (5, 20), (20, 8), (25, 25)], size=32, radius=3)
+    taken, _ = Seeds(4).init_with_output(jax.random.key(0), frame, 5)
+    owners = np.asarray(taken.shares)[0, ..., 0].argmax(0)
+    np.testing.assert_array_equal(owners == 0, ids == 0)
+    assert len(set(zip(owners.ravel(), ids.ravel(), strict=True))) == 5
+
+
+def test_slots_follow_what_moves_before_any_training():
+    before, _ = discs([(5, 5), (5, 20), (20, 8), (25, 25)], size=32, radius=3)
+    after, ids = discs([(6, 7), (4, 18), (22, 9), (25, 23)], size=32, radius=3)
+    module = Seeds(4)
+    first, params = module.init_with_output(jax.random.key(0), before, 5)
+    owners = np.asarray(first.shares)[0, ..., 0].argmax(0)
+    later = module.apply(params, after, follow(first, first.shares[..., 0]))
+    moved = np.asarray(later.shares)[0, ..., 0].argmax(0)
+    assert len(set(zip(moved.ravel(), ids.ravel(), strict=True))) == 5
+    for row, column in ((5, 6), (5, 19), (21, 8), (25, 24)):  # in both frames of the same disc
+        assert moved[row, column] == owners[row, column]
+
+
+@pytest.mark.usefixtures("float64")
+def test_network_is_that_of_numpy():
+    module, rng = Seeds(4, features=5, layers=2, size=3), np.random.default_rng(0)
+    frame, queries = rng.random((2, 6, 7, 3)), rng.normal(size=(2, 3, 8))
+    shapes = module.init(jax.random.key(0), jnp.asarray(frame), 3)["params"]
+    params = jax.tree.map(lambda x: rng.normal(size=x.shape), shapes)
+    variables = {"params": jax.tree.map(jnp.asarray, params)}
+    actual = module.apply(variables, jnp.asarray(frame), jnp.asarray(queries))
+
+    grid = np.broadcast_to(oracles.coordinates(6, 7), (2, 6, 7, 2))
+    x = np.concatenate([frame, grid], -1)
+    for i in range(2):
+        layer = params[f"conv_{i}"]
+        x = oracles.elu(oracles.conv2d(x, layer["kernel"]) + layer["bias"])
+    pixels = np.concatenate([frame, grid, x], -1).reshape(2, 42, 10)
+    contrast = np.linalg.norm(pixels[..., :3] - pixels[..., :3].mean(1, keepdims=True), axis=-1)
+    parts = [
+        params["scales"][0] * pixels[..., :3],
+        params["scales"][1] * contrast[..., None] * pixels[..., 3:5],
+        0.1 * oracles.dense(params["embedding"], pixels[..., 5:]),
+    ]
+    for b, (e, values) in enumerate(zip(np.concatenate(parts, -1), pixels, strict=True)):
+        wanted = np.exp(-((e - queries[b][:, None]) ** 2).sum(-1))
+        taken = wanted / np.maximum(wanted.sum(0), 1.0)
+        areas = taken.sum(1, keepdims=True)
+        inputs = np.append(taken @ values / (areas + 1e-6), np.log(areas / 42 + 1e-3), axis=1)
+        delta = oracles.dense(params["out"], oracles.elu(oracles.dense(params["hidden"], inputs)))
+        expected = delta[:, :4], delta[:, 4:]
+        for ours, theirs in zip(actual.delta, expected, strict=True):
+            np.testing.assert_allclose(ours[b], theirs, rtol=1e-4)
+        shares = (taken + 1e-6) / (taken + 1e-6).sum(0)
+        np.testing.assert_allclose(actual.shares[b, ..., 0].reshape(3, -1), shares, rtol=1e-4)
+        masks = rng.random((2, 3, 6, 7))
+        weights = masks[b].reshape(3, 42)
+        moved = (weights @ e + 0.1 * queries[b]) / (weights.sum(1, keepdims=True) + 0.1)
+        np.testing.assert_allclose(follow(actual, jnp.asarray(masks))[b], moved, rtol=1e-4)
