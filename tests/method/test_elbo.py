@@ -224,8 +224,8 @@ class ReadOut:
 
     lstm_features = 6
 
-    def apply(self, variables, images, vectors, refinement, time):
-        del variables, refinement, time
+    def apply(self, variables, images, vectors, refinement, time, features):
+        del variables, refinement, time, features
         # Plain sums over pixels or slots of what is normalized over them would be constant.
         ramp = jnp.linspace(0.0, 1.0, images[..., 0].size).reshape(*images.shape[:4], 1)
         state = LSTMState(
