@@ -20,6 +20,16 @@ from configs import quickstart
 from stiid.config import extend
 
 VARIANTS = ("quick", "small_binary", "small_color")
+# Single frames, then clips.
+_STAGES = [
+    {
+        **quickstart.SINGLE_FRAMES,
+        "steps": 800,
+        "model": {},
+        "optim": {"learning_rate": 2e-3, "final_learning_rate": 1e-3},
+    },
+    quickstart.clips(4, 600, optim={"final_learning_rate": 1e-4}),
+]
 
 
 def get_config(variant: str = "quick") -> dict[str, Any]:
@@ -33,7 +43,6 @@ def get_config(variant: str = "quick") -> dict[str, Any]:
             "inference": {
                 "appearance": "mean",
                 "posterior_start": "seeds",
-                "simulation_start": "posterior",
                 # two refinements in every frame
                 "refinements": 2,
                 "grid": "full",
@@ -44,24 +53,8 @@ def get_config(variant: str = "quick") -> dict[str, Any]:
             },
             "objective": {"beta": 10.0, "psi": 0.1, "gamma": 0.0, "seeds": 1.0},
         },
-        train={"stages": _stages(800 if quick else 700)},
+        train={"stages": _STAGES},
         evaluate={"clips": 64, "restarts": 1, "restart_frames": 1},
     )
     config["evaluate"]["model"] = {}
     return config
-
-
-def _stages(steps: int) -> list[dict[str, Any]]:
-    """Single frames, clips, and clips whose last three frames are simulated."""
-    single = {
-        **quickstart.SINGLE_FRAMES,
-        "steps": steps,
-        "model": {},
-        "optim": {"learning_rate": 2e-3, "final_learning_rate": 1e-3},
-    }
-    simulated = {"learning_rate": 5e-4, "final_learning_rate": 5e-5}
-    return [
-        single,
-        quickstart.clips(4, steps // 2, optim={"final_learning_rate": 3e-4}),
-        quickstart.clips(7, steps // 4, optim=simulated, objective={"num_simulated": 3}),
-    ]
