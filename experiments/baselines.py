@@ -23,7 +23,9 @@ from stiid.evaluation.prediction import predict_clips, prediction_scores
 from stiid.files import write_json
 from stiid.models.rnem.scores import grouping_scores
 from stiid.shapes import Params
+from stiid.training import devices
 from stiid.training.log import read_log
+from stiid.training.processes import Processes
 from stiid.training.restore import restore
 
 
@@ -33,7 +35,7 @@ def main() -> None:
     arguments.add_argument("--output", type=Path, required=True)
     arguments.add_argument("--clips", type=int, default=64)
     options = arguments.parse_args()
-    parallel.configure_host_devices(1, batch_sizes=(), processes=parallel.Processes(1))
+    devices.configure_host_devices(1, batch_sizes=(), processes=Processes(1))
 
     experiment, state, source, system = restore(None, options.workdir, "latest")
     settings = dataclasses.replace(experiment.predict, clips=options.clips)

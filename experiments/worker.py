@@ -9,13 +9,14 @@ from typing import Any
 from absl import app, flags
 from absl import logging as absl_logging
 
-from stiid import parallel
 from stiid.cli.config_flag import define_config
 from stiid.config.experiment import Experiment
 from stiid.data.source import Source
 from stiid.files import write_json
 from stiid.models.base import VideoModel
 from stiid.shapes import Params
+from stiid.training import devices
+from stiid.training.processes import Processes
 from stiid.training.restore import restore
 from stiid.typed_config import parse, to_dict
 
@@ -55,7 +56,7 @@ def run_worker(measure: Measure, *, writes: str) -> None:
 
 def _start_jax(experiment: Experiment) -> None:
     """Choose devices, and keep compiled programs, as the command line does."""
-    parallel.enable_compilation_cache(parallel.PROGRAMS)
-    parallel.configure_host_devices(
-        0, batch_sizes=[experiment.evaluate.batch_size], processes=parallel.Processes(1)
+    devices.enable_compilation_cache(devices.PROGRAMS)
+    devices.configure_host_devices(
+        0, batch_sizes=[experiment.evaluate.batch_size], processes=Processes(1)
     )

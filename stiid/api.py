@@ -12,10 +12,10 @@ from typing import Any
 
 import jax
 
-from stiid import parallel
 from stiid.data.video.frames import read_video
 from stiid.evaluation.scoring import score_masks
 from stiid.outputs.result import Result
+from stiid.training.devices import PROGRAMS, enable_compilation_cache
 from stiid.training.restore import find_model
 from stiid.training.trained_model import Model
 
@@ -42,7 +42,7 @@ def load(source: str | os.PathLike[str], *, step: str = "latest") -> Model:
         raise ValueError(f"step='best' goes with the folder of a run, not with {source}")
     config: Any = jax.config  # whose fields mypy knows only in newer releases
     if config.jax_compilation_cache_dir is None:
-        parallel.enable_compilation_cache(parallel.PROGRAMS)
+        enable_compilation_cache(PROGRAMS)
     return Model.restore(None, workdir, step if checkpoint == "latest" else checkpoint)
 
 

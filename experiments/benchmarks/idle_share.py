@@ -22,6 +22,8 @@ from stiid import parallel
 from stiid.data import registry
 from stiid.data.pipeline import train_iterator
 from stiid.files import write_json
+from stiid.training import devices
+from stiid.training.processes import Processes
 from stiid.training.update import init_state, make_update
 
 
@@ -75,7 +77,7 @@ def main() -> None:
         stage for name in options.configs for stage in named_config(name).train.stages.values()
     ]
     sizes = [stage.batch_size for stage in stages]
-    parallel.configure_host_devices(0, batch_sizes=sizes, processes=parallel.Processes(1))
+    devices.configure_host_devices(0, batch_sizes=sizes, processes=Processes(1))
     result = {}
     for name in options.configs:
         result[name] = measure(name, options.updates, options.turns)

@@ -26,7 +26,7 @@ from experiments.benchmarks.updates import (
 from stiid.cores import available_cores
 from stiid.data import registry
 from stiid.files import write_json
-from stiid.parallel import host_device_count
+from stiid.training.devices import host_device_count
 
 HERE = Path(__file__).parents[2]
 STAGES = (

@@ -33,7 +33,7 @@ from experiments.benchmarks.updates import experiment_of, timed_updates, use_dev
 from experiments.config_files import load_config
 from stiid.cores import available_cores
 from stiid.files import write_json
-from stiid.parallel import host_device_count
+from stiid.training.devices import host_device_count
 
 BATCH, SLOTS, EVALUATIONS = 2, 5, 6
 GFLOP = 213 * BATCH

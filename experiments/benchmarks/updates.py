@@ -13,13 +13,15 @@ from experiments.config_files import load_config
 from stiid import parallel
 from stiid.config.curriculum import Stage
 from stiid.config.experiment import Experiment
+from stiid.training import devices
+from stiid.training.processes import Processes
 from stiid.training.update import init_state, make_update
 from stiid.typed_config import parse
 
 
 def use_devices(count: int) -> None:
     """Run on so many host devices; before JAX starts."""
-    parallel.configure_host_devices(count, batch_sizes=(), processes=parallel.Processes(1))
+    devices.configure_host_devices(count, batch_sizes=(), processes=Processes(1))
 
 
 def named_config(name: str) -> ConfigDict:

@@ -17,9 +17,10 @@ from absl import logging as absl_logging
 
 from experiments.report import results, workdir
 from experiments.report.page import page
-from stiid import parallel
 from stiid.cli import modes
 from stiid.files import atomic_path
+from stiid.training import devices
+from stiid.training.processes import Processes
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "python -m experiments.report") -> int:
@@ -33,9 +34,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m experiment
     parser.add_argument("--clips", type=int, default=4, help="to take apart; 0: none")
     options = parser.parse_args(argv)
     absl_logging.set_verbosity(absl_logging.ERROR)
-    parallel.enable_compilation_cache(parallel.PROGRAMS)
+    devices.enable_compilation_cache(devices.PROGRAMS)
     sizes = modes.batch_sizes("predict", None, str(options.folder), "latest")
-    parallel.configure_host_devices(0, batch_sizes=sizes, processes=parallel.Processes(1))
+    devices.configure_host_devices(0, batch_sizes=sizes, processes=Processes(1))
     try:
         path = write_report(options.folder, options.output, clips=options.clips)
     except (OSError, ValueError) as error:

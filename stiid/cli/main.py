@@ -11,13 +11,15 @@ import jax
 from absl import app, flags
 from absl import logging as absl_logging
 
-from stiid import parallel, signals
+from stiid import signals
 from stiid.cli import modes, overrides
 from stiid.cli.config_flag import define_config
 from stiid.cli.decompose import Request
 from stiid.config.experiment import Experiment
 from stiid.errors import escape_log, first_line, one_line
+from stiid.training import devices
 from stiid.training.interrupt import Interrupted
+from stiid.training.processes import find_processes, initialize_processes, joined, partner_ended
 from stiid.typed_config import parse
 
 _CONFIG = define_config("Config file, with --config.section.field=value overrides.")
@@ -45,7 +47,7 @@ _STRIDE = flags.DEFINE_integer(
 )
 _PROGRAMS = flags.DEFINE_string(
     "compilation_cache",
-    parallel.PROGRAMS,
+    devices.PROGRAMS,
     "Folder of compiled programs, which a second run need not compile again; '' keeps none. "
     "JAX_COMPILATION_CACHE_DIR goes before it.",
 )
@@ -81,7 +83,7 @@ def main(argv: Sequence[str]) -> None:
             fields=fields,
         )
     except (*modes.USER_ERRORS, jax.errors.JaxRuntimeError) as error:
-        if parallel.partner_ended(error):
+        if partner_ended(error):
             _fail(
                 f"another process of this run ended ({first_line(error)}): start all of them "
                 "again, training resumes"
@@ -104,15 +106,15 @@ def main(argv: Sequence[str]) -> None:
 
 def _start_jax(experiment: Experiment | None) -> None:
     """Choose devices and processes, which JAX takes only before its backend starts."""
-    parallel.enable_compilation_cache(_PROGRAMS.value)
-    processes = parallel.find_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-    parallel.configure_host_devices(
+    devices.enable_compilation_cache(_PROGRAMS.value)
+    processes = find_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    devices.configure_host_devices(
         _DEVICES.value,
         batch_sizes=modes.batch_sizes(_MODE.value, experiment, _WORKDIR.value, _CHECKPOINT.value),
         processes=processes,
     )
-    parallel.initialize_processes(processes)
-    logging.getLogger("stiid").info(parallel.start_backend())
+    initialize_processes(processes)
+    logging.getLogger("stiid").info(devices.start_backend())
 
 
 def _crop() -> tuple[int, ...] | None:
@@ -133,7 +135,7 @@ def _fail(message: str, *, code: int = 1) -> NoReturn:
     if sys.exc_info()[0] and (_TRACEBACK.value if parsed else "--traceback" in sys.argv):
         traceback.print_exc()
     print(f"error: {one_line(message)}", file=sys.stderr)
-    if code > 128 or parallel.joined():  # what still computes, or waits for others, is left behind
+    if code > 128 or joined():  # what still computes, or waits for others, is left behind
         signals.leave(code)
     sys.exit(code)
 

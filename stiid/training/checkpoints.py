@@ -24,6 +24,7 @@ from stiid import parallel
 from stiid.errors import first_line, remedy
 from stiid.paths import local_path
 from stiid.training import digest
+from stiid.training.processes import partner_ended
 from stiid.training.state import TrainState
 from stiid.users import name_unlisted_users
 
@@ -227,7 +228,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # whatever storage and threads raise
-            if parallel.partner_ended(error):
+            if partner_ended(error):
                 raise
             raise OSError(
                 f"cannot save a checkpoint in {self.directory} ({first_line(error)}). Earlier "

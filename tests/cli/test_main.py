@@ -12,8 +12,8 @@ import pytest
 import tiny
 from absl import flags
 
-from stiid import parallel
 from stiid.cli import main, modes
+from stiid.training import devices
 
 # Runs many command lines with one import: each in a fork, before JAX has started any thread.
 FORKS = """
@@ -164,17 +164,17 @@ def test_programs_are_kept_unless_told_otherwise(monkeypatch, tmp_path, told):
     monkeypatch.setattr(jax.config, "update", lambda name, value: updates.append((name, value)))
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    parallel.enable_compilation_cache(main._PROGRAMS.default)
+    devices.enable_compilation_cache(main._PROGRAMS.default)
     kept = [("jax_compilation_cache_dir", str(tmp_path / ".cache" / "stiid" / "programs"))]
     assert updates == kept
     monkeypatch.setenv("HOME", "/dev/null")  # a home that cannot be written
-    parallel.enable_compilation_cache(main._PROGRAMS.default)
+    devices.enable_compilation_cache(main._PROGRAMS.default)
     assert "compiled programs are not kept: " in told.text
     with pytest.raises(ValueError, match="--compilation_cache=gs://a: only local paths"):
-        parallel.enable_compilation_cache("gs://a")
-    parallel.enable_compilation_cache("")
+        devices.enable_compilation_cache("gs://a")
+    devices.enable_compilation_cache("")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
-    parallel.enable_compilation_cache("/here")
+    devices.enable_compilation_cache("/here")
     assert updates == kept
 
 

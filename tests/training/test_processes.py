@@ -9,9 +9,10 @@ import jax
 import pytest
 import tiny
 
-from stiid import parallel
 from stiid.cores import available_cores
-from stiid.parallel import Processes, find_processes, host_device_count
+from stiid.training import devices, processes
+from stiid.training.devices import host_device_count
+from stiid.training.processes import Processes, find_processes
 
 SLURM = {
     "SLURM_JOB_ID": "7",
@@ -73,10 +74,10 @@ def test_the_number_of_devices_can_be_given(monkeypatch, environment):
     updates = {}
     monkeypatch.setattr(jax.config, "update", updates.__setitem__)
     monkeypatch.delenv("JAX_NUM_CPU_DEVICES", raising=False)
-    parallel.configure_host_devices(3, batch_sizes=[8], processes=Processes(1))
+    devices.configure_host_devices(3, batch_sizes=[8], processes=Processes(1))
     assert updates == {"jax_num_cpu_devices": 3}
     with pytest.raises(ValueError, match=r"--host_devices must not be negative, got -1"):
-        parallel.configure_host_devices(-1, batch_sizes=[8], processes=Processes(1))
+        devices.configure_host_devices(-1, batch_sizes=[8], processes=Processes(1))
 
 
 def test_a_checkpoint_says_how_many_devices_it_needs(trained, tmp_path):
@@ -141,18 +142,18 @@ def test_incomplete_descriptions_are_refused(environment, variables, arguments, 
 def test_who_waits_says_for_whom_and_gives_up(monkeypatch, told):
     """JAX would wait for longer, out of the reach of signals."""
     waiting = threading.Event()
-    monkeypatch.setattr(parallel, "_JOINING", threading.Event())
+    monkeypatch.setattr(processes, "_JOINING", threading.Event())
     monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **_: waiting.wait(60))
     with pytest.raises(ValueError, match=r"^1 of 2 processes did not come to host:1 within 0 s: "):
-        parallel.initialize_processes(Processes(2, 0, "host:1"), timeout=0.2)
-    monkeypatch.setattr(parallel, "_PATIENCE", 0.05)
+        processes.initialize_processes(Processes(2, 0, "host:1"), timeout=0.2)
+    monkeypatch.setattr(processes, "_PATIENCE", 0.05)
     with pytest.raises(ValueError, match=r"^up to 3 of 4 processes did not come to the addr"):
-        parallel.initialize_processes(Processes(4), timeout=0.2)
+        processes.initialize_processes(Processes(4), timeout=0.2)
     waiting.set()
     assert "waiting for up to 3 of 4 processes at the address that the cluster name" in told.text
-    assert parallel.joined()
-    assert parallel.partner_ended(ValueError("UNKNOWN: Gloo AllGather failed: Connection closed"))
-    assert not parallel.partner_ended(ValueError("RESOURCE_EXHAUSTED: Out of memory"))
+    assert processes.joined()
+    assert processes.partner_ended(ValueError("UNKNOWN: Gloo AllGather failed: Connection closed"))
+    assert not processes.partner_ended(ValueError("RESOURCE_EXHAUSTED: Out of memory"))
 
 
 def test_a_platform_that_is_not_there_is_one_line(monkeypatch):
@@ -164,15 +165,15 @@ def test_a_platform_that_is_not_there_is_one_line(monkeypatch):
     with pytest.raises(
         ValueError, match=r"^JAX does not start: no such .* JAX_PLATFORMS=cuda asks"
     ):
-        parallel.start_backend()
+        devices.start_backend()
 
 
 def test_jax_finds_what_the_cluster_knows(environment, monkeypatch):
     """What is left to JAX is what its own detection fills in."""
     joined = []
-    monkeypatch.setattr(parallel, "_JOINING", threading.Event())
+    monkeypatch.setattr(processes, "_JOINING", threading.Event())
     monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **_: joined.append(args))
     environment(SLURM)
-    parallel.initialize_processes(find_processes(None, None, None))
-    parallel.initialize_processes(Processes(1))
+    processes.initialize_processes(find_processes(None, None, None))
+    processes.initialize_processes(Processes(1))
     assert joined == [(None, 4, None)]

@@ -1,0 +1,153 @@
+"""The processes of a run: how many there are, and how they find each other."""
+
+import logging
+import os
+import queue
+import threading
+import time
+from typing import NamedTuple
+
+import jax
+from jax._src.clusters import ClusterEnv, K8sCluster  # how else to know of a cluster beforehand?
+
+from stiid.errors import first_line
+
+_LOG = logging.getLogger("stiid")
+_PATIENCE = 3.0  # seconds of waiting without a word
+_JOINING = threading.Event()
+# What XLA says of a process that answers no more, in lower case.
+_PARTNER_ENDED = (
+    *("gloo", "nccl", "connection closed", "connection reset", "coordination service"),
+    *("unavailable:", "aborted:", "deadline_exceeded:", "heartbeat"),
+)
+
+
+class Processes(NamedTuple):
+    """The processes of a run. What is None is left to JAX, which asks the cluster."""
+
+    num_processes: int
+    process_id: int | None = None
+    coordinator: str | None = None  # host:port of process 0
+
+
+def find_processes(
+    coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> Processes:
+    """How many processes run together, from arguments, the environment, or the cluster.
+
+    What an argument leaves open is taken from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
+    JAX_PROCESS_ID, then from a cluster that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods).
+
+    Args:
+      coordinator: "host:port" of process 0.
+      num_processes: how many there are; 1 lets every task of a cluster run alone.
+      process_id: which this one is.
+
+    Raises:
+      ValueError: what is given is not enough, or contradicts itself.
+    """
+    coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
+    count = _from_environment(num_processes, "JAX_NUM_PROCESSES")
+    index = _from_environment(process_id, "JAX_PROCESS_ID")
+    given = {"--coordinator": coordinator, "--num_processes": count, "--process_id": index}
+    missing = [name for name, value in given.items() if value is None]
+    cluster = _cluster_size() if missing and count != 1 else 1
+    if count == 1 or (len(missing) == len(given) and cluster == 1):
+        return Processes(1)
+    if missing and cluster == 1:
+        raise ValueError(
+            "several processes need --coordinator=HOST:PORT, --num_processes=N and --process_id=I "
+            "(or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID): "
+            f"missing {' and '.join(missing)}"
+        )
+    count = cluster if count is None else count
+    if count < 1 or not 0 <= (index or 0) < count:
+        raise ValueError(
+            f"--process_id must lie in 0..num_processes − 1, got {index} of {count} processes"
+        )
+    if coordinator is not None and not coordinator.rpartition(":")[2].isdigit():
+        raise ValueError(f"--coordinator must be HOST:PORT, got {coordinator!r}")
+    return Processes(count, index, coordinator)
+
+
+def _from_environment(value: int | None, name: str) -> int | None:
+    if value is not None or name not in os.environ:
+        return value
+    if not os.environ[name].isdigit():
+        raise ValueError(f"{name} must be a number, got {os.environ[name]!r}")
+    return int(os.environ[name])
+
+
+def _cluster_size() -> int:
+    """Number of tasks of the cluster that ``jax.distributed.initialize`` would find, or 1."""
+    if os.environ.get("SLURM_STEP_NUM_TASKS") == "1":
+        return 1  # a shell inside an allocation of several tasks
+    for cluster in ClusterEnv._cluster_types:
+        if cluster.opt_in_only_method:
+            continue
+        if cluster is K8sCluster and "JOB_COMPLETION_INDEX" not in os.environ:
+            continue  # a pod by itself; asking for more would need the rights to ask
+        if cluster.is_env_present():
+            return cluster.get_process_count()
+    return 1
+
+
+def initialize_processes(processes: Processes, *, timeout: float = 300.0) -> None:
+    """Join a run of several processes, before a backend starts, and say what is waited for.
+
+    JAX waits in C++, where no signal reaches it: so it does that in a thread.
+
+    Args:
+      processes: as found.
+      timeout: seconds after which to give up.
+
+    Raises:
+      ValueError: the others did not come in time.
+    """
+    count, address = processes.num_processes, processes.coordinator
+    if count == 1:
+        return
+    _JOINING.set()
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM from us
+    outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def join() -> None:
+        try:
+            jax.distributed.initialize(
+                address, count, processes.process_id, initialization_timeout=int(timeout) + 60
+            )
+        except Exception as error:
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    threading.Thread(target=join, name="join", daemon=True).start()
+    awaited = f"{'' if count == 2 else 'up to '}{count - 1} of {count} processes"
+    where = f"at {address}" if address else "at the address that the cluster names"
+    began, wait = time.monotonic(), min(_PATIENCE, timeout)
+    while True:
+        try:
+            error = outcome.get(timeout=wait)
+            break
+        except queue.Empty:
+            left = timeout - (time.monotonic() - began)
+        if left <= 0:
+            raise ValueError(
+                f"{awaited} did not come to {where[3:]} within {timeout:.0f} s: start all of them, "
+                "with the same --coordinator, and see to it that the port can be reached"
+            )
+        _LOG.info("waiting for %s %s, for %.0f s at most", awaited, where, left)
+        wait = min(60.0, left)
+    if error is not None:
+        raise ValueError(f"the processes do not find together: {first_line(error)}") from error
+
+
+def joined() -> bool:
+    """Whether this process is, or wants to become, one of several."""
+    return _JOINING.is_set()
+
+
+def partner_ended(error: BaseException) -> bool:
+    """Whether an error means that another process of the run ended; JAX has several kinds."""
+    text = str(error).lower()
+    return joined() and any(words in text for words in _PARTNER_ENDED)
