@@ -38,7 +38,7 @@ from experiments.result import (
 )
 from experiments.runner import Runner
 from experiments.seeds import processor
-from stiid.cores import available_cores
+from stiid.data.workers import available_cores
 from stiid.files import atomic_path, write_json
 
 NAMES = (

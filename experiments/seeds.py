@@ -26,7 +26,7 @@ from experiments.commands import (
     run_once,
 )
 from experiments.curves import in_minutes, rounded
-from stiid.cores import available_cores
+from stiid.data.workers import available_cores
 from stiid.files import write_json
 from stiid.training.log import read_log
 

@@ -1,6 +1,7 @@
 """Command line: ``python -m stiid.main --config=configs/NAME.py --workdir=DIR [--mode=…]``."""
 
-from stiid import signals, streams
+from stiid.cli import streams
+from stiid.training import signals
 
 streams.open_standard_streams()
 signals.obey()  # from the first second on: what follows takes some

@@ -1,5 +1,8 @@
-"""Paths that users name: all are of the local file system."""
+"""Paths that users name, all of the local file system, and users that a machine does not list."""
 
+import functools
+import grp
+import pwd
 import re
 from pathlib import Path
 
@@ -38,3 +41,27 @@ def refuse_url(text: str, option: str) -> None:
         raise ValueError(
             f"{option}={text}: only local paths are read and written: mount the bucket, or copy it"
         )
+
+
+@functools.cache
+def name_unlisted_users() -> None:
+    """Let users and groups without an entry go by their numbers.
+
+    Libraries that store data ask for the names of a file's owners, and fail where there are none
+    (``docker run --user``). To be called before they are used; nothing changes for those listed.
+    """
+    listed_user, listed_group = pwd.getpwuid, grp.getgrgid
+
+    def user(uid: int, /) -> pwd.struct_passwd:
+        try:
+            return listed_user(uid)
+        except KeyError:
+            return pwd.struct_passwd((str(uid), "x", uid, uid, "", "~", ""))  # a home, unknown
+
+    def group(id: int) -> grp.struct_group:
+        try:
+            return listed_group(id)
+        except KeyError:
+            return grp.struct_group((str(id), "x", id, []))
+
+    pwd.getpwuid, grp.getgrgid = user, group

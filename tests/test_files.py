@@ -196,3 +196,17 @@ def test_a_user_without_a_home_is_told(monkeypatch):
     with pytest.raises(ValueError, match=r"data_dir=~/data: this user has no home folder"):
         local_path("~/data", "data_dir")
     assert str(local_path("/data", "data_dir")) == "/data"
+
+
+def test_users_without_an_entry_go_by_their_numbers():
+    program = (
+        "import grp, os, pwd\nfrom stiid.paths import name_unlisted_users\n"
+        "root = pwd.getpwuid(0)\nname_unlisted_users()\nassert pwd.getpwuid(0) == root\n"
+        "print(pwd.getpwuid(54321).pw_name, grp.getgrgid(54321).gr_name)\n"
+        "pwd.getpwuid = lambda uid, get=pwd.getpwuid: get(54321)\n"
+        "os.environ.pop('HOME', None)\nprint(os.path.expanduser('~/a'))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=tiny.ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout.split() == ["54321", "54321", "~/a"], result.stderr

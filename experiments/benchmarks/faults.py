@@ -30,7 +30,7 @@ from stiid.training.state import TrainState
 
 _SLEEPER = (
     "import sys, time\n"
-    "from stiid import signals\n"
+    "from stiid.training import signals\n"
     "signals.obey(); signals.begin()\n"
     "try:\n    print('ready', flush=True); time.sleep(60)\n"
     "except signals.Terminated as error:\n"

@@ -23,8 +23,8 @@ from experiments.benchmarks.updates import (
     timed_updates,
     use_devices,
 )
-from stiid.cores import available_cores
 from stiid.data import registry
+from stiid.data.workers import available_cores
 from stiid.files import write_json
 from stiid.training.devices import host_device_count
 

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from experiments.benchmarks.side import Side, serve
 from experiments.benchmarks.updates import experiment_of, timed_updates, use_devices
 from experiments.config_files import load_config
-from stiid.cores import available_cores
+from stiid.data.workers import available_cores
 from stiid.files import write_json
 from stiid.training.devices import host_device_count
 

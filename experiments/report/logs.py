@@ -8,7 +8,7 @@ from typing import Any
 from experiments.report.curves import Curve, line_chart
 from experiments.report.markup import Html
 from experiments.report.tables import NAMES, display_name
-from stiid.spacing import spaced
+from stiid.data.spacing import spaced
 
 _POINTS = 300  # of a curve
 _FIXED = ("step", "split", "time", "minute", "num_frames")

@@ -16,8 +16,8 @@ from experiments.report.media import Media
 from experiments.report.page import Section, facts, missing, note
 from experiments.report.tables import display_name, score_table
 from stiid.cli.modes import USER_ERRORS
+from stiid.data.spacing import spaced
 from stiid.evaluation.prediction import predict_clips
-from stiid.spacing import spaced
 from stiid.training.log import read_log
 from stiid.training.restore import restore
 

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stiid import __version__, signals, streams
+from stiid import __version__
+from stiid.cli import streams
+from stiid.training import signals
 
 _PREFIX = "--config."
 _EXAMPLES = """examples:

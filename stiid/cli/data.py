@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from stiid.cores import available_cores
 from stiid.data import registry
 from stiid.data.balls.r_nem_writer import SETS, write_r_nem
 from stiid.data.solids.writer import ClevrerLayout, write_clevrer
 from stiid.data.verify import verify_elements
+from stiid.data.workers import available_cores
 from stiid.errors import escape_log, one_line, printable
 from stiid.outputs.preview import write_preview
 from stiid.paths import local_path

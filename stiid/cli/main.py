@@ -11,13 +11,12 @@ import jax
 from absl import app, flags
 from absl import logging as absl_logging
 
-from stiid import signals
 from stiid.cli import modes, overrides
 from stiid.cli.config_flag import define_config
 from stiid.cli.decompose import Request
 from stiid.config.experiment import Experiment
 from stiid.errors import escape_log, first_line, one_line
-from stiid.training import devices
+from stiid.training import devices, signals
 from stiid.training.interrupt import Interrupted
 from stiid.training.processes import find_processes, initialize_processes, joined, partner_ended
 from stiid.typed_config import parse

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from stiid.data.view import View
 from stiid.errors import first_line, remedy
 from stiid.files import take_lock
-from stiid.users import name_unlisted_users
+from stiid.paths import name_unlisted_users
 
 # tfds keeps the examples of one shard in memory until the shard is complete.
 _SHARD_BYTES = 128 * 2**20

@@ -11,7 +11,7 @@ import numpy as np
 
 from stiid.data.balls.r_nem import RNemSource, RNemSpec
 from stiid.data.source import UNKNOWN_OBJECTS, Source
-from stiid.spacing import spaced
+from stiid.data.spacing import spaced
 
 
 def verify_elements(source: Source, *, clips: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Work shared between processes, with results in order."""
+"""Work shared between processes, with results in order, and how many cores there are for it."""
 
 import contextlib
 import itertools
@@ -17,6 +17,13 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _AHEAD = 3  # tasks per process that are submitted before their result is asked for
+
+
+def available_cores() -> int:
+    """Cores that this process may use (``taskset`` lowers it); on macOS, all that there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def ordered_map(

@@ -10,6 +10,7 @@ import numpy as np
 from stiid.config.experiment import Evaluate, Predict
 from stiid.data.pipeline import eval_batches
 from stiid.data.source import Source
+from stiid.data.spacing import spaced
 from stiid.evaluation.evaluator import tables
 from stiid.evaluation.metrics import ScoreTotals, clip_scores
 from stiid.evaluation.rollout import Clips, Rollout
@@ -18,7 +19,6 @@ from stiid.media import write_gif, write_mp4, write_png
 from stiid.models.base import Decomposition, VideoModel
 from stiid.outputs.sheets import decomposition_frames, decomposition_sheet
 from stiid.shapes import Params
-from stiid.spacing import spaced
 
 _COLUMNS = 10  # frames that a still picture shows
 _FPS = 6

@@ -13,13 +13,13 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from stiid.data.spacing import spaced
 from stiid.data.video.frames import VideoInfo
 from stiid.files import atomic_directory, write_json
 from stiid.media import open_mp4, write_png
 from stiid.outputs.overlay import overlay
 from stiid.outputs.sheets import PALETTE, colorize, decomposition_frames, decomposition_sheet
 from stiid.outputs.trajectories import SlotPlace, slot_places
-from stiid.spacing import spaced
 
 _SIDE = 384  # pixels of the longer side that masks.mp4 and overlay.mp4 aim at
 _COLUMNS = 10  # frames in the sheet

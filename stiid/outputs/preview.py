@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from stiid.data.source import UNKNOWN_OBJECTS, Source
+from stiid.data.spacing import spaced
 from stiid.media import write_gif, write_mp4, write_png
 from stiid.outputs.overlay import overlay
-from stiid.spacing import spaced
 
 _COLUMNS = 8  # frames of a clip in the sheet
 _TILE = 128  # pixels of a tile's longer side that the scale aims at

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from stiid.data.spacing import spaced
 from stiid.data.video.frames import VideoInfo
 from stiid.files import atomic_directory
 from stiid.media import write_gif
 from stiid.models.base import Decomposition, Latents
 from stiid.outputs.decomposition import SlotFrame, write_decomposition
 from stiid.outputs.sheets import decomposition_frames, decomposition_sheet
-from stiid.spacing import spaced
 
 _COLUMNS = 10  # frames in a sheet
 _UNSEEN = 128  # gray, in place of a frame that the model has not seen

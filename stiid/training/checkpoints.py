@@ -22,11 +22,10 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from stiid import parallel
 from stiid.errors import first_line, remedy
-from stiid.paths import local_path
+from stiid.paths import local_path, name_unlisted_users
 from stiid.training import digest
 from stiid.training.processes import partner_ended
 from stiid.training.state import TrainState
-from stiid.users import name_unlisted_users
 
 _LOG = logging.getLogger("stiid")
 RELEASED = "stiid://"

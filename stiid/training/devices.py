@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import jax
 
-from stiid.cores import available_cores
+from stiid.data.workers import available_cores
 from stiid.errors import first_line
 from stiid.paths import local_path, refuse_url
 from stiid.training.processes import Processes

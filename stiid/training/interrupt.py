@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from stiid import parallel
-from stiid.signals import SIGNALS, WATCH
+from stiid.training.signals import SIGNALS, WATCH
 
 
 class Interrupted(RuntimeError):

@@ -9,7 +9,7 @@ import jax
 import pytest
 import tiny
 
-from stiid.cores import available_cores
+from stiid.data.workers import available_cores
 from stiid.training import devices, processes
 from stiid.training.devices import host_device_count
 from stiid.training.processes import Processes, find_processes

@@ -13,12 +13,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm.auto import tqdm
 
-from stiid.cores import available_cores
 from stiid.data.clevrer.annotations import FRAMES
 from stiid.data.clevrer.clips import KNOWN_BROKEN, Cut, cut_clips
 from stiid.data.clevrer.files import ClevrerFiles
 from stiid.data.stored import clips_per_shard, tensor
-from stiid.data.workers import ordered_map
+from stiid.data.workers import available_cores, ordered_map
 
 _WORTH_A_PROCESS = 32  # videos that take longer than starting a process
 _LOG = logging.getLogger("stiid")

@@ -15,7 +15,7 @@ from stiid.data.clevrer.files import ClevrerFiles
 from stiid.data.clevrer.masks import ray_cast
 from stiid.data.clevrer.proposals import Proposals, parse_proposals
 from stiid.data.clevrer.source import ClevrerSpec
-from stiid.spacing import spaced
+from stiid.data.spacing import spaced
 
 _PER_VIDEO = 4  # frames, evenly spaced
 _SEEN = 200  # pixels of 480x320 of an object that is compared: a sphere at the origin has 1,440

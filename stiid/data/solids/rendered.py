@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from stiid.cores import available_cores
 from stiid.data.generated import GeneratedBuilder, open_generated
 from stiid.data.solids.clips import RenderedSpec, clips
 from stiid.data.source import Source
 from stiid.data.stored import tensor
+from stiid.data.workers import available_cores
 
 
 class Rendered(GeneratedBuilder):

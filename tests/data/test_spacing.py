@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stiid.spacing import spaced
+from stiid.data.spacing import spaced
 
 
 @pytest.mark.parametrize(

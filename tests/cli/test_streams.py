@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 PROGRAM = (
-    "import os, sys; from stiid.streams import open_standard_streams; open_standard_streams();"
+    "import os, sys; from stiid.cli.streams import open_standard_streams; open_standard_streams();"
     "file = open(sys.argv[1], 'w'); assert file.fileno() > 2;"
     "print('a'); print('b', file=sys.stderr); sys.stdin.read(1); os.write(2, b'c');"
     "file.write('whole'); file.close()"

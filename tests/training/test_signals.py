@@ -10,11 +10,9 @@ import time
 import pytest
 import tiny
 
-from stiid import users
-
 HEAD = """
 import hashlib, os, signal, sys, time, weakref
-from stiid import signals
+from stiid.training import signals
 
 signals.obey()
 """
@@ -135,18 +133,3 @@ def test_signals_of_children_are_not_our_own():
     with process(WAIT.replace("time.sleep(50)", fork)) as child:
         out, err = end(child)
     assert (child.returncode, out, err) == (3, "alone\n", "")
-
-
-def test_users_without_an_entry_go_by_their_numbers():
-    program = (
-        "import grp, os, pwd\nfrom stiid.users import name_unlisted_users\n"
-        "root = pwd.getpwuid(0)\nname_unlisted_users()\nassert pwd.getpwuid(0) == root\n"
-        "print(pwd.getpwuid(54321).pw_name, grp.getgrgid(54321).gr_name)\n"
-        "pwd.getpwuid = lambda uid, get=pwd.getpwuid: get(54321)\n"
-        "os.environ.pop('HOME', None)\nprint(os.path.expanduser('~/a'))"
-    )
-    assert users.name_unlisted_users
-    result = subprocess.run(
-        [sys.executable, "-c", program], cwd=tiny.ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert result.stdout.split() == ["54321", "54321", "~/a"], result.stderr
