@@ -13,7 +13,7 @@ from typing import Any
 
 from stiid.config.experiment import Data, Experiment
 from stiid.data.options import PLACES
-from stiid.training.checkpoints import RELEASED, RELEASES
+from stiid.training.locate import RELEASED, RELEASES
 from stiid.training.released import write_release
 from stiid.training.restore import restore_model
 from stiid.typed_config import to_dict

@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from experiments import release
-from stiid.training.checkpoints import RELEASES, stored_batch_sizes
+from stiid.training.locate import RELEASES, stored_batch_sizes
 from stiid.training.released import Release
 from stiid.training.restore import restore_model
 

@@ -30,13 +30,14 @@ from stiid.files import atomic_directory, sole_writer, write_json
 from stiid.interop.import_model import import_model
 from stiid.media import write_png
 from stiid.paths import local_path
-from stiid.training.checkpoints import Checkpoints, locate, stored_batch_sizes
+from stiid.training.checkpoints import Checkpoints
 from stiid.training.compatibility import (
     check_begun,
     check_processes,
     check_same,
     training_fields,
 )
+from stiid.training.locate import locate, stored_batch_sizes
 from stiid.training.log import MetricWriter
 from stiid.training.loop import NonFiniteError, Trainer, check_position, position_of
 from stiid.training.memory import check_memory

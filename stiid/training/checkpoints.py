@@ -22,14 +22,12 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from stiid import parallel
 from stiid.errors import first_line, remedy
-from stiid.paths import local_path, name_unlisted_users
+from stiid.paths import name_unlisted_users
 from stiid.training import digest
 from stiid.training.processes import partner_ended
-from stiid.training.state import TrainState
+from stiid.training.state import TrainState, storable
 
 _LOG = logging.getLogger("stiid")
-RELEASED = "stiid://"
-RELEASES = Path(__file__).parents[1] / "released"
 
 
 class RemovedError(ValueError):
@@ -102,7 +100,7 @@ class Checkpoints:
         with self._writing():
             if not self.directory.is_dir():
                 raise FileNotFoundError("the folder is gone: it was moved or deleted")
-            stored = _storable(state)
+            stored = storable(state)
             digests = {
                 **digest.of_state(stored),
                 "data": parallel.texts_over_processes(digest.of_json(data.get_state())),
@@ -174,7 +172,7 @@ class Checkpoints:
           step: of the checkpoint.
           template: shapes and dtypes, from ``jax.eval_shape``.
         """
-        wanted = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), _storable(template))
+        wanted = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), storable(template))
         stored = self._item(step, state=ocp.args.StandardRestore(wanted))["state"]
         for (path, ours), theirs in zip(
             jax.tree_util.tree_leaves_with_path(wanted), jax.tree.leaves(stored), strict=True
@@ -292,67 +290,7 @@ class Checkpoints:
         return f"Move that folder away: checkpoint {older[-1]} is used then"
 
 
-def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
-    """The folder of checkpoints, and which of them, that ``--checkpoint`` means.
-
-    Args:
-      workdir: of the run.
-      checkpoint: "latest" or "best" (of the workdir); the path of a workdir, of its folder of
-        checkpoints, or of one checkpoint; or "stiid://NAME", a model that comes with the package.
-    """
-    if checkpoint in ("latest", "best"):
-        return local_path(str(workdir), "--workdir") / "checkpoints", checkpoint
-    if checkpoint.startswith(RELEASED):
-        return _released(checkpoint), "latest"
-    path = local_path(checkpoint, "--checkpoint")
-    if not path.is_dir():
-        raise FileNotFoundError(f"--checkpoint={checkpoint}: no such folder")
-    if (path / "checkpoints").is_dir():
-        return path / "checkpoints", "latest"
-    is_one = path.name.isdigit() and (path / "config").is_dir()
-    return (path.parent, path.name) if is_one else (path, "latest")
-
-
-def released_names() -> list[str]:
-    """The models that come with the package."""
-    return sorted(path.name for path in RELEASES.iterdir() if path.is_dir())
-
-
-def _released(checkpoint: str) -> Path:
-    names = released_names()
-    name = checkpoint.removeprefix(RELEASED)
-    if name not in names:
-        raise FileNotFoundError(
-            f"--checkpoint={checkpoint}: no such model, only "
-            f"{', '.join(RELEASED + name for name in names)}"
-        )
-    return RELEASES / name
-
-
-def stored_batch_sizes(directory: Path) -> list[int]:
-    """``evaluate.batch_size`` of all checkpoints in a folder, read without Orbax.
-
-    Orbax asks JAX for its devices, and their number has to fit these batches. A checkpoint that
-    cannot be read is left out: whoever restores it says what is wrong with it.
-    """
-    sizes = []
-    for path in (directory / "model.json", *sorted(directory.glob("*/config/metadata"))):
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            content = json.loads(path.read_text(encoding="utf-8"))
-            config = content.get("config", content)  # of a released model, or of a checkpoint
-            sizes.append(int(config["evaluate"]["batch_size"]))
-    return sizes
-
-
 def _goodness(metrics: Mapping[str, float], name: str) -> float:
     """A score of which more is better; to one that is missing or not finite all is preferred."""
     value = metrics.get(name, math.nan)
     return (-value if name == "mse" else value) if math.isfinite(value) else -math.inf
-
-
-def _storable(state: TrainState) -> TrainState:
-    """The state with its key as plain numbers, on the host (process 0 writes it)."""
-    if isinstance(state.key, jax.ShapeDtypeStruct):
-        return dataclasses.replace(state, key=jax.eval_shape(jax.random.key_data, state.key))
-    plain = dataclasses.replace(state, key=jax.random.key_data(state.key))
-    return jax.tree.map(np.asarray, plain)

@@ -13,8 +13,9 @@ from stiid.data import registry
 from stiid.data.source import Source
 from stiid.models.base import VideoModel
 from stiid.paths import local_path
-from stiid.training.checkpoints import RELEASED, Checkpoints, RemovedError, locate, released_names
+from stiid.training.checkpoints import Checkpoints, RemovedError
 from stiid.training.compatibility import MODEL, check_same
+from stiid.training.locate import RELEASED, locate, released_names
 from stiid.training.memory import check_memory
 from stiid.training.migration import migrate
 from stiid.training.released import Release, is_release
@@ -33,7 +34,7 @@ def restore(
     Args:
       experiment: of the config file, or None to take the one stored in the checkpoint.
       workdir: of the run.
-      checkpoint: see ``checkpoint.locate``.
+      checkpoint: see ``locate.locate``.
 
     Returns:
       The experiment, its state, the clips to evaluate on, and the model with its test-time
@@ -51,7 +52,7 @@ def restore_model(
     Args:
       experiment: of the config file, or None to take the one stored in the checkpoint.
       workdir: of the run; anything, for a released model.
-      checkpoint: see ``checkpoint.locate``.
+      checkpoint: see ``locate.locate``.
 
     Returns:
       The experiment, its state on the host, and the model with its test-time inference.

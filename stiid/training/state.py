@@ -1,5 +1,9 @@
-"""What a training step carries: arrays only."""
+"""What a training step carries, arrays only, and the form in which it is stored."""
 
+import dataclasses
+
+import jax
+import numpy as np
 from flax import struct
 
 from stiid.shapes import Array, Params
@@ -14,3 +18,11 @@ class TrainState:
     opt_state: Params
     key: Array  # root of all randomness of training; never changes
     skipped: Array  # int32, updates refused because something was not finite
+
+
+def storable(state: TrainState) -> TrainState:
+    """The state with its key as plain numbers, on the host (process 0 writes it)."""
+    if isinstance(state.key, jax.ShapeDtypeStruct):
+        return dataclasses.replace(state, key=jax.eval_shape(jax.random.key_data, state.key))
+    plain = dataclasses.replace(state, key=jax.random.key_data(state.key))
+    return jax.tree.map(np.asarray, plain)

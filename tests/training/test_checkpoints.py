@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stiid.training.checkpoints import Checkpoints, RemovedError, locate
+from stiid.training.checkpoints import Checkpoints, RemovedError
 from stiid.training.digest import change_json
+from stiid.training.locate import locate
 from stiid.training.state import TrainState
 
 CONFIG = {"train": {"best_metric": "f_ari"}, "lengths": [1, 2]}
@@ -341,7 +342,7 @@ def test_a_released_model_is_named(tmp_path, monkeypatch):
     (tmp_path / "balls" / "7").mkdir(parents=True)
     (tmp_path / "solids").mkdir()
     (tmp_path / "README.md").touch()
-    monkeypatch.setattr("stiid.training.checkpoints.RELEASES", tmp_path)
+    monkeypatch.setattr("stiid.training.locate.RELEASES", tmp_path)
     assert locate(tmp_path / "here", "stiid://balls") == (tmp_path / "balls", "latest")
     for wrong in ("stiid://", "stiid://ball", "stiid://balls/7", "stiid://..", "stiid://README.md"):
         with pytest.raises(FileNotFoundError, match="only stiid://balls, stiid://solids"):

@@ -11,8 +11,8 @@ import tiny
 
 from stiid.config.curriculum import Stage
 from stiid.config.experiment import Experiment
-from stiid.training.checkpoints import RELEASES
 from stiid.training.digest import change_json
+from stiid.training.locate import RELEASES
 from stiid.training.migration import CAME_LATER, CAME_LATER_TO_STAGES, migrate, without_later
 from stiid.training.released import Release
 from stiid.training.restore import restore_model

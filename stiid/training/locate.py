@@ -1,0 +1,62 @@
+"""Where checkpoints lie: of a run, or of a model that comes with the package."""
+
+import contextlib
+import json
+from pathlib import Path
+
+from stiid.paths import local_path
+
+RELEASED = "stiid://"
+RELEASES = Path(__file__).parents[1] / "released"
+
+
+def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
+    """The folder of checkpoints, and which of them, that ``--checkpoint`` means.
+
+    Args:
+      workdir: of the run.
+      checkpoint: "latest" or "best" (of the workdir); the path of a workdir, of its folder of
+        checkpoints, or of one checkpoint; or "stiid://NAME", a model that comes with the package.
+    """
+    if checkpoint in ("latest", "best"):
+        return local_path(str(workdir), "--workdir") / "checkpoints", checkpoint
+    if checkpoint.startswith(RELEASED):
+        return _released(checkpoint), "latest"
+    path = local_path(checkpoint, "--checkpoint")
+    if not path.is_dir():
+        raise FileNotFoundError(f"--checkpoint={checkpoint}: no such folder")
+    if (path / "checkpoints").is_dir():
+        return path / "checkpoints", "latest"
+    is_one = path.name.isdigit() and (path / "config").is_dir()
+    return (path.parent, path.name) if is_one else (path, "latest")
+
+
+def released_names() -> list[str]:
+    """The models that come with the package."""
+    return sorted(path.name for path in RELEASES.iterdir() if path.is_dir())
+
+
+def _released(checkpoint: str) -> Path:
+    names = released_names()
+    name = checkpoint.removeprefix(RELEASED)
+    if name not in names:
+        raise FileNotFoundError(
+            f"--checkpoint={checkpoint}: no such model, only "
+            f"{', '.join(RELEASED + name for name in names)}"
+        )
+    return RELEASES / name
+
+
+def stored_batch_sizes(directory: Path) -> list[int]:
+    """``evaluate.batch_size`` of all checkpoints in a folder, read without Orbax.
+
+    Orbax asks JAX for its devices, and their number has to fit these batches. A checkpoint that
+    cannot be read is left out: whoever restores it says what is wrong with it.
+    """
+    sizes = []
+    for path in (directory / "model.json", *sorted(directory.glob("*/config/metadata"))):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            config = content.get("config", content)  # of a released model, or of a checkpoint
+            sizes.append(int(config["evaluate"]["batch_size"]))
+    return sizes
