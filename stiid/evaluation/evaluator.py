@@ -8,9 +8,10 @@ import numpy as np
 from stiid import parallel
 from stiid.config.experiment import Evaluate, Experiment
 from stiid.data.source import UNKNOWN_OBJECTS, Source
-from stiid.evaluation.metrics import ScoreTotals, clip_scores, contingency
+from stiid.evaluation.metrics import clip_scores, contingency
 from stiid.evaluation.rollout import Clips, Rollout, evaluation_clips
 from stiid.evaluation.slot_usage import slot_use
+from stiid.evaluation.totals import ScoreTotals
 from stiid.models.base import Decomposition, VideoModel
 from stiid.shapes import Params
 from stiid.typed_config import to_dict

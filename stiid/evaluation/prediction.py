@@ -12,8 +12,9 @@ from stiid.data.pipeline import eval_batches
 from stiid.data.source import Source
 from stiid.data.spacing import spaced
 from stiid.evaluation.evaluator import tables
-from stiid.evaluation.metrics import ScoreTotals, clip_scores
+from stiid.evaluation.metrics import clip_scores
 from stiid.evaluation.rollout import Clips, Rollout
+from stiid.evaluation.totals import ScoreTotals
 from stiid.evaluation.velocity import MATCHINGS, box_centers, velocity_scores
 from stiid.media import write_gif, write_mp4, write_png
 from stiid.models.base import Decomposition, VideoModel

@@ -12,7 +12,6 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import adjusted_rand_score
 
 from stiid.evaluation.metrics import (
-    ScoreTotals,
     adjusted_rand_index,
     clip_scores,
     contingency,
@@ -20,6 +19,7 @@ from stiid.evaluation.metrics import (
     object_recall,
     slot_switches,
 )
+from stiid.evaluation.totals import ScoreTotals
 
 
 def table_of(true_ids, slots, num_ids, num_slots):
