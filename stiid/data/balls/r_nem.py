@@ -13,26 +13,23 @@ velocities [T, N, n, 2]       box units per frame (likewise)
 """
 
 import dataclasses
-import math
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import h5py
 import numpy as np
 
 from stiid.data.balls import rendering
+from stiid.data.balls.hdf5_file import check_storage, held, reading
 from stiid.data.options import check_types
 from stiid.data.splits import clip_rng
 from stiid.data.view import View
-from stiid.errors import remedy
 from stiid.paths import local_path
 
 GROUPS = {"train": "training", "validation": "validation", "test": "test"}
 _CACHE_BYTES = 64 * 2**20  # of decompressed chunks, per dataset
-_LARGEST_CHUNK = 2**30  # bytes; it is decompressed as a whole
 _MAX_BALLS = 255
 _RANKS = {"features": 5, "groups": 5, "positions": 4, "velocities": 4}
 _OPTIONAL = ("positions", "velocities")
@@ -128,7 +125,7 @@ class RNemSource:
         frames = self._spec.frames
         with self._lock:  # the threads of the pipeline share one file
             data = self._group()
-            with _reading(f"{self._where()}, clip {index}"):
+            with reading(f"{self._where()}, clip {index}"):
                 read = {name: data[name][:frames, index] for name in _RANKS if name in data}
         masks = _ids(read["groups"], where=f"{self._where()}/groups, clip {index}")[..., 0]
         balls, count = max(self._balls, int(masks.max())), int(masks.max())
@@ -176,17 +173,17 @@ class RNemSource:
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the datasets that are there, all of them numbers of the right rank."""
         group, where, shapes = self._group(), self._where(), {}
-        with _reading(where):
-            present = {name: _held(group, name) for name in sorted(group)}
+        with reading(where):
+            present = {name: held(group, name) for name in sorted(group)}
         for name, rank in _RANKS.items():
             item = present.get(name)
             if item is None and name in _OPTIONAL:
                 continue
             if not isinstance(item, h5py.Dataset):
                 raise ValueError(f"{where} has no dataset {name!r}, only {list(present)}")
-            with _reading(f"{where}/{name}"):
+            with reading(f"{where}/{name}"):
                 dtype, shapes[name] = item.dtype, item.shape
-                _check_storage(item)
+                check_storage(item)
             if len(shapes[name] or ()) != rank or dtype.kind not in "biuf":
                 raise ValueError(
                     f"{where}/{name}: expected numbers with {rank} axes, got {dtype} {shapes[name]}"
@@ -196,10 +193,10 @@ class RNemSource:
     def _group(self) -> h5py.Group:
         """The split's group; the file is opened on first use, so that a source can be pickled."""
         if self._file is None:
-            with _reading(str(self._path)):
+            with reading(str(self._path)):
                 self._file = h5py.File(self._path, "r", rdcc_nbytes=_CACHE_BYTES)
-        with _reading(str(self._path)):
-            group, names = _held(self._file, GROUPS[self._split]), sorted(self._file)
+        with reading(str(self._path)):
+            group, names = held(self._file, GROUPS[self._split]), sorted(self._file)
         if not isinstance(group, h5py.Group):
             raise ValueError(
                 f"{self._path} has no group {GROUPS[self._split]!r}, only {names}: "
@@ -221,45 +218,6 @@ def open_r_nem(spec: RNemSpec, split: str, data_dir: str) -> RNemSource:
     """Opens a split where it is; nothing is prepared."""
     del data_dir
     return RNemSource(spec, split)
-
-
-class _Refused(ValueError):
-    """What a whole file must not hold."""
-
-
-def _held(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
-    """A member of a group that lies in this file, None if there is no such member.
-
-    Raises:
-        _Refused: If it is a link, which may lead to any file of this user.
-    """
-    link = group.get(name, getlink=True)
-    if link is not None and not isinstance(link, h5py.HardLink):
-        raise _Refused(f"{name} is a link to another place, which is not followed")
-    return group.get(name)
-
-
-def _check_storage(dataset: h5py.Dataset) -> None:
-    """Refuses numbers that lie in other files, and chunks that would fill the memory."""
-    if dataset.is_virtual or dataset.external:
-        raise _Refused("its numbers lie in other files, which are not opened")
-    chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
-    if chunk > _LARGEST_CHUNK:
-        raise _Refused(f"its chunks have {chunk} bytes each, at most {_LARGEST_CHUNK}")
-
-
-@contextmanager
-def _reading(where: str) -> Iterator[None]:
-    """Turns what h5py raises on a damaged file into one kind of error."""
-    try:
-        yield
-    except _Refused as error:
-        raise ValueError(f"{where}: {error}") from error
-    except Exception as error:  # a damaged file raises whatever its reader stumbles over
-        raise ValueError(
-            f"{where} cannot be read ({error}): "
-            + remedy(error, "the file is no whole HDF5 file, fetch it again")
-        ) from error
 
 
 def _check_layout(
