@@ -1,10 +1,8 @@
-"""The Python API: against the command line's files and numbers, and how it answers mistakes."""
+"""The Python API against the command line's files and numbers, and its models."""
 
 import dataclasses
 import io
 import json
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -21,25 +19,6 @@ from stiid.models.ddpae.model import DdpaeConfig
 from stiid.models.rnem.model import RnemConfig
 from stiid.models.spatiotemporal.model import SpatioTemporal
 from stiid.training.restore import restore
-
-
-@pytest.fixture(scope="module")
-def model(trained):
-    return stiid.load(trained)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quickly():
-    with tiny.quick_compilation():
-        yield
-
-
-@pytest.fixture
-def video():
-    return np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
-
-
-# --- the same as the command line -----------------------------------------------------------------
 
 
 def test_a_saved_result_is_what_the_command_writes(model, trained, tmp_path):
@@ -105,92 +84,6 @@ def test_latents_decode_to_what_was_inferred(model, video):
     np.testing.assert_allclose(decoded.reconstruction, result.reconstruction, atol=1e-5)
     first = model.decode(result.latents.z[0])  # before the first frame there is no hidden state
     np.testing.assert_allclose(first.means, result.means[0], atol=1e-5)
-
-
-# --- what a video is ------------------------------------------------------------------------------
-
-
-def test_every_form_of_a_video_gives_the_same(model, video, tmp_path):
-    expected = model.decompose(video)
-    for t, frame in enumerate(video):
-        Image.fromarray(frame).save(tmp_path / f"{t}.png")
-    forms = [
-        list(video),
-        video / 255.0,
-        (video / np.float32(255)),
-        iter(video),
-        jax.numpy.asarray(video),
-    ]
-    for form in (*forms, tmp_path, str(tmp_path)):
-        result = model.decompose(form)
-        np.testing.assert_array_equal(result.video, video)
-        np.testing.assert_array_equal(result.masks, expected.masks)
-    batch = model.decompose(video[None])
-    assert batch.masks.shape == (1, 5, 3, 8, 8)
-    np.testing.assert_allclose(batch.masks[0], expected.masks, atol=1e-6)
-
-
-def test_other_sizes_and_channels_are_converted(model, video):
-    large = video.repeat(2, 1).repeat(3, 2)
-    np.testing.assert_array_equal(model.decompose(large).video, video)
-    np.testing.assert_array_equal(model.decompose(large, stride=2).video, video[::2])
-    gray = model.decompose(video[..., :1])
-    np.testing.assert_array_equal(gray.video, video[..., :1].repeat(3, -1))
-    padded = np.pad(video, ((0, 0), (1, 2), (3, 4), (0, 0)))
-    np.testing.assert_array_equal(model.decompose(padded, crop=(3, 1, 8, 8)).video, video)
-    assert model.decompose(padded, crop=(3, 1, 8, 8)).info.origin == (3, 1)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda v: v.astype(int), "pixels must be uint8, 0 … 255, or floats in .*, got int64"),
-        (lambda v: v / 1.0, r"must lie in \[0, 1\], got 0 … 255: scale them"),
-        (lambda v: np.full(v.shape, np.nan), "got nan … nan"),
-        (lambda v: v[0], r"\[T, H, W, C\].*, got \[8, 8, 3\]: add an axis"),
-        (lambda v: v[..., 0], r"got \[5, 8, 8\]: add an axis"),
-        (lambda v: v[:0], r"got \[0, 8, 8, 3\]"),
-        (lambda v: np.concatenate([v, v], -1), r"\[H, W, 1 or 3\], got \[8, 8, 6\].*drop alpha"),
-        (lambda v: [v[0], v[1, 1:]], "all frames of a video must have the same shape"),
-    ],
-)
-def test_what_is_no_video_is_refused(model, video, change, message):
-    with pytest.raises(ValueError, match=message) as error:
-        model.decompose(change(video))
-    assert "\n" not in str(error.value)
-
-
-def test_a_stream_is_checked_frame_by_frame(model, video):
-    with pytest.raises(ValueError, match=r"a frame must have the shape .*, got \[8, 8\]"):
-        list(model.stream([video[0], video[1, ..., 0]]))
-
-
-@pytest.mark.parametrize(
-    ("action", "error", "message"),
-    [
-        (lambda m, v: m.decompose("nowhere.mp4"), OSError, "no video at"),
-        (lambda m, v: m.decompose("stiid://other"), OSError, "the only one of the package is"),
-        (lambda m, v: m.decompose(v, slots=3), TypeError, "no keyword 'slots': expected num_slots"),
-        (lambda m, v: m.decompose(v, num_slots=0), ValueError, "num_slots must be at least 1"),
-        (lambda m, v: m.decompose(v, crop=(9, 9, 9, 9)), ValueError, "does not fit pictures of"),
-        (lambda m, v: m.predict(v, num_frames=0), ValueError, "num_frames must be at least 1"),
-        (lambda m, v: m.decode(np.zeros((3, 5))), ValueError, r"shape \[..., K, 4\], got \[3, 5\]"),
-        (lambda m, v: m.decode(np.zeros((3, 4)), np.zeros((2, 6))), ValueError, r"h must have"),
-        (lambda m, v: m.clips(11), ValueError, r"count must lie in 1 … 10, got 11"),
-        (lambda m, v: m.decompose(v).simulated, ValueError, "no frame .* is simulated"),
-        (lambda m, v: stiid.load("small_colour"), OSError, r"nor a released model \(.*small_color"),
-        (lambda m, v: stiid.load("quickstart", step="best"), ValueError, "goes with the folder"),
-        (lambda m, v: stiid.load("quickstart", step="5"), ValueError, "'latest' or 'best', got"),
-        (lambda m, v: stiid.read_video("stiid://sample", num_frames=0), ValueError, "at least 1"),
-    ],
-)
-def test_mistakes_are_answered_by_one_line(model, video, action, error, message):
-    with pytest.raises(error, match=message) as raised:
-        action(model, video)
-    assert "\n" not in str(raised.value)
-
-
-# --- settings, and models -------------------------------------------------------------------------
 
 
 def test_keywords_change_what_is_stored(model, video):
@@ -278,9 +171,6 @@ def test_other_families_do_what_they_can(name, slots, cannot, data_dir, video):
         assert "\n" not in str(error.value)
 
 
-# --- results --------------------------------------------------------------------------------------
-
-
 def test_a_result_shows_itself(model, video, tmp_path):
     future = model.predict(video[None].repeat(2, 0), num_frames=2)
     with Image.open(io.BytesIO(future._repr_png_())) as image:
@@ -296,71 +186,3 @@ def test_a_result_shows_itself(model, video, tmp_path):
     np.testing.assert_array_equal(slots, future.slots[1])
     with pytest.raises(TypeError, match="the result of one video"):
         iter(model.decompose(video))
-
-
-# --- scores ---------------------------------------------------------------------------------------
-
-
-def test_scores_by_hand():
-    """Two frames of two objects: the slots are right in the first, exchanged in the second."""
-    true = np.array([[[0, 1], [2, 0]], [[0, 1], [2, 0]]])
-    slots = np.array([[[2, 0], [1, 2]], [[2, 1], [0, 2]]])
-    assert stiid.score(true, true)["ari"] == 1.0
-    found = stiid.score(slots, true)
-    assert found["ari_frame"] == found["f_ari_frame"] == 1.0
-    assert found["f_ari"] < 0.5
-    assert found["slot_switches"] == 2
-    one_hot = np.moveaxis(np.eye(3)[slots], -1, 1)
-    assert stiid.score(one_hot, true) == found
-    assert stiid.score(slots[None], 100 * true[None]) == found
-
-
-@pytest.mark.parametrize(
-    ("predicted", "true", "message"),
-    [
-        (
-            np.zeros((2, 4, 4)),
-            np.zeros((2, 4, 4), int),
-            r"floats \[T, K, H, W\] or .*, got float64",
-        ),
-        (np.zeros((2, 4, 4), int), np.zeros((2, 4, 4)), "true_masks must be integers"),
-        (np.zeros((2, 4, 4), int), np.zeros((2, 4, 5), int), "must have the same shape"),
-        (np.zeros((2, 4, 4), int), np.full((2, 4, 4), -1), "true_masks must not be negative"),
-    ],
-)
-def test_masks_that_do_not_fit_are_refused(predicted, true, message):
-    with pytest.raises(ValueError, match=message):
-        stiid.score(predicted, true)
-
-
-# --- imports --------------------------------------------------------------------------------------
-
-
-def in_a_process(program):
-    command = [sys.executable, "-c", program]
-    result = subprocess.run(
-        command, cwd=tiny.ROOT, env=tiny.environment(), capture_output=True, text=True, check=True
-    )
-    return result.stdout.split(), result.stderr
-
-
-def test_importing_the_package_imports_no_jax():
-    program = "import sys, stiid\nprint(*sorted({'jax', 'numpy', 'stiid.api'} & set(sys.modules)))"
-    assert in_a_process(program) == ([], "")
-    assert set(stiid.__all__) <= set(dir(stiid))
-    with pytest.raises(AttributeError, match="no attribute 'lood'"):
-        stiid.lood  # noqa: B018
-
-
-@pytest.mark.slow
-def test_loading_a_model_of_balls_imports_no_library_of_other_data():
-    program = (
-        "import sys, stiid\nprint(stiid.load('quickstart').num_slots)\n"
-        "print(*({'mujoco', 'h5py', 'tensorflow_datasets'} & set(sys.modules)))"
-    )
-    assert in_a_process(program) == (["4"], "")
-
-
-def test_a_source_is_not_needed_to_decompose(model, video, monkeypatch):
-    monkeypatch.setattr(registry, "load", None)
-    model.decompose(video)
