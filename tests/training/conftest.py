@@ -1,8 +1,9 @@
-"""Signals for the tests of training."""
+"""Signals and saved checkpoints for the tests of training."""
 
 import signal
 
 import pytest
+from small_checkpoints import save
 
 from stiid.training.log import MetricWriter
 
@@ -23,3 +24,10 @@ def signal_at(monkeypatch):
 
     yield arrange
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run") / "checkpoints"
+    save(directory, [0.1, 0.9, 0.5, None, None])
+    return directory
