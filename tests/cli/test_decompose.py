@@ -2,10 +2,8 @@
 
 import csv
 import dataclasses
-import gc
 import json
 import logging
-import weakref
 
 import numpy as np
 import pytest
@@ -13,15 +11,12 @@ import tiny
 from PIL import Image
 
 from stiid.cli import modes
-from stiid.cli.decompose import Request, target
+from stiid.cli.decompose import Request
 from stiid.data.video.frames import footage
 from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
 from stiid.evaluation.evaluator import Evaluator
-from stiid.outputs.decomposition import SlotFrame, open_decomposition
-from stiid.outputs.overlay import overlay
 from stiid.outputs.sheets import PALETTE
-from stiid.outputs.trajectories import slot_places
 from stiid.training.restore import restore
 
 FILES = {
@@ -213,29 +208,6 @@ def test_an_input_goes_with_its_mode(trained):
         modes.run("import", None, workdir=str(trained), checkpoint="best", video=Request("a.th"))
 
 
-# --- the parts ------------------------------------------------------------------------------------
-
-
-def test_memory_does_not_grow_with_the_video(tmp_path):
-    """Of 60 frames no more than the sheet's are alive, and the sheet spreads over all of them."""
-
-    class Picture(np.ndarray):
-        """An array that can be watched."""
-
-    alive = weakref.WeakSet()
-    rng = np.random.default_rng(0)
-    with open_decomposition(tmp_path, fps=25, origin=np.zeros(2), scale=np.ones(2)) as append:
-        for t in range(60):
-            masks = rng.dirichlet(np.ones(2), (4, 4)).transpose(2, 0, 1)
-            picture = np.zeros((4, 4, 3), np.uint8).view(Picture)
-            alive.add(_Watch.of(picture))
-            append(SlotFrame(t, picture, np.zeros((4, 4, 3)), masks, np.zeros((2, 4, 4, 3))))
-            del picture
-            gc.collect(0)
-            assert len(alive) <= 22
-    assert len(np.load(tmp_path / "masks.npz")["slots"]) == 60
-
-
 def test_frames_before_a_fault_are_kept_and_it_is_named(tmp_path, trained, caplog, monkeypatch):
     """Frame 5 has another size; there is nothing to keep if the first cannot be read."""
     monkeypatch.setattr(logging.getLogger("stiid"), "propagate", True)
@@ -250,74 +222,6 @@ def test_frames_before_a_fault_are_kept_and_it_is_named(tmp_path, trained, caplo
     assert info["frames"] == len(np.load(written / "masks.npz")["slots"]) == 5
     assert "frame 5 has 9x8 pixels" in info["ended_by"]
     assert f"{info['ended_by']}. The 5 frames before it are decomposed" in caplog.text
-
-
-def test_palettes_have_room_for_every_slot(tmp_path):
-    """More slots than the palette has colors."""
-    slots = np.arange(40, dtype=np.uint8).reshape(5, 8)
-    masks = np.eye(40)[slots].transpose(2, 0, 1)
-    picture = np.zeros((5, 8, 3))
-    with open_decomposition(tmp_path, fps=5.0, origin=np.zeros(2), scale=np.ones(2)) as append:
-        means = np.zeros((40, 5, 8, 3))
-        append(SlotFrame(0, picture.astype(np.uint8), picture, masks, means))
-    with Image.open(tmp_path / "masks" / "000000.png") as image:
-        np.testing.assert_array_equal(np.asarray(image), slots)
-
-
-def test_another_input_or_model_of_the_same_name_is_refused(tmp_path):
-    first, second = (tmp_path / folder / "own.mp4" for folder in ("a", "b"))
-    folder = target(tmp_path, first, "model")
-    assert folder == tmp_path / "decompose" / "own"
-    folder.mkdir(parents=True)
-    (folder / "info.json").write_text(json.dumps({"input": str(first), "checkpoint": "model"}))
-    assert target(tmp_path, first, "model") == folder
-    with pytest.raises(
-        ValueError, match=r"holds the decomposition of the video .*/a/own\.mp4, not"
-    ):
-        target(tmp_path, second, "model")
-    with pytest.raises(ValueError, match=r"holds the decomposition by the model model, not other:"):
-        target(tmp_path, first, "other")
-    (folder / "info.json").write_text(json.dumps({"input": str(first)}))  # of an older version
-    assert target(tmp_path, first, "other") == folder
-    for content in ('{"input": "/a', "{}", "[]"):
-        (folder / "info.json").write_text(content)
-        with pytest.raises(ValueError, match=r"info\.json is damaged .*: move .*own away"):
-            target(tmp_path, first, "model")
-
-
-class _Watch:
-    """Lives as long as the array that holds it."""
-
-    @classmethod
-    def of(cls, array):
-        array.watch = cls()
-        return array.watch
-
-
-def test_places_by_hand():
-    slots = np.zeros((4, 6), int)
-    slots[1:3, 2:5] = 1
-    places = slot_places(slots, num_slots=3, origin=np.array([10.0, 20]), scale=np.array([2.0, 3]))
-    assert places[1] == (36, 10 + 2 * 3.5, 20 + 3 * 2, 14, 23, 20, 29)
-    assert places[0].area == (24 - 6) * 6
-    assert places[2].area == 0
-    assert np.isnan(places[2][1:]).all()
-
-
-def test_overlay_by_hand():
-    """45 % of the slot's color; the border in full color; a hidden id is left alone."""
-    picture = np.full((1, 6, 1), 100, np.uint8)
-    ids = np.array([[0, 0, 0, 1, 1, 1]])
-    expected = np.rint(0.55 * 100 + 0.45 * PALETTE[[0, 0, 0, 1, 1, 1]].astype(float))
-    expected[2:4] = PALETTE[[0, 1]]
-    np.testing.assert_array_equal(overlay(picture, ids)[0], expected)
-    expected[:3] = 100
-    np.testing.assert_array_equal(overlay(picture, ids, hidden=0)[0], expected)
-    doubled = overlay(picture, ids, scale=2, hidden=0)
-    assert doubled.shape == (2, 12, 3)
-    np.testing.assert_array_equal(doubled[0, 8:10], expected[[4, 4]])
-    with pytest.raises(ValueError, match="same sizes"):
-        overlay(picture, ids[:, :5])
 
 
 def test_the_view_of_the_training_data_is_the_default(tmp_path):
