@@ -121,7 +121,11 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
             r"inference\.log_var_range: expected \(low, high\), got \(3\.0, -10\.0\)",
         ),
         (
-            {"model__inference__time_axis": "none"},
+            {
+                "model__inference__time_axis": "none",
+                "model__inference__conditional_prior": False,
+                "model__inference__generation": False,
+            },
             r"time_axis='none' needs grid='full', got grid='triangular'",
         ),
         (
