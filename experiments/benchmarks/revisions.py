@@ -24,9 +24,7 @@ from experiments.benchmarks.updates import (
     use_devices,
 )
 from stiid.data import registry
-from stiid.data.workers import available_cores
 from stiid.files import write_json
-from stiid.training.devices import host_device_count
 
 HERE = Path(__file__).parents[2]
 STAGES = (
@@ -43,7 +41,9 @@ def updates(name: str, stage: str, **changes: int) -> Iterator[float]:
         config.train.stages = {stage: config.train.stages[stage]}
     experiment = experiment_of(config, **changes)
     batch = experiment.train.stages[stage].batch_size
-    use_devices(host_device_count(available_cores(), (batch,), num_processes=1))
+    # Nothing of the package that another checkout may have elsewhere.
+    cores = len(os.sched_getaffinity(0))
+    use_devices(max(count for count in range(1, cores + 1) if batch % count == 0))
     view = registry.view(experiment.data.name, **experiment.data.options)
     return timed_updates(experiment, (view.height, view.width, view.channels))
 

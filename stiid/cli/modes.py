@@ -13,6 +13,7 @@ from stiid.cli.decompose import Request, decompose_video
 from stiid.cli.overrides import changed
 from stiid.config.experiment import Experiment
 from stiid.data.source import Source
+from stiid.data.video.frames import SAMPLE
 from stiid.errors import printable
 from stiid.evaluation.evaluator import (
     Evaluation,
@@ -29,7 +30,7 @@ from stiid.evaluation.track_agreement import motion_check
 from stiid.files import atomic_directory, sole_writer, write_json
 from stiid.interop.import_model import import_model
 from stiid.media import write_png
-from stiid.paths import local_path
+from stiid.paths import local_path, refuse_url
 from stiid.training.checkpoints import Checkpoints
 from stiid.training.compatibility import (
     check_begun,
@@ -82,6 +83,8 @@ def run(
     if path.exists() and not path.is_dir():
         raise ValueError(f"--workdir={workdir} is a file: name a folder")
     request = video or Request(None)
+    if request.path is not None and request.path != SAMPLE:
+        refuse_url(request.path, "--input")
     if fields and experiment is None and mode not in ("train", "import"):
         experiment = changed(stored_experiment(path, checkpoint), fields)
     if mode == "decompose":

@@ -216,8 +216,9 @@ def test_what_stops_a_run_before_training_is_one_line(data_dir, tmp_path, event,
     """Ctrl-C while data are generated, SIGTERM while a folder is written, too little memory."""
     program = (
         "import signal\nimport jax\nfrom stiid.cli import main, modes\n"
+        "from stiid.data import registry\n"
         f"def load(*args, **options):\n    {event.replace('RUN', str(tmp_path / 'run'))}\n"
-        "modes.registry.load = load\nmain.cli()"
+        "registry.load = load\nmain.cli()"
     )
     _, _, _, *arguments = tiny.command(data_dir, tmp_path / "run")
     result = subprocess.run(

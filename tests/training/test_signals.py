@@ -78,6 +78,7 @@ def test_a_second_signal_ends_what_hears_none():
         "hashlib.pbkdf2_hmac('sha256', b'a', b'b', 2**31 - 1)"
     )
     with process(body) as child:
+        time.sleep(1.0)  # until it is in C
         child.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         assert child.poll() is None
@@ -105,7 +106,7 @@ def test_a_signal_in_a_callback_of_the_garbage_collector_is_not_lost():
         "    thing = Thing()\n"
         "    ref = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGTERM))\n"
         "    del thing\n"
-        "    time.sleep(50)"
+        "    for _ in range(500): time.sleep(0.1)"
     )
     with process(WAIT.replace("time.sleep(50)", callback)) as child:
         out, err = end(child)
