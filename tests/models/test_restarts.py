@@ -183,9 +183,7 @@ def test_frames_without_memory_all_draw_and_choose(case, tmp_path):
 def test_a_model_without_memory_simulates_nothing(tmp_path):
     changes = {f"model__inference__{name}": value for name, value in IODINE.items()}
     system = tiny.experiment(tmp_path, **changes).model.build(SHAPE)
-    with pytest.raises(
-        ValueError, match=r"cannot simulate frames: .* predict.num_simulated to 0"
-    ):
+    with pytest.raises(ValueError, match=r"cannot simulate frames: .* predict.num_simulated to 0"):
         system.decompose(
             None, np.zeros((1, 2, *SHAPE), np.uint8), None, Decoding(num_slots=3), num_simulated=1
         )
