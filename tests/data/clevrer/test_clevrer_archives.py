@@ -1,5 +1,6 @@
 """Files of CLEVRER, packed and unpacked, and archives that are damaged or lie."""
 
+import errno
 import json
 import logging
 import os
@@ -164,3 +165,18 @@ def test_a_member_gives_no_more_than_it_declares(tmp_path, monkeypatch):
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
+
+
+def test_a_full_folder_of_temporary_files_is_no_fault_of_the_archive(tmp_path, monkeypatch):
+    """The error keeps its words; a ValueError would leave the video out as broken."""
+    full = OSError(errno.ENOSPC, "No space left on device", "stiid_x")
+
+    def no_room(**_):
+        raise full
+
+    pack(tmp_path / "video_train.zip", [("video_00001.mp4", "ok")])
+    files = ClevrerFiles(tmp_path)
+    monkeypatch.setattr("stiid.data.clevrer.files.tempfile.TemporaryDirectory", no_room)
+    with pytest.raises(OSError, match="No space left on device") as caught, files.local("video", 1):
+        pass
+    assert caught.value is full
