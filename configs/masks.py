@@ -1,6 +1,6 @@
 """Masks as a person would draw them, from one noise sample, in minutes on two CPU cores.
 
-Hardware: 2 CPU cores, no GPU. Time: 5 minutes on one of them.
+Hardware: 2 CPU cores, no GPU. Time: 7 minutes on one of them.
 Expected of ``quick``, at 10 and at 20 frames: ARI 0.98, F-ARI 0.98, and every ball in a slot of its
 own (experiments/lab_notes.md).
 
