@@ -19,6 +19,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "devices"
 
+# In jax 0.11, ``pmap`` compiles through the Shardy partitioner, which crashes (0.11.2, CPU) on the
+# loop over noise samples around the loops of inference. Nothing here is for it to partition.
+if jax.__version_info__ >= (0, 11):
+    jax.config.update("jax_use_shardy_partitioner", False)
+
 
 def data_parallel(
     function: Callable[..., Any], *, batch_args: tuple[int, ...], num_args: int
