@@ -5,6 +5,7 @@ import functools
 import gc
 import logging
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,13 @@ import numpy as np
 import pytest
 import tiny
 
+# A shell's background jobs and ``nohup`` ignore these, and so would all processes of the tests.
+for number, handler in {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGHUP: signal.SIG_DFL,
+}.items():
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 # Programs that run once are compiled in half the time without them. XLA ends at an unknown flag.
 if jaxlib.__version__.startswith("0.10."):
     os.environ["XLA_FLAGS"] = (
