@@ -52,6 +52,7 @@ NAMES = (
     "fig14_latent_walk",
     "animations",
     "recipe",
+    "authors",
 )
 
 
