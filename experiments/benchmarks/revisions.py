@@ -1,7 +1,7 @@
 """An update of this checkout against that of another one, such as one of before a change.
 
     python -m experiments.benchmarks.revisions --before CHECKOUT [--updates quickstart,stage_1 …] \\
-        [--output FILE.json]
+        [--batch_size=2] [--output FILE.json]
 
 The stages of the configs that are meant for two cores, on noise, with a host device for each core;
 their configs must be the same in both. ``in_one_part`` is the other checkout without micro-batches.
@@ -48,19 +48,19 @@ def updates(name: str, stage: str, **changes: int) -> Iterator[float]:
     return timed_updates(experiment, (view.height, view.width, view.channels))
 
 
-def side(checkout: Path, update: str, *options: str) -> Side:
+def side(checkout: Path, update: str, options: list[str]) -> Side:
     """This file as a program on the modules of a checkout, in its folder."""
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     command = [sys.executable, __file__, f"--updates={update}", "--serve", *options]
     return Side(command, cwd=checkout, env=environment)
 
 
-def compare(before: Path, update: str, steps: int) -> dict[str, Any]:
+def compare(before: Path, update: str, steps: int, options: list[str]) -> dict[str, Any]:
     """Medians of the seconds of an update, and of the ratios to this checkout's."""
     sides = {
-        "now": side(HERE, update),
-        "before": side(before, update),
-        "in_one_part": side(before, update, "--in_one_part"),
+        "now": side(HERE, update, options),
+        "before": side(before, update, options),
+        "in_one_part": side(before, update, [*options, "--in_one_part"]),
     }
     for _ in range(steps):
         for one in sides.values():
@@ -83,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--before", type=Path, help="a checkout of the project")
     parser.add_argument("--updates", nargs="+", default=STAGES, help="CONFIG,STAGE …")
+    parser.add_argument("--batch_size", type=int, help="in place of the configs'")
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -91,15 +92,18 @@ def main() -> None:
     if options.serve:
         name, stage = options.updates[0].split(",")
         changes = {"micro_batches": 1} if options.in_one_part else {}
+        if options.batch_size:
+            changes["batch_size"] = options.batch_size
         return serve(updates(name, stage, **changes))
     if not options.before:
         parser.error("--before: name another checkout of this project")
     from experiments.commands import commit_of  # which a side's checkout need not have
 
     before = options.before.resolve()
+    batch = [f"--batch_size={options.batch_size}"] if options.batch_size else []
     result: dict[str, Any] = {"commits": {"now": commit_of(HERE), "before": commit_of(before)}}
     for update in options.updates:
-        result[update] = compare(before, update, options.steps)
+        result[update] = compare(before, update, options.steps, batch)
         print(update, result[update], flush=True)
     if options.output:
         write_json(options.output, result)
