@@ -2,8 +2,8 @@
 
 XLA:CPU rewrites a convolution into the layout of its fast kernels in the entry computation only.
 Inside a loop body the two gradient convolutions of a plain convolution keep their permuted
-dimensions and fall to naive loops, 20 to 35 times slower. On CPU we therefore state the gradients
-ourselves, in forms that are fast anywhere:
+dimensions and run as naive loops, 20 to 35 times slower. On CPU we therefore define the gradients
+ourselves, in forms that are fast inside loops too:
 
 * with respect to the input: a plain convolution with the flipped, transposed kernel, behind an
   ``optimization_barrier`` so that XLA does not fold the transposition back;
@@ -11,10 +11,11 @@ ourselves, in forms that are fast anywhere:
 * of 1×1 kernels: ``kernels.kernel_gradient`` as well;
 * with a stride: patches and one matrix product, as of a 1×1 kernel.
 
-Wide 3×3 convolutions and their gradients go by ``kernels.winograd``, with half the multiplications.
+``kernels.winograd`` computes wide 3×3 convolutions and their gradients with half the
+multiplications.
 
-On GPU and TPU the plain convolution and its plain gradient are right. ``experiments/benchmarks/
-conv_in_scan.py`` measures the ratio, ``tests/kernels/test_conv.py`` pins that both paths agree.
+On GPU and TPU, XLA's own convolution and gradient are used. ``experiments/benchmarks/
+conv_in_scan.py`` measures the ratio; ``tests/kernels/test_conv.py`` tests that both paths agree.
 """
 
 from collections.abc import Callable
@@ -95,7 +96,7 @@ def _pixelwise_bwd(residuals: tuple[Array, Array], g: Array) -> tuple[Array, Arr
 _pixelwise.defvjp(_pixelwise_fwd, _pixelwise_bwd)
 
 
-# Patches are cut again for the gradient: they would be more to keep than what they are cut from.
+# The gradient extracts the patches again: stored patches would take more memory than the input.
 @partial(jax.checkpoint, prevent_cse=False, static_argnums=2)
 def _patch_conv2d(x: Array, kernel: Array, stride: int) -> Array:
     """Strided SAME convolution as one product of patches with the kernel."""
@@ -135,20 +136,21 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         y = conv2d(x, kernel.astype(x.dtype), stride=self.stride)
-        # Added in float32, in which its gradient is then summed.
+        # Added in float32, so that the gradient of the bias is summed in float32.
         return (y + bias.reshape(1, 1, 1, -1)).astype(x.dtype)
 
 
 class BroadcastConv(nn.Module):
     """The first convolution of a spatial broadcast decoder, without a full convolution.
 
-    Its input would be a vector repeated over the image beside fixed position features. Away from
-    the border the convolution of a constant is a constant, so a vector has only k × k distinct
-    outputs (one per case of clipped rows and columns): one product [N, D]·[D, k²·O], spread over
-    the image, plus one convolution of the position features that all vectors share. The output
-    equals the full convolution's up to rounding; k = 3 at 64 × 64 saves 98 % of the layer's work.
-    With k = 1 a vector makes one affine map of the position features, and the layer is one product
-    of position features and maps. Computes in the number format of its vectors.
+    The decoder's input is a vector repeated over the image, concatenated with fixed position
+    features. Away from the border the convolution of a constant is a constant, so a vector has
+    only k × k distinct outputs (one for each way in which the border clips the kernel). The layer
+    is therefore one product [N, D]·[D, k²·O], repeated over the image, plus one convolution of the
+    position features that all vectors share. The output equals the full convolution's up to
+    rounding; k = 3 at 64 × 64 saves 98 % of the layer's work. With k = 1 each vector gives one
+    affine map of the position features, and the layer is one product of position features and
+    maps. Computes in the number format of its vectors.
 
     Attributes:
       features: output channels O.
@@ -160,12 +162,12 @@ class BroadcastConv(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array, positions: Array, maps: Array | None = None) -> Array:
-        """Convolve what vectors and positions would be side by side.
+        """Convolve vectors and position features as if they were concatenated.
 
         Args:
           z: vectors [N, D].
           positions: features [H, W, P].
-          maps: [N, P, O], by which each vector's image of the features is to be added, if any.
+          maps: optional [N, P, O]; the features times a vector's map are added to its output.
 
         Returns:
           [N, H, W, O].
@@ -187,11 +189,11 @@ class BroadcastConv(nn.Module):
             features = jnp.concatenate([positions, ones], axis=-1)
             return map_positions(features, jnp.concatenate([own, offsets], axis=1))
         cases = _sum_visible_taps(_sum_visible_taps(of_vector, axis=0), axis=1)
-        # What pixels share is added in float32, in which its gradient is then summed.
+        # Terms shared by pixels are added in float32, so that their gradients are summed in it.
         exact = jnp.promote_types(z.dtype, jnp.float32)
         table = jnp.einsum("nd,ijdo->nijo", z, cases).astype(exact)
-        spread = partial(_repeat_interior, pad=size // 2)
-        table = spread(spread(table, axis=1, extent=height), axis=2, extent=width)
+        repeat = partial(_repeat_interior, pad=size // 2)
+        table = repeat(repeat(table, axis=1, extent=height), axis=2, extent=width)
         shared = conv2d(positions[None], of_position) + bias.reshape(1, 1, 1, -1)
         y = (table + shared).astype(z.dtype)
         return y if maps is None else y + map_positions(positions, maps)
@@ -199,11 +201,11 @@ class BroadcastConv(nn.Module):
 
 @jax.custom_vjp
 def map_positions(positions: Array, maps: Array) -> Array:
-    """Features [H, W, P] by maps [N, P, O] → [N, H, W, O].
+    """Multiply features [H, W, P] by maps [N, P, O] → [N, H, W, O].
 
-    The features are repeated for a product with N as a batch: that copy is shared by all cells of
-    a program, while a product without it would transpose its large result each time. So is the
-    transposed copy that the gradient takes, which makes it half as fast again.
+    The features are repeated N times for a batched product. All cells of a program share that
+    copy, while a product without it would transpose its large result each time. The gradient uses
+    a transposed copy, also shared, which makes it 1.5 times as fast.
     """
     height, width, channels = positions.shape
     repeated = jnp.broadcast_to(
@@ -222,7 +224,7 @@ def _map_positions_bwd(residuals: tuple[Array, Array], g: Array) -> tuple[Array,
     transposed = lax.optimization_barrier(positions.reshape(-1, channels).T)
     transposed = jnp.broadcast_to(transposed, (len(maps), *transposed.shape))
     of_maps = transposed @ g.reshape(len(maps), -1, g.shape[-1])
-    # Features of pixels are constants: of this product nothing is left in a program.
+    # The features are constants, so XLA removes this product from the program.
     return jnp.einsum("nhwo,npo->hwp", g, maps), of_maps
 
 
@@ -240,7 +242,7 @@ def _sum_visible_taps(kernel: Array, *, axis: int) -> Array:
 
 
 def _repeat_interior(table: Array, *, axis: int, extent: int, pad: int) -> Array:
-    """Spread the k border cases along an axis over its pixels."""
+    """Repeat the middle one of the k border cases until an axis has all of its pixels."""
     low, interior, high = jnp.split(table, [pad, pad + 1], axis=axis)
     shape = list(interior.shape)
     shape[axis] = extent - 2 * pad

@@ -1,7 +1,7 @@
 """ELU with a gradient that reuses its output.
 
-A decoder's activations are most of what a training step touches, so the exponential of the
-backward pass is worth saving: for y = ELU(x), dy/dx = 1 for x > 0 and y + 1 below.
+Most of the memory that a training step reads and writes is activations of the decoder, so it pays
+to avoid the exponential of the backward pass: for y = ELU(x), dy/dx is 1 for x > 0, else y + 1.
 """
 
 import jax
@@ -12,7 +12,7 @@ from stiid.shapes import Array
 
 @jax.custom_vjp
 def elu(x: Array) -> Array:
-    """x for x > 0, exp(x) − 1 below."""
+    """Exponential linear unit: x for x > 0, else exp(x) − 1."""
     return jnp.maximum(x, jnp.exp(jnp.minimum(x, 0.0)) - 1.0)
 
 

@@ -1,11 +1,16 @@
 """Gradients of convolutions with respect to their kernels, by products that fit the cache.
 
-XLA:CPU's own is slow inside loops (``kernels.conv``), and a product over all pixels at once moves
-every shifted copy of the images through memory. Here a product is over some 256 pixels, with the
-shifted copies of whichever side has fewer channels, transposed first: at 5×64×64 pixels it takes 24
-ms of one core with 64 channels on both sides and 2.1 with 64 and 4, where all pixels at once take
-68 and 2.9, a product for each shift of the input 55 and 3.8, and blocks as they are 37 and 2.0.
-Blocks are summed in float32: in bfloat16 a sum soon no longer feels what is added to it.
+XLA:CPU's own gradient is slow inside loops (``kernels.conv``), and one product over all pixels
+moves every shifted copy of the images through memory. Here each product covers about 256 pixels.
+The side with fewer channels is the one that is shifted, and its copies are transposed first. Times
+at 5×64×64 pixels on one core, with 64 channels on both sides, and with 64 and 4:
+
+* these blocks: 24 and 2.1 ms;
+* blocks without the transposition: 37 and 2.0 ms;
+* one product for each shift of the input: 55 and 3.8 ms;
+* one product over all pixels: 68 and 2.9 ms.
+
+Blocks are summed in float32: in bfloat16 a large sum would round small terms away.
 """
 
 import jax.numpy as jnp
@@ -18,7 +23,7 @@ _FEW_WEIGHTS = 1024
 
 
 def kernel_gradient(x: Array, g: Array, *, size: tuple[int, int]) -> Array:
-    """d/d kernel of a stride-1 SAME convolution.
+    """Gradient of a stride-1 SAME convolution with respect to its kernel.
 
     Args:
       x: its input [N, H, W, I].
@@ -36,7 +41,7 @@ def kernel_gradient(x: Array, g: Array, *, size: tuple[int, int]) -> Array:
 
 
 def kernel_gradients(x: Array, g: Array, *, size: tuple[int, int]) -> Array:
-    """d/d kernel of each of G such convolutions, whose inputs are padded already.
+    """Gradients with respect to the kernels of G convolutions whose inputs are padded already.
 
     Args:
       x: the inputs [G, N, H + rows − 1, W + columns − 1, I].
@@ -74,12 +79,12 @@ def kernel_gradients(x: Array, g: Array, *, size: tuple[int, int]) -> Array:
 
 
 def pixelwise_kernel_gradient(x: Array, g: Array) -> Array:
-    """d/d kernel of a 1×1 convolution, Σ_p x[p] g[p]ᵀ.
+    """Gradient of a 1×1 convolution with respect to its kernel, Σ_p x[p] g[p]ᵀ.
 
-    Of a few weights by sums of scaled rows: at 5×32×32 pixels with 32 channels it takes 50 µs of a
-    core for 4 outputs, 170 for 32, where XLA:CPU's product takes 320 and 260. Of more weights by
-    a product, for which the narrower side is transposed first (patches of 144 and 288 channels with
-    32 outputs: 80 GFLOP/s of a core instead of 40 to 80).
+    Small kernels are computed as sums of scaled rows: at 5×32×32 pixels with 32 channels this takes
+    50 µs of a core for 4 outputs and 170 µs for 32, where XLA:CPU's product takes 320 and 260 µs.
+    Larger kernels are computed as a product whose narrower side is transposed first (patches of 144
+    and 288 channels with 32 outputs: 80 GFLOP/s of a core instead of 40 to 80).
 
     Args:
       x: its input [..., I].
@@ -98,7 +103,7 @@ def pixelwise_kernel_gradient(x: Array, g: Array) -> Array:
 
 
 def _block(count: int, height: int, width: int) -> tuple[int, int]:
-    """Images and rows of the largest even division into blocks of some 256 pixels."""
+    """Images and rows of a block: equal blocks, as large as possible, of about 256 pixels."""
 
     def largest_divisor(number: int, bound: int) -> int:
         return max(d for d in range(1, number + 1) if number % d == 0 and d <= max(bound, 1))

@@ -1,4 +1,4 @@
-"""XLA's own convolution, of which and beside which ``kernels.conv`` builds others."""
+"""XLA's own convolution, on which the other convolutions of ``kernels`` are built."""
 
 from jax import lax
 
@@ -8,5 +8,5 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def plain_conv2d(x: Array, kernel: Array, *, stride: int = 1) -> Array:
-    """``kernels.conv.conv2d`` by XLA alone, gradients included (GPU, TPU; oracle on CPU)."""
+    """Convolve as ``kernels.conv.conv2d``, by XLA alone (GPU, TPU, and to test the CPU's forms)."""
     return lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=_LAYOUT)

@@ -8,11 +8,11 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def image_sized(x: Array, *, precision: str) -> Array:
-    """What convolutions work on: layers of ``kernels.conv`` compute in the format of their input.
+    """Cast the input of a stack of convolutions: ``kernels.conv`` computes in its input's format.
 
     Args:
       x: input of a stack of convolutions.
-      precision: "float32": as it is; "bfloat16": 8 bits of significand for half of the memory, and
-        for the matrix units of GPUs and TPUs. XLA:CPU is no faster with it.
+      precision: "float32": unchanged; "bfloat16": 8 bits of significand, which halves the memory
+        and uses the matrix units of GPUs and TPUs. XLA:CPU is no faster with it.
     """
     return x.astype(jnp.bfloat16) if precision == "bfloat16" else x

@@ -1,4 +1,4 @@
-"""Enlarging by two and convolving, in one convolution of the small image."""
+"""Upsampling by two and a convolution, as one convolution of the small image."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -8,9 +8,9 @@ from stiid.kernels.conv import Initializer, conv2d
 from stiid.shapes import Array
 
 _KERNEL = 4
-# What the four taps along an axis see of the small image's pixels (before, same, behind), for the
-# first and the second of the two pixels that each small pixel becomes. SAME padding of an even
-# kernel: one zero before the image, two behind.
+# Which pixel of the small image (previous, same, next) each of the four taps along an axis reads,
+# for the first and the second of the two pixels that a small pixel becomes. SAME padding of an even
+# kernel: one zero before the image, two after it.
 _TAPS = np.array(
     [
         [[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]],
@@ -23,8 +23,8 @@ _TAPS = np.array(
 class UpsampleConv(nn.Module):
     """Repeat rows and columns twice, then convolve by 4×4 with bias (SAME padding).
 
-    Repeated pixels let the 4×4 kernel collapse to a 3×3 kernel for each of the four output phases:
-    the same values for about half of the products, and the large image is never convolved.
+    Since pixels are repeated, the 4×4 kernel acts as a 3×3 kernel of the small image for each of
+    the four output phases. The values are the same, with about half of the multiplications.
 
     Attributes:
       features: output channels O.
