@@ -16,29 +16,29 @@ from stiid.models.base import Decomposition, VideoModel
 from stiid.shapes import Params
 from stiid.typed_config import to_dict
 
-_NUM_IDS = 16  # true ids that a table has room for, background included; more if there are more
+_NUM_IDS = 16  # least number of rows of a contingency table (true ids, background included)
 
-PREVIEWS = 2  # clips of the first batch that an evaluation keeps for pictures
+PREVIEWS = 2  # clips of the first batch that an evaluation keeps for images
 
 _contingency = jax.jit(contingency, static_argnames=("num_ids", "num_slots"))
 
 
 class Evaluation(NamedTuple):
-    """What an evaluation found."""
+    """Results of an evaluation."""
 
     scores: dict[int, dict[str, float]]  # length → score → mean over clips
-    use: dict[str, float]  # of slots, at the shortest length: see ``diagnostics.slot_use``
-    clips: int  # how many the means are of, but for scores of objects:
+    use: dict[str, float]  # of slots, at the shortest length: see ``slot_usage.slot_use``
+    clips: int  # number of clips; scores of objects are means over fewer:
     with_objects: dict[int, int]  # length → clips with objects; empty without true masks
-    preview: tuple[Clips, Decomposition]  # the first few, for pictures
+    preview: tuple[Clips, Decomposition]  # the first few clips, for images
 
 
 class Evaluator:
     """Scores parameters on the clips of a source; compiles once.
 
-    Inference is causal, frame after frame but for the first few that may choose between noise
-    samples, so that one pass over the longest clips gives the scores at all lengths (DDPAE's is
-    not: ``Experiment`` allows it but one).
+    Inference is causal (apart from the first few frames, which may choose between noise samples),
+    so that one pass over the longest clips gives the scores at all lengths. DDPAE's inference is
+    not causal: ``Experiment`` allows it one length only.
 
     Args:
       settings: what to measure.
@@ -86,7 +86,7 @@ class Evaluator:
 
 
 def check_best_metric(name: str, source: Source) -> None:
-    """Refuse a criterion that the clips cannot give."""
+    """Refuse a ``train.best_metric`` that needs true masks if the clips have none."""
     if name != "mse" and source[0]["n_objects"] == UNKNOWN_OBJECTS:
         raise ValueError(
             f"train.best_metric = {name!r} needs true masks, which the clips do not have: use 'mse'"
@@ -94,27 +94,27 @@ def check_best_metric(name: str, source: Source) -> None:
 
 
 def check_lengths(settings: Evaluate, source: Source) -> None:
-    """Refuse lengths and batches that the clips and the devices do not allow."""
+    """Refuse lengths beyond the clips, and batches that the devices cannot share equally."""
     parallel.check_batch_size(settings.batch_size, name="evaluate.batch_size")
     frames = len(source[0]["video"])
     if max(settings.lengths) > frames:
         raise ValueError(
-            f"evaluate.lengths = {settings.lengths} do not fit clips of {frames} frames: make them "
-            "shorter, or the clips of the data longer"
+            f"evaluate.lengths = {settings.lengths} do not fit clips of {frames} frames: choose "
+            "shorter lengths, or longer clips of the data"
         )
 
 
 def tables(clips: Clips, result: Decomposition) -> tuple[np.ndarray | None, np.ndarray]:
     """Contingency tables [B, T, N, K], and mean squared errors of the reconstruction [B, T].
 
-    There are no tables if the clips have no true masks.
+    The tables are None if the clips have no true masks.
     """
     squares = (result.reconstruction - clips.video.astype(np.float32) / 255.0) ** 2
     error = np.asarray(squares.mean(axis=(2, 3, 4)), np.float64)
     if clips.masks is None:
         return None, error
     slots = result.masks.argmax(axis=2)
-    # A power of two, so that few tables are compiled.
+    # A power of two, so that few shapes are compiled.
     num_ids = max(_NUM_IDS, 1 << int(clips.masks.max()).bit_length())
     table = _contingency(clips.masks, slots, num_ids=num_ids, num_slots=result.masks.shape[2])
     return np.asarray(table), error
@@ -146,17 +146,17 @@ def table_text(scores: dict[int, dict[str, float]]) -> str:
 
 
 def empty_clips(evaluation: Evaluation) -> str | None:
-    """A note on clips that do not count for scores of objects, if there are any."""
+    """A note on clips without objects, if there are any: scores of objects leave them out."""
     parts = [
         f"{count} of {evaluation.clips} clips show objects in the first {length} frames"
         for length, count in evaluation.with_objects.items()
         if count < evaluation.clips
     ]
-    return "; ".join(parts) + ": only these count for scores of objects" if parts else None
+    return "; ".join(parts) + ": scores of objects are means over these only" if parts else None
 
 
 def _rows(tree: Any, rows: np.ndarray) -> Any:
-    """Rows of batches; copies, since a part would keep the whole batch."""
+    """Copies of some rows of batches; views would keep the whole batch in memory."""
     return jax.tree.map(lambda x: np.array(x[rows]), tree)
 
 

@@ -1,8 +1,8 @@
 """Scores of a decomposition: ARI, F-ARI, matched IoU, object recall, MSE, slot switches.
 
 The device only counts: per frame, the contingency table of true ids against predicted slots
-(`contingency`). Every score is a function of these tables and is taken on the host in float64.
-Inference is causal, so the tables of one pass over the longest clip hold the scores of each prefix.
+(`contingency`). Every score is a function of these tables, computed on the host in float64.
+Inference is causal, so the tables of one pass over the longest clip give the scores of each prefix.
 
 Shapes: B clips, T frames, H x W pixels, N true ids (0 = background), K slots; `table[..., n, k]` is
 the number of pixels with true id n and slot k.
@@ -15,18 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-# What says nothing about a clip without objects.
+# Scores that are not defined for a clip without objects.
 OBJECT_SCORES = ("ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "recall", "slot_switches")
-_FOUND = 0.5  # IoU from which on an object counts as found
+_FOUND = 0.5  # least IoU of an object that counts as found
 
 
 def contingency(
     true_ids: jax.Array | np.ndarray, slots: jax.Array, *, num_ids: int, num_slots: int
 ) -> jax.Array:
-    """Counts, per frame, the pixels of every (true id, slot) pair.
+    """Count, per frame, the pixels of every (true id, slot) pair.
 
-    The counts are integer additions and therefore exact. Pixels out of range are not counted: a
-    traced function cannot raise on values.
+    The counts are integer additions and therefore exact. Ids and slots out of range are not
+    counted, since a traced function cannot raise on values.
 
     Args:
       true_ids: [B, T, H, W] integers in [0, num_ids), 0 = background.
@@ -51,7 +51,7 @@ def contingency(
     slots = slots.astype(jnp.int32).reshape(batch * length, -1)
     inside = (ids >= 0) & (ids < num_ids) & (slots >= 0) & (slots < num_slots)
     frame = jnp.arange(batch * length, dtype=jnp.int32)[:, None]
-    # An index behind the last cell is dropped; a negative one would wrap around.
+    # Indices past the last cell are dropped; a negative one would wrap around.
     cell = jnp.where(inside, frame * cells + ids * num_slots + slots, batch * length * cells)
     table = jnp.zeros(batch * length * cells, jnp.int32).at[cell.ravel()].add(1, mode="drop")
     return table.reshape(batch, length, num_ids, num_slots)
@@ -81,8 +81,8 @@ def adjusted_rand_index(table: Any) -> np.ndarray:
     integers and no two large numbers are subtracted after rounding.
 
     The denominator is 0 exactly if both clusterings are one cluster, or both are all singletons
-    (also: fewer than two pixels). The score is then 1, the rule of SAVi and of scikit-learn, also
-    of an empty table; `clip_scores` does not count clips and frames without objects.
+    (or there are fewer than two pixels). The score is then 1, as in SAVi and scikit-learn, also for
+    an empty table; `clip_scores` leaves out clips and frames without objects.
 
     Args:
       table: [..., N, K] integer counts. F-ARI is the score of `table[..., 1:, :]`: pixels of the
@@ -110,9 +110,9 @@ def adjusted_rand_index(table: Any) -> np.ndarray:
 def matched_iou(table: Any) -> np.ndarray:
     """Mean intersection over union of true objects and slots, matched one to one.
 
-    IoU(n, k) = n_nk / (a_n + b_k - n_nk), where b_k counts all pixels of slot k, those on the true
-    background too. Hungarian matching maximizes the sum over the foreground objects that occur in
-    the table; an object left without a slot counts 0.
+    IoU(n, k) = n_nk / (a_n + b_k - n_nk), where b_k counts all pixels of slot k, including those on
+    the true background. Hungarian matching maximizes the sum over the foreground objects that occur
+    in the table; an object left without a slot counts 0.
 
     Args:
       table: [..., N, K] integer counts, row 0 = background. Sum over frames for a per-clip score,
@@ -135,9 +135,8 @@ def matched_iou(table: Any) -> np.ndarray:
 def object_recall(table: Any) -> np.ndarray:
     """Share of the true objects that have a slot of their own, with an IoU of at least one half.
 
-    The background's slot is the one with most of the background's pixels; it is nobody's own. The
-    objects and the other slots are matched one to one. Without any true background all slots are
-    the objects'.
+    The slot with most of the background's pixels is the background's slot. The objects and the
+    other slots are matched one to one. Without any true background all slots are matched.
 
     Args:
       table: [..., N, K] integer counts, row 0 = background. Sum over frames for a per-clip score.
@@ -168,9 +167,9 @@ def _object_ious(counts: np.ndarray) -> np.ndarray:
 def slot_switches(table: Any) -> np.ndarray:
     """Number of times that a true object changes its slot, summed over the objects of a clip.
 
-    The holder of an object is the slot with most of its pixels. It is compared with the holder in
-    the last frame in which the object was visible, so a change behind an occlusion counts. On a tie
-    the object stays where it was if it can.
+    The slot of an object in a frame is the one with most of its pixels. It is compared with the
+    slot in the last frame in which the object was visible, so a change during an occlusion counts.
+    If several slots have equally many pixels, the object keeps its slot if that is among them.
 
     Args:
       table: [B, T, N, K] integer counts, row 0 = background (not counted).
@@ -196,12 +195,11 @@ def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np
     """All scores of the first `length` frames of each clip.
 
     `ari`, `f_ari`, `miou` and `recall` treat the clip as one clustering of all its pixels (table
-    summed over the frames): a slot that changes its object costs. `ari_frame` and `f_ari_frame` are
-    means over the frames with objects of each frame's own score, as in the paper, and cannot see
-    such changes.
+    summed over the frames): they are lower if a slot changes its object. `ari_frame` and
+    `f_ari_frame` are computed frame by frame, as in the paper, and averaged over the frames with
+    objects; they do not notice such changes.
 
-    Where nothing is to be found, nothing is found well or badly: without objects, `OBJECT_SCORES`
-    are NaN, and `totals.ScoreTotals` leaves the clip out.
+    `OBJECT_SCORES` are NaN for a clip without objects, and `totals.ScoreTotals` leaves it out.
 
     Args:
       tables: [B, T, N, K] integer counts of `contingency`, or None for clips without true masks.
@@ -210,7 +208,7 @@ def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np
 
     Returns:
       float64 [B] for each of ari, f_ari, ari_frame, f_ari_frame, miou, recall, mse, slot_switches;
-      without tables for mse alone: a score of nothing is missing, not perfect.
+      without tables, mse only.
     """
     squared_error = np.asarray(squared_error, np.float64)
     if tables is None:

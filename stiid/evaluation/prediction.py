@@ -1,4 +1,4 @@
-"""Prediction: infer n frames, simulate m (section 3.2.3); pictures of that, and its scores."""
+"""Prediction: infer n frames, simulate m (section 3.2.3); images of the result, and its scores."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ from stiid.models.base import Decomposition, VideoModel
 from stiid.outputs.sheets import decomposition_frames, decomposition_sheet
 from stiid.shapes import Params
 
-_COLUMNS = 10  # frames that a still picture shows
+_COLUMNS = 10  # frames that a sheet shows
 _FPS = 6
 
 
@@ -32,7 +32,7 @@ def predict_clips(
 
     Args:
       settings: how many clips and frames.
-      evaluate: slots, noise and seed, so that a clip looks as it was scored.
+      evaluate: slots, noise and seed, so that a clip is decomposed as in the evaluation.
       system: the model with its test-time inference.
       source: clips with masks.
       params: of the model.
@@ -57,20 +57,20 @@ def total_frames(settings: Predict, source: Source) -> int:
     """Observed and simulated frames together.
 
     Raises:
-      ValueError: the clips are not as long.
+      ValueError: the clips are shorter.
     """
     total, frames = settings.num_observed + settings.num_simulated, len(source[0]["video"])
     if total > frames:
         raise ValueError(
             f"predict: {settings.num_observed} observed and {settings.num_simulated} simulated "
-            f"frames do not fit clips of {frames} frames: change predict.num_observed or "
-            "num_simulated"
+            f"frames do not fit clips of {frames} frames: lower predict.num_observed or "
+            "predict.num_simulated"
         )
     return total
 
 
 def sheets(clips: Clips, result: Decomposition, *, num_observed: int) -> Iterator[np.ndarray]:
-    """A still picture of each clip, uint8 [H, W, 3], with some of its frames side by side."""
+    """A sheet of each clip, uint8 [H, W, 3], which shows some of its frames side by side."""
     frames = clips.video.shape[1]
     columns = spaced(frames, _COLUMNS)
     simulated_from = num_observed if num_observed < frames else None
@@ -83,7 +83,7 @@ def sheets(clips: Clips, result: Decomposition, *, num_observed: int) -> Iterato
 def write_pictures(
     directory: Path, clips: Clips, result: Decomposition, *, num_observed: int
 ) -> list[Path]:
-    """A still sheet of each clip, and GIF and MP4 animations of all its frames."""
+    """Write a sheet of each clip, and GIF and MP4 animations of all its frames."""
     written = []
     simulated_from = num_observed if num_observed < clips.video.shape[1] else None
     for i, sheet in enumerate(sheets(clips, result, num_observed=num_observed)):
@@ -99,7 +99,7 @@ def write_pictures(
 
 
 def clip_parts(clips: Clips, result: Decomposition, i: int) -> tuple[Any, ...]:
-    """What `viz` shows of a clip: input, reconstruction, masks, means, true masks."""
+    """Arrays of a clip that `outputs.sheets` shows: input, reconstruction, masks, means, truth."""
     inferred = (np.asarray(x[i]) for x in (result.reconstruction, result.masks, result.means))
     return clips.video[i], *inferred, None if clips.masks is None else clips.masks[i]
 
@@ -107,13 +107,13 @@ def clip_parts(clips: Clips, result: Decomposition, i: int) -> tuple[Any, ...]:
 def prediction_scores(
     clips: Clips, result: Decomposition, *, num_observed: int
 ) -> Mapping[str, Any]:
-    """Scores of the observed and of the simulated frames, and of the simulated ones one by one.
+    """Scores of the observed frames, of the simulated frames, and of each simulated frame.
 
-    ``bce`` is the binary cross entropy of the reconstruction, which is kept within [1e-4, 1 − 1e-4]
-    (DDPAE's rule), mean over pixels and channels as ``mse`` is; ``bce_sum`` and ``mse_sum`` are
-    sums over them. ``copy_mse`` is what repeating the last observed frame would score.
-    ``velocity`` compares motion, see ``tracking.velocity_scores``: of the model's own positions if
-    it has any, else of the centers of the slots' bounding boxes.
+    ``bce`` is the binary cross entropy of the reconstruction, clipped to [1e-4, 1 − 1e-4] as in
+    DDPAE. Like ``mse``, it is a mean over pixels and channels; ``bce_sum`` and ``mse_sum`` are sums
+    over them. ``copy_mse`` is the MSE of repeating the last observed frame. ``velocity`` compares
+    motion, see ``velocity.velocity_scores``: of the positions that the model gives, if it gives
+    any, else of the centers of the slots' bounding boxes.
     """
     table, error = tables(clips, result)
     frames = error.shape[1]
@@ -167,12 +167,12 @@ def _velocity(true: np.ndarray, result: Decomposition, num_observed: int) -> Map
 
 
 def mean_scores(table: np.ndarray | None, error: np.ndarray, part: slice) -> dict[str, float]:
-    """Means of the scores of some frames, of objects over the clips that show some.
+    """Mean scores of some frames; scores of objects are means over the clips that show objects.
 
     Args:
-      table: of ``evaluate.tables``, like ``error``.
-      error: [B, T].
-      part: of the frames.
+      table: [B, T, N, K] of ``evaluator.tables``, or None.
+      error: [B, T] of ``evaluator.tables``.
+      part: the frames.
     """
     error = error[:, part]
     table = None if table is None else table[:, part]

@@ -19,11 +19,11 @@ class Clips(NamedTuple):
 
     video: np.ndarray  # uint8 [B, T, H, W, C]
     masks: np.ndarray | None  # uint8 [B, T, H, W]; None: the clips have no true masks
-    rows: np.ndarray  # int32 [B] places in the source, which seed the clips' noise
+    rows: np.ndarray  # int32 [B] indices in the source, which seed the clips' noise
 
     @classmethod
     def from_batch(cls, batch: Mapping[str, np.ndarray]) -> "Clips":
-        """Clips of a batch of ``data.pipeline.eval_batches``."""
+        """Build clips from a batch of ``data.pipeline.eval_batches``."""
         rows = np.maximum(batch["index"], 0).astype(np.int32)
         masks = batch["masks"] if batch["labelled"].all() else None
         return cls(batch["video"], masks, rows)
@@ -32,7 +32,7 @@ class Clips(NamedTuple):
 def evaluation_clips(
     settings: Evaluate, source: Source, *, num_frames: int
 ) -> Iterator[tuple[Clips, np.ndarray]]:
-    """The clips of an evaluation that this process holds, batch after batch.
+    """The clips of an evaluation that this process scores, batch after batch.
 
     Args:
       settings: which clips, and how many at a time.
@@ -40,7 +40,7 @@ def evaluation_clips(
       num_frames: frames T, from the first on.
 
     Yields:
-      A batch, and which of its rows count: bool [B].
+      A batch, and bool [B], which of its rows are clips; the others are padding.
     """
     for batch in eval_batches(
         source,
@@ -54,10 +54,10 @@ def evaluation_clips(
 
 
 class Rollout:
-    """Infers the frames that it is given, and simulates more; compiles once per shape.
+    """Infers given frames and simulates more; compiles once per shape.
 
     Args:
-      settings: slots, noise and seed: what a clip's decomposition depends on beside the parameters.
+      settings: slots, noise and seed, on which a decomposition depends besides the parameters.
       system: the model with its test-time inference.
       num_simulated: frames to simulate after the given ones.
     """
@@ -73,6 +73,12 @@ class Rollout:
         self._decompose = parallel.data_parallel_rows(of_rows, batch_args=(1, 2), num_args=3)
 
     def __call__(self, params: Params, video: np.ndarray, rows: np.ndarray) -> Decomposition:
-        """Decompose video [B, T, H, W, C], uint8; B must be a multiple of the local devices."""
+        """Decompose videos.
+
+        Args:
+          params: of the model.
+          video: uint8 [B, T, H, W, C]; B must be a multiple of the number of local devices.
+          rows: int32 [B], indices in the source.
+        """
         inputs = parallel.shard((video, rows))
         return parallel.unshard(self._decompose(params, *inputs))

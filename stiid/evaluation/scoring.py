@@ -9,11 +9,11 @@ from stiid.evaluation.metrics import clip_scores, contingency
 
 
 def score_masks(predicted: Any, true_masks: Any) -> dict[str, float]:
-    """Scores of predicted masks, the mean over clips.
+    """Mean scores of predicted masks over clips.
 
     Args:
       predicted: slots, integers [T, H, W] or [B, T, H, W]; or probabilities, floats [T, K, H, W] or
-        [B, T, K, H, W], of which the most probable slot counts.
+        [B, T, K, H, W], from which the most probable slot is taken.
       true_masks: integers [T, H, W] or [B, T, H, W], 0 is the background.
 
     Returns:
@@ -32,14 +32,14 @@ def score_masks(predicted: Any, true_masks: Any) -> dict[str, float]:
     if slots.shape != true_masks.shape:
         raise ValueError(
             f"predicted masks {list(slots.shape)} and true_masks {list(true_masks.shape)} must "
-            "have the same shape: give the masks of these frames, in this size"
+            "have the same shape: give true masks of the same frames in the same size"
         )
     for name, array in (("slots", slots), ("true_masks", true_masks)):
         if array.size and array.min() < 0:
             raise ValueError(f"{name} must not be negative, got {array.min()}")
     if slots.ndim == 3:
         slots, true_masks = slots[None], true_masks[None]
-    # Ids are names: they may be as large as a file's colors.
+    # Ids are arbitrary labels, for instance 24-bit colors, so they are renumbered.
     _, ids = np.unique(np.append(true_masks.ravel(), 0), return_inverse=True)
     ids = ids[:-1].reshape(true_masks.shape)
     table = contingency(
@@ -51,7 +51,7 @@ def score_masks(predicted: Any, true_masks: Any) -> dict[str, float]:
 
 
 def slots_of(predicted: Any) -> np.ndarray:
-    """The slot of each pixel, integers [T, H, W] or [B, T, H, W]; see ``score_masks``."""
+    """The slot of each pixel, integers [T, H, W] or [B, T, H, W], as ``score_masks`` takes them."""
     array = np.asarray(predicted)
     if np.issubdtype(array.dtype, np.integer) and array.ndim in (3, 4):
         return array

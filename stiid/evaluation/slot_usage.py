@@ -1,6 +1,6 @@
-"""How slots are used, and advice when they are not: what the scores of a segmentation do not tell.
+"""Diagnostics of how slots are used, which segmentation scores do not show, and remedies.
 
-All of it is of decompositions, whatever model made them, and needs no labels but ``background``.
+The diagnostics apply to decompositions of any model. Only ``background`` needs true masks.
 """
 
 from collections.abc import Mapping
@@ -10,31 +10,34 @@ import numpy as np
 from stiid.evaluation.rollout import Clips
 from stiid.models.base import Decomposition
 
-_LEAST_SHARE = 0.01  # of a frame's pixels that a slot in use holds
+_LEAST_COVERAGE = 0.01  # of a frame's pixels, for a slot that is in use
 _COLLAPSE_KL = 1.0  # nats per frame, all slots together
 _COLLAPSE_EXPLAINED = 0.1
 _ONE_COLOR = 1e-6  # variance of a clip in which there is nothing to explain
-_UNDECIDED = 0.1  # of the way from equal shares of every pixel to one slot alone
-_NOBODY = 0.6  # of the background
+_UNDECIDED = 0.1  # of the way from equal masks at every pixel to one slot alone
+_DIVIDED = 0.6  # of the background: if no slot captures more, slots divide it
 
 
 def slot_use(clips: Clips, result: Decomposition, *, length: int) -> dict[str, np.ndarray]:
-    """What the slots of each clip are used for in its first ``length`` frames.
+    """Diagnostics of the slots of each clip in its first ``length`` frames.
 
     Args:
-      clips: what was decomposed.
-      result: how.
-      length: frames, at most those of the clips.
+      clips: the clips that were decomposed.
+      result: their decomposition.
+      length: number of frames, at most that of the clips.
 
     Returns:
-      float64 [B] for each of: ``slots_used``, slots that hold at least 1 % of a frame's pixels
-      (mean over frames); ``confidence``, the largest mask of a pixel (mean); ``explained``, the
-      share of the clip's variance over pixels that the reconstruction explains (1 at best, and
-      where all pixels are alike; 0: as good as one color, < 0: worse); ``background``, the share of
-      the true background that in each frame the slot with most of it holds, 1 if there is none
-      (only with true masks); ``share_1`` … ``share_K`` and ``kl_1`` … ``kl_K``, the slots' shares
-      of a frame's pixels and their KL divergence in nats, each frame's largest first (means over
-      frames: slots may change their roles, as IODINE's do).
+      float64 [B] for each of:
+        ``slots_used``: number of slots that cover at least 1 % of a frame (mean over frames).
+        ``confidence``: the largest mask at a pixel (mean over pixels).
+        ``explained``: fraction of the clip's variance that the reconstruction explains. 1 is
+          perfect, 0 as good as one color, negative is worse; 1 also if all pixels are alike.
+        ``background``: fraction of the true background captured by the slot that captures most of
+          it, frame by frame; 1 without a background. Only with true masks.
+        ``share_1`` … ``share_K``: coverage of the slots, as fractions of a frame's pixels.
+        ``kl_1`` … ``kl_K``: KL divergence of the slots, in nats.
+      The last two are sorted in every frame, the largest first, before the mean over frames is
+      taken, since slots may change their objects, as IODINE's do.
     """
     masks = result.masks[:, :length]
     owner = masks.argmax(2)
@@ -44,15 +47,15 @@ def slot_use(clips: Clips, result: Decomposition, *, length: int) -> dict[str, n
     error = ((result.reconstruction[:, :length] - video) ** 2).mean(axis=(1, 2, 3, 4))
     variance = video.var(axis=(1, 2, 3)).mean(-1)
     use = {
-        "slots_used": (shares >= _LEAST_SHARE).sum(-1).mean(1),
+        "slots_used": (shares >= _LEAST_COVERAGE).sum(-1).mean(1),
         "confidence": masks.max(2).mean(axis=(1, 2, 3)),
         "explained": np.where(variance > _ONE_COLOR, 1 - error / np.maximum(variance, 1e-9), 1.0),
     }
     if clips.masks is not None:
-        ground = clips.masks[:, :length] == 0
-        held = np.stack([(ground & (owner == k)).sum(axis=(2, 3)) for k in slots], axis=-1)
-        whole = held.sum((1, 2))
-        most = held.max(-1).sum(1)
+        background = clips.masks[:, :length] == 0
+        captured = np.stack([(background & (owner == k)).sum(axis=(2, 3)) for k in slots], axis=-1)
+        whole = captured.sum((1, 2))
+        most = captured.max(-1).sum(1)
         use["background"] = np.where(whole > 0, most / np.maximum(whole, 1), 1.0)
     for name, values in (("share", shares), ("kl", np.asarray(result.kl[:, :length]))):
         ranked = -np.sort(-values, axis=-1).mean(1)  # [B, K]
@@ -62,22 +65,22 @@ def slot_use(clips: Clips, result: Decomposition, *, length: int) -> dict[str, n
 
 
 def summary(use: Mapping[str, float]) -> str:
-    """Mean use of the slots as a line of a log."""
+    """Mean use of the slots, in one line for the log."""
     kl, shares = _ranked(use, "kl"), _ranked(use, "share")
     text = f"slots: {use['slots_used']:.1f} of {len(kl)} in use, "
     text += f"KL {' '.join(f'{x:.1f}' for x in kl)} nats, "
-    text += f"shares {' '.join(f'{100 * x:.0f}' for x in shares)} %"
+    text += f"coverage {' '.join(f'{100 * x:.0f}' for x in shares)} %"
     if "background" in use:
-        text += f", {100 * use['background']:.0f} % of the background in one"
+        text += f", {100 * use['background']:.0f} % of the background in one slot"
     return text
 
 
 def findings(use: Mapping[str, float], *, family: str) -> list[str]:
-    """What is wrong with the mean use of the slots, and what cures it.
+    """Problems with the mean use of the slots, each with a remedy.
 
     Args:
       use: means of ``slot_use``.
-      family: ``model.family`` of the config; only of "stiid" is a cure known.
+      family: ``model.family`` of the config; remedies are known for "stiid" only.
     """
     if family != "stiid":
         return []
@@ -85,39 +88,38 @@ def findings(use: Mapping[str, float], *, family: str) -> list[str]:
     found = []
     if sum(kl) < _COLLAPSE_KL:
         found.append(
-            f"the posterior has collapsed: all slots together have a KL of {sum(kl):.2g} nats, so "
-            "that nothing of the video is in them. Lower objective.psi (of the stage, if it has "
-            "its own), or raise objective.beta; "
-            "begin with stills (a stage of num_frames = 1), inference.gradient_skip = 0.3 and "
-            "inference.init_log_var = -3"
+            f"the posterior has collapsed: all slots together have a KL of {sum(kl):.2g} nats and "
+            "contain nothing of the video. Lower objective.psi (of the stage, if it has its own), "
+            "or raise objective.beta; begin with single frames (a stage of num_frames = 1), "
+            "inference.gradient_skip = 0.3 and inference.init_log_var = -3"
         )
     if use["explained"] < _COLLAPSE_EXPLAINED:
         found.append(
             f"the reconstruction is no better than one color (it explains "
-            f"{100 * use['explained']:.0f} % of the variance). Early in training that passes; else "
-            "train longer on stills, with a higher learning_rate of that stage or a quiet start "
-            "(inference.init_log_var = -3)"
+            f"{100 * use['explained']:.0f} % of the variance). Early in training this is normal; "
+            "later, train longer on single frames, with a higher learning_rate of that stage or "
+            "less noise at the start (inference.init_log_var = -3)"
         )
     even = 1 / len(shares)
     if len(shares) > 1 and use["confidence"] < even + _UNDECIDED * (1 - even):
         found.append(
-            f"masks are undecided: the largest of a pixel is {use['confidence']:.2f} on average, "
-            f"equal shares would be {even:.2f}. Early in training that passes; else slots mix "
-            "their colors instead of sharing the image: use inference.mixture = pixel, or a "
-            "smaller inference.variance"
+            f"masks are undecided: the largest mask at a pixel is {use['confidence']:.2f} on "
+            f"average, equal masks would be {even:.2f}. Early in training this is normal; later, "
+            "slots mix their colors instead of dividing the image: use inference.mixture = pixel, "
+            "or a smaller inference.variance"
         )
     elif len(shares) > 1 and use["slots_used"] < 1.5:
         found.append(
-            f"one slot holds everything ({100 * shares[0]:.0f} % of the pixels). Lower "
-            "objective.slot_entropy if there is any, train longer on stills, or raise "
+            f"one slot covers everything ({100 * shares[0]:.0f} % of the pixels). Lower "
+            "objective.slot_entropy if it is above 0, train longer on single frames, or raise "
             "objective.beta"
         )
-    elif use.get("background", 1.0) < _NOBODY:
+    elif use.get("background", 1.0) < _DIVIDED:
         found.append(
-            f"the background belongs to nobody: no slot holds more than "
-            f"{100 * use['background']:.0f} % of it. F-ARI does not mind, ARI does: once objects "
-            "are told apart, objective.slot_entropy of about 0.01 β leaves it to one slot (less "
-            "where objects stand out little: they would share it too)"
+            f"no slot captures the background: the largest part in one slot is "
+            f"{100 * use['background']:.0f} % of it. This lowers ARI, not F-ARI. Once objects are "
+            "in different slots, objective.slot_entropy of about 0.01 β merges the background "
+            "(use less if objects are faint: they would be merged into it too)"
         )
     return found
 

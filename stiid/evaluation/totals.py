@@ -12,12 +12,12 @@ from stiid.evaluation.metrics import OBJECT_SCORES
 
 @dataclass(frozen=True)
 class ScoreTotals:
-    """Sums of per-clip scores and their numbers: merges over batches, devices, processes.
+    """Sums of per-clip scores and numbers of clips, which merge over batches and processes.
 
     Attributes:
-      sums: per score, over the clips that it is defined for.
-      counts: per score, how many these are: of `OBJECT_SCORES`, the clips with objects.
-      count: of all clips.
+      sums: per score, over the clips for which it is defined.
+      counts: per score, the number of these clips; for `OBJECT_SCORES`, the clips with objects.
+      count: number of all clips.
     """
 
     sums: Mapping[str, float] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class ScoreTotals:
             value = np.asarray(given, np.float64)
             if value.shape != valid.shape:
                 raise ValueError(f"{name} must have shape {valid.shape}, got {value.shape}")
-            # Of other scores, NaN says that a model has diverged, and has to be seen.
+            # In other scores NaN means that the model diverged: the mean must show it.
             counted = valid & ~np.isnan(value) if name in OBJECT_SCORES else valid
             sums[name], counts[name] = float(value[counted].sum()), int(counted.sum())
         return cls(sums=sums, counts=counts, count=int(valid.sum()))
@@ -57,9 +57,9 @@ class ScoreTotals:
         )
 
     def mean(self) -> dict[str, float]:
-        """Mean over the clips that a score is defined for; NaN if there are none."""
+        """Mean of each score over the clips for which it is defined; NaN if there are none."""
         if self.count == 0:
-            raise ValueError("no clip was scored: the mean of nothing is not defined")
+            raise ValueError("no clip was scored, so that there is no mean: score at least one")
         return {
             name: total / self.counts[name] if self.counts[name] else math.nan
             for name, total in self.sums.items()
@@ -67,5 +67,5 @@ class ScoreTotals:
 
     @property
     def with_objects(self) -> int | None:
-        """How many clips `OBJECT_SCORES` are means of; None if there are no such scores."""
+        """Number of clips over which `OBJECT_SCORES` are means; None without such scores."""
         return next((self.counts[name] for name in OBJECT_SCORES if name in self.counts), None)

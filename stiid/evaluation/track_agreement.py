@@ -1,8 +1,9 @@
-"""A weak check where no true masks exist: points that move as one should share a slot.
+"""A weak check where no true masks exist: points that move together should share a slot.
 
-Ours, for Grand Central Station with its KLT tracks. Two tracks that stay close together and keep
-their distance are taken to be on one person, two that move apart on two. Tracks break, two people
-walk side by side, and a person's limbs swing: the figures compare models, they are no accuracy.
+*Not in the paper*; for Grand Central Station with its KLT tracks. Two tracks that stay close and
+keep their offset are assumed to lie on one person, two tracks that move apart on two. The
+assumption is rough, since tracks break, people walk side by side, and limbs swing. The scores
+compare models; they are not accuracies.
 """
 
 from typing import Any, NamedTuple
@@ -16,41 +17,41 @@ from stiid.evaluation.rollout import Rollout, evaluation_clips
 from stiid.models.base import VideoModel
 from stiid.shapes import Params
 
-# Pixels of the clip, and frames in which both points are seen.
+# Thresholds: distances in pixels of the clip, and frames in which both points are seen.
 _NEAR, _STILL, _APART, _MIN_FRAMES = 12.0, 1.5, 6.0, 5
 
 
 class PairCounts(NamedTuple):
-    """Sums over pairs of tracks: what was found, and what slots of these sizes give by chance."""
+    """Sums over pairs of tracks, and what slots of the same sizes would give by chance."""
 
-    same: float = 0.0  # pairs that move as one
-    same_together: float = 0.0  # of them, in one slot
+    same: float = 0.0  # pairs that move together
+    same_together: float = 0.0  # of these, pairs in one slot
     same_chance: float = 0.0
     different: float = 0.0  # pairs that move apart
-    different_apart: float = 0.0  # of them, in two slots
+    different_apart: float = 0.0  # of these, pairs in two slots
     different_chance: float = 0.0
 
 
 def count_pairs(tracks: np.ndarray, slots: np.ndarray) -> PairCounts:
-    """Judges all pairs of tracks of a clip.
+    """Count all pairs of tracks of a clip.
 
-    A pair counts as far as its frames agree: 0.7 if both points share a slot in 70 % of the frames
-    in which both are seen. Chance is the agreement of points that are assigned to slots at random,
-    each slot with its share of all points.
+    A pair counts by the fraction of its frames: 0.7 if both points share a slot in 70 % of the
+    frames in which both are seen. Chance is the agreement of points that are assigned to slots at
+    random, to each slot with its fraction of all points.
 
     Args:
-        tracks: [n, T, 2] (column, row) in pixels, NaN where a point is not seen.
-        slots: integers [T, H, W], the most probable slot of each pixel.
+      tracks: [n, T, 2] (column, row) in pixels, NaN where a point is not seen.
+      slots: integers [T, H, W], the most probable slot of each pixel.
     """
     seen = ~np.isnan(tracks).any(-1)
     if not seen.any():
         return PairCounts()
-    # A point on the very edge may have been rounded up to it.
+    # A point at the far edge may have been rounded up to the size of the image.
     last = np.array([slots.shape[2] - 1, slots.shape[1] - 1])
     places = np.minimum(np.where(seen[..., None], tracks, 0).astype(int), last)
     columns, rows = np.moveaxis(places, -1, 0)
-    held = slots[np.arange(slots.shape[0]), rows, columns]  # [n, T]
-    shares = np.bincount(held[seen]) / seen.sum()
+    owner = slots[np.arange(slots.shape[0]), rows, columns]  # [n, T]
+    shares = np.bincount(owner[seen]) / seen.sum()
     by_chance = float((shares**2).sum())
     counts = np.zeros(len(PairCounts._fields))
     for first in range(len(tracks) - 1):
@@ -63,7 +64,7 @@ def count_pairs(tracks: np.ndarray, slots: np.ndarray) -> PairCounts:
         judged = both.sum(1) >= _MIN_FRAMES
         same = judged & (spread <= _STILL) & (np.linalg.norm(center, axis=-1) <= _NEAR)
         different = judged & (spread >= _APART)
-        together = (both & (held[first] == held[first + 1 :])).sum(1) / frames
+        together = (both & (owner[first] == owner[first + 1 :])).sum(1) / frames
         counts += [
             same.sum(),
             together[same].sum(),
@@ -78,16 +79,16 @@ def count_pairs(tracks: np.ndarray, slots: np.ndarray) -> PairCounts:
 def motion_check(
     settings: Evaluate, system: VideoModel, source: Source, params: Params
 ) -> dict[str, Any]:
-    """Shares of pairs that the slots get right, over the clips that evaluation scores.
+    """Fractions of pairs that the slots get right, over the clips that the evaluation scores.
 
     Args:
-        settings: which clips, how many frames, slots, noise and seed.
-        system: the model with its test-time inference.
-        source: clips with ``tracks``.
-        params: of the model.
+      settings: which clips, how many frames, slots, noise and seed.
+      system: the model with its test-time inference.
+      source: clips with ``tracks``.
+      params: of the model.
 
     Returns:
-        For "same_motion" and "different_motion": pairs, right and by_chance (None without pairs).
+      For "same_motion" and "different_motion": pairs, right and by_chance (None without pairs).
     """
     rollout = Rollout(settings, system, num_simulated=0)
     frames = max(settings.lengths)

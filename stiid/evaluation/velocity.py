@@ -1,7 +1,7 @@
-"""Where objects are and how they move: box centers, and the velocity scores of DDPAE.
+"""Positions and motion of objects: box centers, and the velocity scores of DDPAE.
 
 Shapes: B clips, T frames, N objects, K slots. Positions are (x, y) in [0, 1] of the frame's width
-and height, NaN where there is nothing.
+and height, NaN where an object or a slot has no pixels.
 """
 
 from typing import NamedTuple
@@ -12,20 +12,20 @@ from scipy.optimize import linear_sum_assignment
 MATCHINGS = ("hungarian", "nearest")
 SHIFT = 2  # frames between the positions of a velocity, as in DDPAE's scores
 
-_APART = 4.0  # squared distance of what never meets: more than any two points of the frame
-_STILL = 1e-4  # a velocity below this has no direction
+_APART = 4.0  # squared distance of what is never seen together, larger than any in a frame
+_AT_REST = 1e-4  # a velocity below this has no direction
 
 
 class VelocityScores(NamedTuple):
-    """Scores of the predicted frames; None in a frame where nothing could be scored."""
+    """Scores of the predicted frames; None for a frame in which nothing could be scored."""
 
     cosine: list[float | None]  # cosine similarity of predicted and true velocity
     relative: list[float | None]  # |1 − |v| / |v_true||
-    excluded: float  # share of clips without a one-to-one matching, which are not scored
+    excluded: float  # fraction of clips without a one-to-one matching, which are not scored
 
 
 def box_centers(ids: np.ndarray, *, count: int) -> np.ndarray:
-    """Centers of the bounding boxes of the areas 0 … count − 1.
+    """Centers of the bounding boxes of the ids 0 … count − 1.
 
     Args:
       ids: integers [..., H, W].
@@ -59,10 +59,10 @@ def velocity_scores(
     A velocity is the change of position over two frames, the last of which is the scored one.
     Objects and slots are matched by their mean squared distance in the observed frames:
 
-    * "hungarian": one to one, at the least total distance. A clip is excluded if an object finds
-      no slot that is ever seen together with it;
-    * "nearest", the rule of DDPAE: every slot takes the object nearest to it (every object the
-      slot, if there are more slots). A clip is excluded if two take the same.
+    * "hungarian": one to one, with the least total distance. A clip is excluded if an object has
+      no slot that is ever seen in the same frame;
+    * "nearest", DDPAE's rule: every slot is matched to the nearest object (if there are more slots
+      than objects, every object to the nearest slot). A clip is excluded if this is not one to one.
 
     Entries with a velocity below 1e-4, or without a position, do not count.
 
@@ -99,7 +99,7 @@ def velocity_scores(
             for x in (ours[:, slots], theirs[:, objects])
         )
         lengths = np.linalg.norm(v, axis=-1), np.linalg.norm(w, axis=-1)
-        moving = (lengths[0] >= _STILL) & (lengths[1] >= _STILL)  # False where NaN
+        moving = (lengths[0] >= _AT_REST) & (lengths[1] >= _AT_REST)  # False where NaN
         v_length, w_length = (np.where(moving, x, 1.0) for x in lengths)
         cosines.append(np.where(moving, (v * w).sum(-1) / (v_length * w_length), np.nan))
         relatives.append(np.where(moving, np.abs(1.0 - v_length / w_length), np.nan))
@@ -110,7 +110,7 @@ def velocity_scores(
 
 
 def _distances(objects: np.ndarray, slots: np.ndarray) -> np.ndarray:
-    """Mean squared distances [N, K] over the frames in which both are there."""
+    """Mean squared distances [N, K] over the frames in which both have a position."""
     squares = ((objects[:, :, None] - slots[:, None]) ** 2).sum(-1)
     there = np.isfinite(squares)
     total = np.where(there, squares, 0.0).sum(0)
@@ -134,7 +134,7 @@ def _nearest(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _frame_means(values: list[np.ndarray], frames: int) -> list[float | None]:
-    """Means of lists of [frames, pairs] over clips and pairs, NaN left out."""
+    """Means over clips and pairs of a list of arrays [frames, pairs], without NaN."""
     merged = np.concatenate([*values, np.empty((frames, 0))], axis=1)
     means = [row[np.isfinite(row)] for row in merged]
     return [float(row.mean()) if len(row) else None for row in means]

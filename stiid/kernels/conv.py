@@ -131,7 +131,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, I] → [N, ⌈H/stride⌉, ⌈W/stride⌉, O]."""
+        """Convolve images [N, H, W, I] → [N, ⌈H/stride⌉, ⌈W/stride⌉, O]."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))

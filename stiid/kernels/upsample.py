@@ -35,7 +35,7 @@ class UpsampleConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, I] → [N, 2H, 2W, O]."""
+        """Upsample and convolve images [N, H, W, I] → [N, 2H, 2W, O]."""
         shape = (_KERNEL, _KERNEL, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))

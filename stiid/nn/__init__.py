@@ -1,1 +1,1 @@
-"""Linen leaves: decoder, refinement network, 2D-LSTM cell, prior."""
+"""Flax modules without parts of their own: decoder, refinement network, 2D-LSTM cell, prior."""

@@ -21,18 +21,18 @@ class BroadcastDecoder(nn.Module):
       channels: image channels C.
       features: width of the convolutions.
       layers: hidden convolutions.
-      kernel_size: of all convolutions, odd; 1, which the paper does not have, decodes each pixel by
-        itself, at a ninth of the cost.
+      kernel_size: of all convolutions, odd. *Not in the paper*: 1 decodes each pixel independently,
+        at a ninth of the cost.
       mlp_features: hidden width of the MLP that turns the pair (z, h) into one vector. The paper
         does not say; *authors' code*: 64.
-      mlp_elu: an ELU behind the MLP's second layer as well (*authors' code*).
-      residual: *not in the paper*: add the MLP's output to z instead of using it alone, which keeps
-        z readable while the MLP is untrained.
-      frequencies: *not in the paper*: Fourier features beside the two coordinates, see
+      mlp_elu: apply an ELU after the MLP's second layer too (*authors' code*).
+      residual: *not in the paper*: add the MLP's output to z instead of replacing z, so that the
+        convolutions see z while the MLP is untrained.
+      frequencies: *not in the paper*: Fourier features in addition to the two coordinates, see
         ``nn.positions``.
       modulated: *not in the paper*: z also scales the position features, see
         ``ModulatedPositions``.
-      precision: of everything image-sized, one of ``kernels.precision.PRECISIONS``.
+      precision: number format of all image-sized arrays, one of ``kernels.precision.PRECISIONS``.
     """
 
     height: int
@@ -50,18 +50,18 @@ class BroadcastDecoder(nn.Module):
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        """Refuse even kernel sizes before anything is traced."""
+        """Refuse even kernel sizes when the module is created, before it is traced."""
         if self.kernel_size % 2 == 0:
             raise ValueError(f"decoder.kernel_size must be odd, got {self.kernel_size}")
         super().__post_init__()
 
     @nn.compact
     def __call__(self, z: Array, h: Array | None) -> Decoded:
-        """Decode every slot by itself.
+        """Decode every slot independently.
 
         Args:
           z: [B, K, D].
-          h: [B, K, M] temporal hidden state, or None for a decoder that sees z alone (the
+          h: [B, K, M] temporal hidden state, or None for a decoder with z as its only input (the
             ablation without generation, and IODINE).
 
         Returns:
@@ -90,10 +90,10 @@ class BroadcastDecoder(nn.Module):
 class ModulatedPositions(nn.Module):
     """Position features φ that each slot scales before they are mixed: W (s(z) ⊙ φ), s linear.
 
-    A sum of z and φ leaves it to later layers to learn products of the two, which is what moving a
-    shape takes: cos k(x − x₀) = cos kx cos kx₀ + sin kx sin kx₀. On three balls at 24×24 the MSE of
-    held-out single frames was .013 after 400 updates instead of .044 and .026 (two seeds,
-    experiments/results/quickstart_checks.json).
+    Moving a shape takes products of z and φ, since cos k(x − x₀) = cos kx cos kx₀ + sin kx sin kx₀.
+    A first layer that only adds z and φ leaves these products to later layers. On three balls at
+    24×24, scaling lowers the MSE of held-out single frames after 400 updates from .044 and .026
+    (two seeds) to .013 (experiments/results/quickstart_checks.json).
 
     Attributes:
       channels: position features P.
@@ -105,7 +105,7 @@ class ModulatedPositions(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array) -> Array:
-        """Vectors [N, D] → maps of the position features, diag(s(z)) Wᵀ: [N, P, O]."""
+        """Compute maps diag(s(z)) Wᵀ [N, P, O] of the position features from vectors [N, D]."""
         scales = nn.Dense(self.channels, dtype=z.dtype, name="scales")(z)
         diagonals = scales[:, :, None] * jnp.eye(self.channels, dtype=z.dtype)[None]
         return nn.Dense(self.features, use_bias=False, dtype=z.dtype, name="mix")(diagonals)

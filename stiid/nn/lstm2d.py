@@ -1,7 +1,7 @@
 """Two 2D-LSTM cells, each with one recurrence over refinements and one over time.
 
-``LSTM2D`` is that of Graves et al. (2007), which the paper cites; ``MixingLSTM2D`` is the one that
-the authors' code runs.
+``LSTM2D`` is the cell of Graves et al. (2007), which the paper cites; ``MixingLSTM2D`` is the cell
+of the authors' code.
 """
 
 import flax.linen as nn
@@ -11,17 +11,17 @@ from stiid.shapes import Array, LSTMState
 
 
 class LSTM2D(nn.Module):
-    """One input gate, one output gate, one forget gate per axis.
+    """2D-LSTM cell with one input gate, one output gate and one forget gate per axis.
 
     c_{t,r} = i ⊙ g + s (f_ref ⊙ c_{t,r−1} + f_time ⊙ c_{t−1,R̂}),   h_{t,r} = o ⊙ tanh(c_{t,r}).
 
     Attributes:
       features: width M.
-      forget_scale: s. Paper: 1. With 0.5 two gates near one cannot make the cell state grow along
-        the grid (*authors' code* prevents this by one forget gate and a gate that mixes the axes).
+      forget_scale: s. Paper: 1. With 0.5 the cell state cannot grow along the grid, even if both
+        forget gates are near one (the *authors' code* prevents growth with ``MixingLSTM2D``).
       forget_bias: initial bias of the forget gates.
-      two_biases: add a second bias to all gates, as PyTorch does (the same functions, another
-        path of training).
+      two_biases: add a second bias to all gates, as PyTorch does (this represents the same
+        functions, but trains differently).
     """
 
     features: int
@@ -62,13 +62,13 @@ class LSTM2D(nn.Module):
 
 
 class MixingLSTM2D(nn.Module):
-    """One forget gate, and a gate λ that mixes the two axes (arXiv:1810.03975; *authors' code*).
+    """2D-LSTM cell whose gate λ mixes the two axes (arXiv:1810.03975; *authors' code*).
 
     c_{t,r} = i ⊙ g + f ⊙ (λ ⊙ c_{t−1,R̂} + (1 − λ) ⊙ c_{t,r−1}),   h_{t,r} = o ⊙ tanh(c_{t,r}).
 
-    A gate below one on a mean of two states: unlike the sum of ``LSTM2D``, it cannot grow along
-    the grid. Each of the three inputs has a linear layer with a bias of its own, which are the
-    same functions as with one bias, but another path of training.
+    The single forget gate f multiplies a weighted mean of the two states, which, unlike the sum in
+    ``LSTM2D``, cannot grow along the grid. Each of the three inputs has a linear layer with a bias
+    of its own; this represents the same functions as one bias, but trains differently.
 
     Attributes:
       features: width M.

@@ -1,4 +1,4 @@
-"""Coordinate channels: they tell a broadcast decoder, or a refiner, where a pixel is."""
+"""Coordinate channels, which give a broadcast decoder or a refiner the position of each pixel."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,8 +12,8 @@ def positions(height: int, width: int, *, frequencies: tuple[float, ...] = ()) -
     Args:
       height: rows H.
       width: columns W.
-      frequencies: for each k, add sin and cos of πk·row and πk·column (not in the paper: Fourier
-        features, with which position is readable from the first step).
+      frequencies: for each k, add sin and cos of πk·row and πk·column (*not in the paper*: with
+        these Fourier features, networks can use positions from the first update).
 
     Returns:
       [H, W, 2 + 4·len(frequencies)]: row and column in [−1, 1], end points included (row

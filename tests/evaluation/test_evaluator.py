@@ -196,7 +196,8 @@ def test_table_has_a_row_per_length():
 def test_clips_without_objects_are_named():
     found = Evaluation({}, {}, 10, {2: 1, 4: 10}, ())
     assert empty_clips(found) == (
-        "1 of 10 clips show objects in the first 2 frames: only these count for scores of objects"
+        "1 of 10 clips show objects in the first 2 frames: "
+        "scores of objects are means over these only"
     )
     assert empty_clips(found._replace(with_objects={2: 10})) is None
     assert empty_clips(found._replace(with_objects={})) is None

@@ -94,8 +94,8 @@ def test_explained_variance_of_one_color_and_of_worse():
 def test_nothing_is_found_in_a_model_that_works():
     assert findings(GOOD, family="stiid") == []
     assert summary(GOOD) == (
-        "slots: 3.0 of 3 in use, KL 40.0 30.0 2.0 nats, shares 80 10 10 %, "
-        "97 % of the background in one"
+        "slots: 3.0 of 3 in use, KL 40.0 30.0 2.0 nats, coverage 80 10 10 %, "
+        "97 % of the background in one slot"
     )
 
 
@@ -104,9 +104,9 @@ def test_nothing_is_found_in_a_model_that_works():
     [
         ({"kl_1": 0.5, "kl_2": 0.2, "kl_3": 0.1}, "KL of 0.8 nats"),
         ({"explained": 0.02}, "no better than one color"),
-        ({"confidence": 0.35}, "equal shares would be 0.33"),
-        ({"slots_used": 1.0, "share_1": 1.0}, "one slot holds everything"),
-        ({"background": 0.4}, "more than 40 % of it"),
+        ({"confidence": 0.35}, "equal masks would be 0.33"),
+        ({"slots_used": 1.0, "share_1": 1.0}, "one slot covers everything"),
+        ({"background": 0.4}, "in one slot is 40 % of it"),
     ],
 )
 def test_each_fault_is_found_by_itself(change, word):
