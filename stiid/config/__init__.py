@@ -1,4 +1,4 @@
-"""The typed form of a config file, and what config files are written with."""
+"""The typed form of a config file, and the function ``extend``, with which config files begin."""
 
 from stiid.config.files import extend
 

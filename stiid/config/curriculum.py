@@ -1,4 +1,4 @@
-"""The curriculum (Appendix D): stages of growing clips, and when a stage has done its work."""
+"""The curriculum (Appendix D): stages with longer and longer clips, and when a stage ends early."""
 
 import math
 import re
@@ -12,13 +12,14 @@ class Stage:
     """A stretch of training with one clip length.
 
     Attributes:
-      steps: updates at most.
+      steps: maximum number of updates.
       num_frames: frames T of each clip.
-      batch_size: videos in a global batch, over all devices. Paper: 32 at 4 frames, falling in
+      batch_size: videos in a global batch, over all devices. Paper: 32 at 4 frames, decreasing in
         inverse proportion as T grows.
-      micro_batches: parts, at most, into which each device splits its rows, computed one after the
-        other before the one update: a part's memory for the whole batch's update, and on CPUs
-        activations that stay in the cache (experiments/benchmarks/micro_batches.py). 1: no split.
+      micro_batches: maximum number of parts into which each device splits its rows. Parts are
+        computed one after the other, followed by one update. This takes the memory of one part,
+        and on CPUs activations stay in the cache (experiments/benchmarks/micro_batches.py). 1
+        does not split.
       model: fields of the model that differ in this stage, section by section, such as
         {"inference": {"refinements": 3}, "objective": {"psi": 0.1}}.
       optim: fields of ``config.optimizer.Optim`` that differ in this stage.
@@ -32,11 +33,11 @@ class Stage:
     optim: Mapping[str, Any] = field(default_factory=dict)
 
     def parts(self, rows: int) -> int:
-        """Into how many equal parts a device splits so many rows."""
+        """Largest number of equal parts, at most ``micro_batches``, that divides ``rows``."""
         return max(n for n in range(1, self.micro_batches + 1) if rows % n == 0)
 
     def __post_init__(self) -> None:
-        """Refuse impossible sizes."""
+        """Validate the sizes."""
         sizes = {"steps": 0, "num_frames": 1, "batch_size": 1, "micro_batches": 1}
         for name, least in sizes.items():
             if getattr(self, name) < least:
@@ -44,9 +45,10 @@ class Stage:
 
 
 def growing_clips() -> dict[str, Stage]:
-    """The paper's curriculum: longer and longer clips. The steps of each stage are ours.
+    """The paper's curriculum of longer and longer clips; the steps of each stage are ours.
 
-    The batch of 32 at 4 frames "falls in proportion": 8 is as low as 8 devices allow.
+    The batch size decreases in proportion from 32 at 4 frames, but not below 8, the number of
+    devices.
     """
     sizes = ((4, 32, 60_000), (8, 16, 40_000), (16, 8, 40_000), (24, 8, 30_000), (40, 8, 30_000))
     return {
@@ -57,17 +59,17 @@ def growing_clips() -> dict[str, Stage]:
 
 @dataclass(frozen=True, kw_only=True)
 class Stagnation:
-    """When to end a stage before its steps are over: "stagnant loss or posterior collapse".
+    """Criteria for ending a stage early: "stagnant loss or posterior collapse", as the paper says.
 
     Attributes:
-      window: steps over which loss and KL are averaged; 0 lets every stage run its full length.
-      min_improvement: a stage ends when the mean loss of a window is not lower than that of the
-        window before by this fraction of its magnitude.
-      collapse_kl: a stage ends when the mean KL of a window (nats per video and frame, summed
+      window: steps over which loss and KL are averaged; 0 turns off the next two criteria.
+      min_improvement: a stage ends if the mean loss of a window is not lower than that of the
+        previous window by this fraction of its magnitude.
+      collapse_kl: a stage ends if the mean KL of a window (nats per video and frame, summed
         over slots) falls below this.
-      patience: a stage ends when the loss on the evaluation's clips has not been lower than ever
-        before in so many evaluations in a row (R-NEM: 10); 0 never ends a stage, and saves that
-        pass.
+      patience: a stage ends if the loss on the evaluation's clips has not reached a new minimum
+        in this many evaluations in a row (R-NEM: 10); 0 turns this off, and that loss is then not
+        computed.
     """
 
     window: int = 2000
@@ -76,7 +78,7 @@ class Stagnation:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a negative window or patience, and what is no number."""
+        """Validate the fields."""
         for name in ("min_improvement", "collapse_kl"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name} must be finite, got {getattr(self, name)}")
@@ -86,7 +88,7 @@ class Stagnation:
 
 
 class Watch:
-    """Follows loss and KL of a stage; its state is a plain dict, saved with the checkpoint."""
+    """Monitor of a stage's loss and KL; its state is a plain dict, saved with the checkpoint."""
 
     def __init__(self, rule: Stagnation, state: Mapping[str, Any] | None = None) -> None:
         self._rule = rule
@@ -103,7 +105,7 @@ class Watch:
         return 0 < self._rule.window <= len(self._losses) + 1
 
     def observe(self, loss: float, kl: float) -> None:
-        """Take one step's loss and KL; sets ``verdict`` ("stagnant", "collapsed") when done."""
+        """Add one step's loss and KL; sets ``verdict`` ("stagnant", "collapsed") if it must end."""
         if self._rule.window == 0:
             return
         self._losses.append(loss)
@@ -122,14 +124,14 @@ class Watch:
         self._previous = mean
 
     def observe_validation(self, loss: float) -> None:
-        """Take the loss on held-out clips; sets ``verdict`` ("no better") when done."""
+        """Add the loss on held-out clips; sets ``verdict`` ("no better") if the stage must end."""
         self._validation.append(loss)
         best = min(range(len(self._validation)), key=lambda i: _or_inf(self._validation[i]))
         if len(self._validation) - 1 - best >= self._rule.patience:
             self.verdict = "no better"
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run needs to go on exactly."""
+        """State with which a resumed run continues exactly."""
         return {
             "losses": list(self._losses),
             "kls": list(self._kls),
@@ -140,7 +142,7 @@ class Watch:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names of stages in their order: by text, and by value where there are numbers."""
+    """Sort names of stages by text, and by value where they contain numbers."""
 
     def key(name: str) -> list[tuple[int, str]]:
         parts = re.split("([0-9]+)", name)

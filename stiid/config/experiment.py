@@ -23,12 +23,12 @@ BEST_METRICS = ("ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "recall", "m
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Where videos come from.
+    """Source of the videos.
 
     Attributes:
       name: of a source in ``stiid.data.registry``.
       data_dir: folder of prepared data sets; created on first use.
-      max_frames: training clips lie within the first so many frames.
+      max_frames: training clips are taken from the first ``max_frames`` frames.
       pieces: training clips start at multiples of their length only (*authors' code*).
       options: of the source: fields of its spec, see ``stiid.data.registry``.
     """
@@ -48,7 +48,7 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """How long, how often, and what to do when it goes wrong.
+    """Length of training, intervals of logs and checkpoints, and what to do about NaN.
 
     Attributes:
       stages: the curriculum, run in the order of their names (stage_2 before stage_10).
@@ -57,11 +57,11 @@ class Train:
       eval_every: steps between evaluations.
       checkpoint_every: steps between checkpoints (one is also saved at each evaluation, at the
         end, and on SIGTERM).
-      best_metric: of the evaluation; the checkpoint with the largest (of "mse" the smallest) is
-        kept. Data without true masks have only "mse".
-      non_finite: what an update with a non-finite loss, gradient or new parameters does: "stop"
-        with a report (the update is not applied), or "skip" it and count.
-      max_skips: so many updates in a row may be skipped; one more stops as well.
+      best_metric: score of the evaluation; the checkpoint with the largest (for "mse" the
+        smallest) is kept. Data without true masks have only "mse".
+      non_finite: what to do if the loss, the gradient or the new parameters are not finite: "stop"
+        with a report (the update is not applied), or "skip" the update and count it.
+      max_skips: maximum number of updates skipped in a row; one more stops training.
     """
 
     stages: Mapping[str, Stage] = field(default_factory=growing_clips)
@@ -75,11 +75,11 @@ class Train:
 
     @property
     def order(self) -> list[str]:
-        """The names of the stages as they are run."""
+        """Names of the stages in the order in which they are run."""
         return in_order(self.stages)
 
     def __post_init__(self) -> None:
-        """Refuse an unknown policy or metric, no stages, and intervals of nothing."""
+        """Validate the fields."""
         if not self.stages:
             raise ValueError("train.stages is empty: training needs at least one stage")
         if self.non_finite not in NON_FINITE:
@@ -99,22 +99,22 @@ class Train:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """What evaluation measures.
+    """Clips, lengths, slots and noise of the evaluation.
 
     Attributes:
       split: of the data.
-      clips: how many, from the first on; 0 means all.
+      clips: the first ``clips`` of the split are scored; 0 means all.
       batch_size: clips at a time, over all devices.
-      lengths: numbers of frames to score at, in one pass over the longest. The scores of the
-        first, the shortest, tell which checkpoint is the best.
-      num_slots: K at test; 0: as in training.
+      lengths: numbers of frames to score, increasing; one pass over the longest gives them all. The
+        scores at the shortest length decide which checkpoint is the best.
+      num_slots: K at test; 0 means as in training.
       model: fields of the model that differ at test, such as {"inference": {"refinements": 6}}.
-        What stages override is not in force at test.
+        Overrides by stages do not apply at test.
       noise: see ``models.base.Decoding``.
-      restarts: see ``models.base.Decoding``. No labels are used. Not in the paper.
-      restart_frames: see ``models.base.Decoding``: two objects in one slot may cost little in frame
+      restarts: see ``models.base.Decoding``. No labels are used. *Not in the paper.*
+      restart_frames: see ``models.base.Decoding``. Two objects in one slot may cost little in frame
         0, and more once they move apart.
-      seed: of that noise. A clip's noise depends on the seed and its number only.
+      seed: of the noise. A clip's noise depends on the seed and its number only.
     """
 
     split: str = "validation"
@@ -129,13 +129,14 @@ class Evaluate:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse an unknown kind of noise, and impossible numbers."""
+        """Validate the fields."""
         if self.noise not in NOISE:
             raise ValueError(f"evaluate.noise: expected one of {NOISE}, got {self.noise!r}")
         ordered = sorted(set(self.lengths))
         if not self.lengths or ordered[0] < 1 or list(self.lengths) != ordered:
             raise ValueError(
-                f"evaluate.lengths: expected positive lengths that grow, got {self.lengths}"
+                "evaluate.lengths: expected positive lengths in increasing order, "
+                f"got {self.lengths}"
             )
         if "num_slots" in self.model:
             raise ValueError("evaluate.model.num_slots: set evaluate.num_slots instead")
@@ -143,7 +144,7 @@ class Evaluate:
             raise ValueError(f"evaluate.clips must not be negative, got {self.clips}: 0 means all")
         if self.num_slots < 0:
             raise ValueError(
-                f"evaluate.num_slots must not be negative, got {self.num_slots}: 0 means K of "
+                f"evaluate.num_slots must not be negative, got {self.num_slots}: 0 means as in "
                 "training"
             )
         for name in ("batch_size", "restarts", "restart_frames"):
@@ -152,7 +153,7 @@ class Evaluate:
 
     @property
     def decoding(self) -> Decoding:
-        """Slots and noise, as models take them."""
+        """Slots and noise in the form that models take."""
         return Decoding(
             num_slots=self.num_slots,
             noise=self.noise,
@@ -163,10 +164,10 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Predict:
-    """What ``--mode=predict`` does, beside what ``Evaluate`` says of slots and noise.
+    """Clips and frames of ``--mode=predict``; slots and noise are those of ``Evaluate``.
 
     Attributes:
-      clips: how many to animate.
+      clips: number of clips to animate.
       num_observed: frames n to infer.
       num_simulated: frames m to simulate after them (section 3.2.3).
     """
@@ -176,7 +177,7 @@ class Predict:
     num_simulated: int = 10
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers."""
+        """Validate the fields."""
         for name, least in {"clips": 1, "num_observed": 1, "num_simulated": 0}.items():
             if getattr(self, name) < least:
                 raise ValueError(
@@ -191,7 +192,7 @@ class Experiment:
     Attributes:
       seed: of the initial parameters, the order of the data, and all noise in training.
       data: see ``Data``.
-      model: a ``models.base.ModelConfig``; its field ``family`` says which.
+      model: a ``models.base.ModelConfig``; its field ``family`` selects the class.
       optim: see ``config.optimizer.Optim``.
       train: see ``Train``.
       evaluate: see ``Evaluate``.
@@ -209,7 +210,7 @@ class Experiment:
     predict: Predict = field(default_factory=Predict)
 
     def __post_init__(self) -> None:
-        """Settle K at test, and apply every override once, so that a typo stops the run now."""
+        """Set K at test, and apply every override once, so that typos are found at the start."""
         if not self.evaluate.num_slots:
             evaluate = dataclasses.replace(self.evaluate, num_slots=self.model.num_slots)
             object.__setattr__(self, "evaluate", evaluate)
@@ -219,19 +220,19 @@ class Experiment:
             self._at(name)
         if isinstance(self._test_model(), DdpaeConfig) and len(self.evaluate.lengths) > 1:
             raise ValueError(
-                "evaluate.lengths: DDPAE, whose pictures depend on all frames that it is given, "
-                f"has one length, got {self.evaluate.lengths}"
+                "evaluate.lengths: expected one length for DDPAE, whose output depends on all "
+                f"frames, got {self.evaluate.lengths}"
             )
 
     def at_stage(self, name: str) -> "Experiment":
-        """The experiment with a stage's overrides applied, and no other stage."""
+        """Copy of the experiment with one stage only, whose overrides are applied."""
         model, optim = self._at(name)
         alone = dataclasses.replace(self.train.stages[name], model={}, optim={})
         train = dataclasses.replace(self.train, stages={name: alone})
         return dataclasses.replace(self, model=model, optim=optim, train=train)
 
     def at_test(self) -> "Experiment":
-        """The experiment with the evaluation's overrides applied."""
+        """Copy of the experiment with the evaluation's overrides applied."""
         evaluate = dataclasses.replace(self.evaluate, model={})
         return dataclasses.replace(self, model=self._test_model(), evaluate=evaluate)
 

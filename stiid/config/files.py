@@ -1,7 +1,7 @@
 """Config files: Python files whose ``get_config([variant])`` returns what differs from defaults.
 
 A config file is named by its path, ``mine.py`` or ``configs/clevrer.py:small``, or, if it comes
-with the package, by its stem, ``clevrer:small``. What follows the colon is the variant.
+with the package, by its stem, ``clevrer:small``. The variant follows the colon.
 """
 
 import contextlib
@@ -13,23 +13,23 @@ from types import ModuleType
 from typing import Any
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-# The field of a section that says what kind of section it is.
+# The field of a section that selects its kind.
 _KINDS = {"data": "name", "model": "family"}
 
 
 def load(name: str) -> dict[str, Any]:
-    """What a config file says: nested mappings of the fields that it sets.
+    """Load the fields that a config file sets, as nested mappings.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file has no ``get_config``, or that returns no mapping.
+      ValueError: the file has no ``get_config``, or ``get_config`` returns no mapping.
     """
     path, _, variant = name.partition(":")
     file = find(path)
     with _configs_importable(file):
         module = load_module(file)
         if not hasattr(module, "get_config"):
-            raise ValueError(f"{path} has no function get_config: see configs/README.md")
+            raise ValueError(f"{path} has no function get_config: add one, see configs/README.md")
         config = module.get_config(*[variant] if variant else [])
     content = config.to_dict() if hasattr(config, "to_dict") else config
     if not isinstance(content, Mapping):
@@ -38,7 +38,7 @@ def load(name: str) -> dict[str, Any]:
 
 
 def find(path: str) -> Path:
-    """The file that a path, or the stem of one that comes with the package, means."""
+    """Find a config file by its path, or by the stem of a file that comes with the package."""
     for file in (Path(path), CONFIGS / f"{path}.py"):
         if file.is_file():
             return file
@@ -47,20 +47,20 @@ def find(path: str) -> Path:
 
 
 def load_module(file: Path) -> ModuleType:
-    """A config file as a module."""
+    """Import a config file as a module."""
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
-        raise ValueError(f"{file} is no config file: expected Python source, FILE.py")
+        raise ValueError(f"{file} is not a config file: expected Python source, FILE.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def extend(base: str | Mapping[str, Any], **sections: Any) -> dict[str, Any]:
-    """A config with some of its fields changed.
+    """Copy a config and change some of its fields.
 
-    Sections are merged field by field; a list or tuple is replaced. A section that changes its
-    kind, ``data.name`` or ``model.family``, keeps nothing of the base. ``train.stages`` may be a
+    Sections are merged field by field; lists and tuples are replaced. If a section changes its
+    kind, ``data.name`` or ``model.family``, it keeps nothing of the base. ``train.stages`` may be a
     list of stages, which are then named stage_0, stage_1, ….
 
     Args:
@@ -80,7 +80,7 @@ def extend(base: str | Mapping[str, Any], **sections: Any) -> dict[str, Any]:
 
 
 def _merged(before: Any, after: Any) -> Any:
-    """Nested mappings as one, in which what is after goes first; neither of them is changed."""
+    """Merge nested mappings into a new one; where both have a value, ``after`` has precedence."""
     if not isinstance(after, Mapping):
         return after
     if not isinstance(before, Mapping):
@@ -91,7 +91,7 @@ def _merged(before: Any, after: Any) -> Any:
 
 @contextlib.contextmanager
 def _configs_importable(file: Path) -> Iterator[None]:
-    """Let a config file import those of the package, wherever it is read from."""
+    """Let a config file import the package's configs, in whatever folder it lies."""
     root = str(CONFIGS.parent)
     sys.path.insert(0, root)
     try:
@@ -100,7 +100,7 @@ def _configs_importable(file: Path) -> Iterator[None]:
         if error.name != CONFIGS.name:
             raise
         raise ValueError(
-            f"{file} builds on configs of this package, and there is no {CONFIGS}: install the "
+            f"{file} imports configs of this package, but there is no {CONFIGS}: install the "
             "package from a checkout, pip install -e CHECKOUT"
         ) from None
     finally:

@@ -1,4 +1,4 @@
-"""Adam with clipped gradients, and the learning rate of a stage."""
+"""Adam with gradient clipping, and the learning-rate schedule of a stage."""
 
 import math
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ class Optim:
       learning_rate: at the start of a stage (after the warm-up).
       final_learning_rate: at the end of the stage's steps, reached along a half cosine.
       warmup_steps: linear warm-up from zero at the start of each stage.
-      clip_norm: bound on the global norm of the gradient; the default is that of the
-        implementation that the paper builds on.
-      beta1: Adam's decay of the mean gradient.
+      clip_norm: maximum global norm of the gradient; the default is that of the implementation on
+        which the paper builds.
+      beta1: Adam's decay rate of the mean gradient.
     """
 
     learning_rate: float = 3e-4
@@ -26,7 +26,7 @@ class Optim:
     beta1: float = 0.9
 
     def __post_init__(self) -> None:
-        """Refuse what is no rate, no bound, no decay."""
+        """Validate the fields."""
         for name in ("learning_rate", "final_learning_rate"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(
@@ -35,27 +35,28 @@ class Optim:
         if self.final_learning_rate > self.learning_rate:
             raise ValueError(
                 f"optim.final_learning_rate = {self.final_learning_rate} exceeds learning_rate = "
-                f"{self.learning_rate}: the rate falls within a stage, so change both"
+                f"{self.learning_rate}: lower it, since the rate decreases within a stage"
             )
         if self.warmup_steps < 0:
             raise ValueError(f"optim.warmup_steps must not be negative, got {self.warmup_steps}")
         if not self.clip_norm > 0.0:
             raise ValueError(
-                f"optim.clip_norm must be positive, got {self.clip_norm}: 1e30 does not clip"
+                f"optim.clip_norm must be positive, got {self.clip_norm}: to turn clipping off, "
+                "set it to 1e30"
             )
         if not 0.0 <= self.beta1 < 1.0:
             raise ValueError(f"optim.beta1 must lie in [0, 1), got {self.beta1}")
 
 
 def transformation(optim: Optim) -> optax.GradientTransformation:
-    """Clip, then Adam's direction. The caller scales it by minus the learning rate."""
+    """Build clipping, then Adam; the caller multiplies the result by minus the learning rate."""
     return optax.chain(
         optax.clip_by_global_norm(optim.clip_norm), optax.scale_by_adam(b1=optim.beta1)
     )
 
 
 def schedule(optim: Optim, *, steps: int) -> optax.Schedule:
-    """Learning rate of each step (from 0) of a stage: a linear warm-up, then half a cosine."""
+    """Learning rate of each step (from 0) of a stage: a linear warm-up, then a half cosine."""
     rate, warmup_steps = optim.learning_rate, optim.warmup_steps
     share = optim.final_learning_rate / rate if rate else 1.0
     cosine = optax.cosine_decay_schedule(rate, max(steps - warmup_steps, 1), alpha=share)

@@ -1,4 +1,4 @@
-"""Configs resolved: what config files leave out is filled in."""
+"""Resolved configs, with all fields that config files leave out."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -9,17 +9,17 @@ from stiid.typed_config import complete, parse, to_dict
 
 
 def load_experiment(name: str) -> Experiment:
-    """The experiment of a config file; raises as ``config.files.load`` and ``parse``."""
+    """Load the experiment of a config file; raises as ``config.files.load`` and ``parse``."""
     return cast(Experiment, parse(Experiment, load(name)))
 
 
 def load_complete(name: str) -> dict[str, Any]:
-    """A config file with all fields, to be changed one by one before it is parsed."""
+    """Load a config file with all fields, which can be changed before they are parsed."""
     return complete(Experiment, load(name))
 
 
 def resolved(experiment: Experiment) -> str:
-    """All fields of an experiment, one a line; after # the default where another value stands."""
+    """All fields of an experiment, one per line, followed by the default if that differs."""
     content = to_dict(experiment, sequence=tuple)
     kinds = {"data": {"name": experiment.data.name}, "model": {"family": experiment.model.family}}
     defaults = dict(_leaves(to_dict(parse(Experiment, kinds), sequence=tuple)))

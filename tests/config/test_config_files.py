@@ -52,7 +52,7 @@ def test_without_the_configs_of_the_package_one_line_says_so(tmp_path, monkeypat
     monkeypatch.setattr(files, "CONFIGS", tmp_path / "configs")
     monkeypatch.setitem(sys.modules, "configs", None)
     own = write(tmp_path, "import configs\n")
-    with pytest.raises(ValueError, match=r"mine\.py builds on configs of this package, and there"):
+    with pytest.raises(ValueError, match=r"mine\.py imports configs of this package, but there"):
         load(own)
 
 
