@@ -19,7 +19,7 @@ from stiid.files import atomic_directory, write_json
 from stiid.media import open_mp4, write_png
 from stiid.outputs.overlay import overlay
 from stiid.outputs.sheets import PALETTE, colorize, decomposition_frames, decomposition_sheet
-from stiid.outputs.trajectories import SlotPlace, slot_places
+from stiid.outputs.trajectories import SlotPlace, slot_kinds, slot_places
 
 _SIDE = 384  # pixels of the longer side that masks.mp4 and overlay.mp4 aim at
 _COLUMNS = 10  # frames in the sheet
@@ -83,10 +83,11 @@ def open_decomposition(
                      [T, K, H, W], of 255; frames int64 [T], their numbers in the input
     masks/           a palette PNG for every frame: a pixel's value is its slot, as in DAVIS
     masks.mp4        the same as a video
-    overlay.mp4      the input with the slots drawn on it
+    overlay.mp4      the input with the slots drawn on it, but for the background's
     slots.mp4        input, reconstruction, masks, and every slot's own picture, side by side
     sheet.png        the same of some frames, spread evenly
-    trajectories.csv a row for every frame and slot: see ``trajectories.SlotPlace``
+    trajectories.csv a row for every frame and slot: see ``trajectories.SlotPlace`` and, for its
+                     last column, ``trajectories.slot_kinds``
     ================ ===============================================================================
 
     Args:
@@ -105,7 +106,7 @@ def open_decomposition(
         (folder / "trajectories.csv").open("w", newline="", encoding="utf-8") as file,
     ):
         table = csv.writer(file)
-        table.writerow(["frame", "slot", *SlotPlace._fields])
+        table.writerow(["frame", "slot", *SlotPlace._fields, "kind"])
 
         def append(frame: SlotFrame) -> None:
             slots = frame.masks.argmax(0).astype(np.uint8)
@@ -119,13 +120,15 @@ def open_decomposition(
             )
             _write_palette_png(folder / "masks" / f"{frame.number:06d}.png", slots)
             append_masks(colorize(slots).repeat(times, 0).repeat(times, 1))
-            append_overlay(overlay(frame.image, slots, scale=times))
+            kinds = slot_kinds(slots, num_slots=len(frame.masks))
+            hidden = kinds.index("background")
+            append_overlay(overlay(frame.image, slots, scale=times, hidden=hidden))
             pictures = (part[None] for part in frame[1:])
             append_slots(decomposition_frames(*pictures, numbers=[frame.number])[0])
             places = slot_places(slots, num_slots=len(frame.masks), origin=origin, scale=scale)
             for slot, place in enumerate(places):
                 values = ("" if np.isnan(value) else f"{value:.6g}" for value in place)
-                table.writerow([frame.number, slot, *values])
+                table.writerow([frame.number, slot, *values, kinds[slot]])
             samples.append(frame)
 
         yield append

@@ -1,4 +1,4 @@
-"""Where each slot is: areas, centroids and boxes of its pixels."""
+"""Where each slot is, and what it shows: areas, centroids and boxes of its pixels."""
 
 from typing import NamedTuple
 
@@ -50,3 +50,21 @@ def slot_places(
         area = len(rows) * float(scale.prod())
         places.append(SlotPlace(area, *(origin + scale * corners).ravel().tolist()))
     return places
+
+
+def slot_kinds(slots: np.ndarray, *, num_slots: int) -> list[str]:
+    """What each slot shows in a frame: "object", "background" or "empty".
+
+    The background is the slot with most pixels on the image's border; a slot without pixels is
+    empty.
+
+    Args:
+        slots: integers [H, W], the slot of each pixel.
+        num_slots: K.
+    """
+    border = np.concatenate([slots[0], slots[-1], slots[1:-1, 0], slots[1:-1, -1]])
+    background = np.bincount(border, minlength=num_slots).argmax()
+    areas = np.bincount(slots.ravel(), minlength=num_slots)
+    kinds = np.where(areas > 0, "object", "empty").astype(object)
+    kinds[background] = "background"
+    return [str(kind) for kind in kinds]

@@ -1,5 +1,6 @@
 """The parts of a decomposition on disk: memory, palettes, places and overlays, by hand."""
 
+import csv
 import gc
 import json
 import weakref
@@ -9,10 +10,11 @@ import pytest
 from PIL import Image
 
 from stiid.cli.decompose import target
+from stiid.data.video.video_file import VideoFile
 from stiid.outputs.decomposition import SlotFrame, open_decomposition
 from stiid.outputs.overlay import overlay
 from stiid.outputs.sheets import PALETTE
-from stiid.outputs.trajectories import slot_places
+from stiid.outputs.trajectories import slot_kinds, slot_places
 
 
 def test_memory_does_not_grow_with_the_video(tmp_path):
@@ -85,6 +87,29 @@ def test_places_by_hand():
     assert places[0].area == (24 - 6) * 6
     assert places[2].area == 0
     assert np.isnan(places[2][1:]).all()
+
+
+def test_kinds_by_hand():
+    """The border decides, not the area: the object in the middle is the larger one."""
+    slots = np.full((8, 8), 2)
+    slots[1:7, 1:7] = 0
+    slots[0, :3] = 3
+    assert slot_kinds(slots, num_slots=4) == ["object", "empty", "background", "object"]
+    assert slot_kinds(np.zeros((1, 3), int), num_slots=2) == ["background", "empty"]
+
+
+def test_files_tell_the_background_from_objects(tmp_path):
+    """The overlay leaves the background as it is; the table names it."""
+    slots = np.zeros((8, 8), int)
+    slots[2:6, 2:6] = 1
+    masks, picture = np.eye(3)[slots].transpose(2, 0, 1), np.full((8, 8, 3), 200, np.uint8)
+    with open_decomposition(tmp_path, fps=5.0, origin=np.zeros(2), scale=np.ones(2)) as append:
+        append(SlotFrame(0, picture, picture / 255, masks, np.zeros((3, 8, 8, 3))))
+    with (tmp_path / "trajectories.csv").open() as file:
+        assert [row["kind"] for row in csv.DictReader(file)] == ["background", "object", "empty"]
+    shown = next(iter(VideoFile(tmp_path / "overlay.mp4").frames())).astype(int)
+    assert np.abs(shown[8:48] - 200).max() < 20
+    assert np.abs(shown[180:200, 180:200] - 200).max() > 50
 
 
 def test_overlay_by_hand():
