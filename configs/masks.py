@@ -24,11 +24,17 @@ VARIANTS = ("quick", "small_binary", "small_color")
 _STAGES = [
     {
         **quickstart.SINGLE_FRAMES,
-        "steps": 800,
+        "steps": 1000,
         "model": {},
         "optim": {"learning_rate": 2e-3, "final_learning_rate": 1e-3},
     },
-    quickstart.clips(4, 600, optim={"final_learning_rate": 1e-4}),
+    quickstart.clips(4, 600, optim={"final_learning_rate": 3e-4}),
+    quickstart.clips(
+        8,
+        300,
+        optim={"learning_rate": 5e-4, "final_learning_rate": 5e-5},
+        objective={"num_simulated": 4},
+    ),
 ]
 
 
@@ -40,6 +46,8 @@ def get_config(variant: str = "quick") -> dict[str, Any]:
     config = extend(
         "quickstart" if quick else f"bouncing_balls:{variant}",
         model={
+            # one more than objects and background: it learns to stay empty
+            "num_slots": 5 if quick else 6,
             "inference": {
                 "appearance": "mean",
                 "posterior_start": "seeds",
@@ -50,6 +58,8 @@ def get_config(variant: str = "quick") -> dict[str, Any]:
                 # a black slot for everything costs more than colors whose masks are still vague
                 "variance": 0.09,
                 "mixture": "pixel",
+                "residual_prior": True,
+                "result_masks": "posterior",
             },
             "objective": {"beta": 10.0, "psi": 0.1, "gamma": 0.0, "seeds": 1.0},
         },

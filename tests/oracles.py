@@ -186,6 +186,8 @@ def infer_video(model, params, video, noise, *, beta, psi, num_simulated=0):
         prior = standard
         if settings.conditional_prior and (t > 0 or settings.first_prior == "learned"):
             prior = float64(tuple(model.prior.apply({"params": params["prior"]}, time[0])))
+            if settings.residual_prior and t > 0:
+                prior = (posterior[0] + prior[0], prior[1])
         follows = settings.posterior_start if x is not None else settings.simulation_start
         if follows == "prior" and t > 0:
             posterior = prior
@@ -197,7 +199,8 @@ def infer_video(model, params, video, noise, *, beta, psi, num_simulated=0):
             terms.append(cell.terms)
             if r < count:
                 posterior, state = cell.refine(state, time, beta=beta, psi=psi)
-        last = (cell.x_tilde, cell.m[..., 0], cell.mu, cell.posterior, (prior, time[0]))
+        masks = cell.m if x is None or settings.result_masks == "prior" else cell.assignment()
+        last = (cell.x_tilde, masks[..., 0], cell.mu, cell.posterior, (prior, time[0]))
         frames.append(Frame(*zip(*terms, strict=True), *last))
         time = state
     return frames
@@ -229,6 +232,12 @@ class _Cell:
             -xlogy(self.m, self.m).sum((1, 2, 3, 4)),
             self.m.sum((2, 3, 4)),
         )
+
+    def assignment(self):
+        """The posterior of the slot behind each pixel, by Bayes' rule."""
+        densities = slot_log_densities(self.x, self.mu, **self.mixture | {"mixture": "pixel"})
+        joint = self.m * np.exp(densities)
+        return joint / joint.sum(1, keepdims=True)
 
     def gradients(self, beta, psi):
         """∇_λ L as one vector, ∇_μx L, ∇_m L."""

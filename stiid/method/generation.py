@@ -25,6 +25,8 @@ class GenerationOptions(Options):
       appearance: *not in the paper*: "free": each pixel of a slot has its own color (the paper's);
         "mean": all pixels of a slot have one, see ``mean_appearance``: no slot can then show an
         object and the background at once.
+      residual_prior: *not in the paper*: ξ_θ gives the change of z since the last posterior's mean
+        instead of z itself, so that an untrained prior already says that little changes.
     """
 
     conditional_prior: bool = True
@@ -32,16 +34,19 @@ class GenerationOptions(Options):
     first_prior: str = "learned"
     # Not in the paper.
     appearance: str = "free"
+    residual_prior: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an unknown first prior or appearance."""
         super().__post_init__()
         self._check_choice("appearance", APPEARANCES)
         self._check_choice("first_prior", ("learned", "standard"))
+        if self.residual_prior and not self.conditional_prior:
+            raise ValueError("inference.residual_prior needs conditional_prior=True, got False")
 
 
 def frame_prior(
-    model: SlotModel[GenerationOptions], params: Params, h: Array, *, first: bool = False
+    model: SlotModel[GenerationOptions], params: Params, h: Array, last: Gaussian | None
 ) -> Gaussian:
     """p(z_t | x_<t, z_<t) = N(μ_t, diag σ_t²) with [μ_t, σ_t] = ξ_θ(h_{t−1,R̂}) (Eq. 5).
 
@@ -49,12 +54,16 @@ def frame_prior(
       model: networks and options.
       params: from ``parameters.init_params``.
       h: h_{t−1,R̂} [B, K, M].
-      first: the prior is that of frame 0.
+      last: λ_{t−1,R̂+1}, or None for the prior of frame 0.
     """
     options = model.inference
-    if options.conditional_prior and not (first and options.first_prior == "standard"):
-        return model.predict_prior(params, h)
-    return latents.standard_normal((*h.shape[:-1], model.prior.latent_size))
+    standard = last is None and options.first_prior == "standard"
+    if standard or not options.conditional_prior:
+        return latents.standard_normal((*h.shape[:-1], model.prior.latent_size))
+    prior = model.predict_prior(params, h)
+    if options.residual_prior and last is not None:
+        return prior._replace(mean=last.mean + prior.mean)
+    return prior
 
 
 def decode(model: SlotModel[GenerationOptions], params: Params, z: Array, h: Array) -> Decoded:

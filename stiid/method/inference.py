@@ -97,7 +97,7 @@ def first_frame(
     """
     slots = (batch, num_slots)
     zeros = jnp.zeros((*slots, model.refiner.lstm_features))
-    prior = generation.frame_prior(model, params, zeros, first=True)
+    prior = generation.frame_prior(model, params, zeros, last=None)
     learned, z = starts.learned(params, slots), None
     if model.inference.first_sample == "clip":
         if noise is None:
@@ -257,6 +257,6 @@ def _next_frame(
     settings, (batch, num_slots) = model.inference, cell.posterior.mean.shape[:2]
     if settings.time_axis == "none":
         return first_frame(model, params, batch=batch, num_slots=num_slots)
-    prior = generation.frame_prior(model, params, cell.state.h)
+    prior = generation.frame_prior(model, params, cell.state.h, cell.posterior)
     posterior = starts.choose(params, settings.posterior_start, prior, cell.posterior)
     return FrameStart(posterior, cell.posterior, prior, cell.state, start.z, start.queries)

@@ -136,6 +136,16 @@ def assigned_nll(
     return (shares * (divergence - sum_channels(exponents))).sum(axis=(1, 2, 3, 4))
 
 
+def assignment(exponents: Array, logits: Array) -> Array:
+    """The slot behind each pixel of a frame, p(k | x_i) ∝ m_ik N(x_i; μ_ik, σ²): [B, K, H, W, 1].
+
+    Args:
+      exponents: log N without its constant, [B, K, H, W, C].
+      logits: of the masks m, [B, K, H, W, 1].
+    """
+    return slot_masks(logits + sum_channels(exponents))
+
+
 def log_normalizer(*, variance: float, channels: int) -> float:
     """The constant of a pixel's log-density, −C/2 · log 2πσ², in nats."""
     return -0.5 * channels * math.log(2.0 * math.pi * variance)

@@ -37,16 +37,21 @@ class RefinementOptions(ElboOptions, LatentOptions):
       gradient_skip: *not in the paper*: initial value of s in λ ← λ + f_φ(…) − s ⊙ LN(∇_λ L), s
         trained per dimension: inference starts as normalized gradient descent and f_φ learns the
         correction. 0: none.
+      result_masks: *not in the paper*: "prior": the result's masks are m of Eq. 1, which are
+        decoded alone (the paper's); "posterior": ``likelihood.assignment``, which sees the frame as
+        well; simulated frames, where there is none, keep m.
     """
 
     time_axis: str = "lstm2d"
     # Not in the paper.
     gradient_skip: float = 0.0
+    result_masks: str = "prior"
 
     def __post_init__(self) -> None:
         """Refuse an unknown axis, and conditions on a state that is not there."""
         super().__post_init__()
         self._check_choice("time_axis", TIME_AXES)
+        self._check_choice("result_masks", ("prior", "posterior"))
         self._check_finite("gradient_skip")
         if self.time_axis != "lstm2d" and (self.conditional_prior or self.generation):
             raise ValueError(
@@ -94,7 +99,7 @@ class FrameResult(NamedTuple):
     """The outcome of a frame: its last decode and the posterior behind it."""
 
     reconstruction: Array  # [B, H, W, C]
-    masks: Array  # [B, K, H, W]
+    masks: Array  # [B, K, H, W], see ``RefinementOptions.result_masks``
     means: Array  # [B, K, H, W, C]
     posterior: Gaussian
     context: Context
@@ -121,6 +126,7 @@ def refine(
     Returns:
       The next cell; terms and result of the decode of this one, before its update.
     """
+    seen = frame is not None
     if frame is None:
         evaluation = evaluate(
             model, params, cell.posterior, start.context, None, noise, first=cell.first
@@ -146,7 +152,7 @@ def refine(
     return (
         after,
         _terms(model.inference, evaluation, start.shares),
-        _result(evaluation, cell.posterior, start),
+        _result(model.inference, evaluation, cell.posterior, start, seen=seen),
     )
 
 
@@ -161,7 +167,8 @@ def score(
 ) -> tuple[Terms, FrameResult]:
     """The decode after the last refinement: a cell without its update."""
     evaluation = evaluate(model, params, posterior, start.context, frame, noise)
-    return _terms(model.inference, evaluation, start.shares), _result(evaluation, posterior, start)
+    result = _result(model.inference, evaluation, posterior, start, seen=frame is not None)
+    return _terms(model.inference, evaluation, start.shares), result
 
 
 def _image_inputs(
@@ -205,10 +212,20 @@ def _normalize(x: Array, *, axes: tuple[int, ...]) -> Array:
     return centered * lax.rsqrt((centered**2).mean(axes, keepdims=True) + 1e-5)
 
 
-def _result(evaluation: ElboEvaluation, posterior: Gaussian, start: FrameStart) -> FrameResult:
+def _result(
+    options: RefinementOptions,
+    evaluation: ElboEvaluation,
+    posterior: Gaussian,
+    start: FrameStart,
+    *,
+    seen: bool,
+) -> FrameResult:
+    masks = evaluation.masks
+    if seen and options.result_masks == "posterior":
+        masks = likelihood.assignment(evaluation.exponents, evaluation.decoded.logits)
     return FrameResult(
         reconstruction=likelihood.mix(evaluation.masks, evaluation.decoded.means),
-        masks=evaluation.masks[..., 0],
+        masks=masks[..., 0],
         means=evaluation.decoded.means,
         posterior=posterior,
         context=start.context,

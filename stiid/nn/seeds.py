@@ -2,7 +2,8 @@
 
 Slots that differ by noise alone when inference starts may leave two objects to one of them. Here
 each starts from a pixel of its own in frame 0, a *seed*, which looks unlike those of all slots
-before it, and follows in later frames what looks like what it showed.
+before it, and follows in later frames what looks like what it showed. Slots that find nothing new
+stay empty.
 """
 
 from typing import NamedTuple
@@ -15,7 +16,11 @@ from stiid.kernels.elu import elu
 from stiid.nn.positions import positions
 from stiid.shapes import Array, Gaussian
 
-_SCALE = 2.5  # of colors and places at first: half of a pixel's share goes at a distance of a third
+_SCALE = 5.0  # of colors and places at first: half of a pixel's share goes at a distance of a sixth
+_BREADTH = 6.0  # of what a seed covers, in squared distances, over that of what a slot takes
+_SHIFTS = 3  # of a seed to the mean of what is near
+_GATE = 0.5  # a pixel that is less in need of a seed than this gets none
+_NOWHERE = 100.0  # where a slot without a seed looks: nothing is near
 _LEAST_SHARE = 1e-3
 _LEAST = 1e-6
 _INERTIA = 0.1  # pixels: a slot that shows less than this hardly moves
@@ -33,10 +38,11 @@ class Taken(NamedTuple):
 class Seeds(nn.Module):
     """A frame → what each slot's posterior starts from.
 
-    Pixels are embedded by their color, their place, the more the more their color stands out, and
-    a few convolutions, which at first say little. Slot k takes a share exp(−|e_i − query_k|²) of
-    pixel i, less where others want it too, and an MLP turns the mean of what it took, color, place
-    and features, into its posterior. See ``sow`` for the queries of frame 0.
+    Pixels are embedded by their color, their place, the more the more their color differs from the
+    frame's median, and a few convolutions, which at first say little. Slot k takes a share
+    exp(−|e_i − query_k|²) of pixel i, less where others want it too, and an MLP turns the mean of
+    what it took, color, place and features, into its posterior. See ``sow`` for the queries of
+    frame 0.
 
     Attributes:
       latent_size: D.
@@ -67,7 +73,8 @@ class Seeds(nn.Module):
         colors, places, features = jnp.split(pixels, [channels, channels + 2], -1)
         scales = self.param("scales", nn.initializers.constant(_SCALE), (2,))
         learned = 0.1 * nn.Dense(self.size, name="embedding")(features)
-        contrast = jnp.linalg.norm(colors - colors.mean(1, keepdims=True), axis=-1, keepdims=True)
+        contrast = colors - jnp.median(colors, axis=1, keepdims=True)
+        contrast = jnp.abs(contrast).max(-1, keepdims=True)
         parts = [scales[0] * colors, scales[1] * contrast * places, learned]
         embedding = jnp.concatenate(parts, -1)
         if isinstance(queries, int):
@@ -89,18 +96,23 @@ class Seeds(nn.Module):
 
 
 def sow(embedding: Array, num_slots: int) -> Array:
-    """Pixels that are unlike each other: [B, N, E] → [B, K, E].
+    """Queries around pixels that are unlike each other: [B, N, E] → [B, K, E].
 
-    The first is the one nearest to the mean of all, mostly of the background; each other one is the
-    pixel of which those before it take least.
+    The first seed is the pixel nearest to the mean of all, mostly of the background; each other one
+    is the pixel that those before it cover least. A seed moves to the mean of what is near it and
+    not covered yet (mean shift). Where all pixels are covered, slots that remain get none.
     """
-    left, seeds = jnp.ones(embedding.shape[:2]), []
+    left, queries = jnp.ones(embedding.shape[:2]), []
     seed = ((embedding - embedding.mean(1, keepdims=True)) ** 2).sum(-1).argmin(1)
     for _ in range(num_slots):
-        seeds.append(jnp.take_along_axis(embedding, seed[:, None, None], axis=1))
-        left = left * (1.0 - _likeness(embedding, seeds[-1])[:, 0])
+        query = jnp.take_along_axis(embedding, seed[:, None, None], axis=1)
+        needed = jnp.take_along_axis(left, seed[:, None], axis=1)[..., None] > _GATE
+        for _ in range(_SHIFTS):
+            query = _mean(embedding, left[:, None] * _likeness(embedding, query), query)
+        queries.append(jnp.where(needed, query, _NOWHERE))
+        left = left * (1.0 - _likeness(embedding, queries[-1], breadth=_BREADTH)[:, 0])
         seed = left.argmax(1)
-    return jnp.concatenate(seeds, 1)
+    return jnp.concatenate(queries, 1)
 
 
 def take(embedding: Array, queries: Array) -> Array:
@@ -126,6 +138,6 @@ def _mean(embedding: Array, weights: Array, before: Array) -> Array:
     return (weights @ embedding + _INERTIA * before) / (weights.sum(2)[..., None] + _INERTIA)
 
 
-def _likeness(embedding: Array, queries: Array) -> Array:
-    """exp(−|e_i − query_k|²): [B, K, N]."""
-    return jnp.exp(-((embedding[:, None] - queries[:, :, None]) ** 2).sum(-1))
+def _likeness(embedding: Array, queries: Array, *, breadth: float = 1.0) -> Array:
+    """exp(−|e_i − query_k|² / breadth): [B, K, N]."""
+    return jnp.exp(-((embedding[:, None] - queries[:, :, None]) ** 2).sum(-1) / breadth)

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stiid.method import generation
+from stiid.method import generation, latents
 from stiid.method.parameters import init_params
+from stiid.shapes import Gaussian
 
 SLOTS = (2, 3)  # B, K; D = 4, M = 6
 
@@ -29,13 +30,28 @@ def test_the_prior_is_learned_or_standard_normal(make_model, switches, learned, 
     """``learned``: for which values of ``first`` the network gives the prior."""
     model = make_model(**switches)
     params, h = init_params(model, jax.random.key(0)), normal(0, 6)
-    prior = generation.frame_prior(model, params, h, first=first)
+    last = None if first else latents.standard_normal((*SLOTS, 4))
+    prior = generation.frame_prior(model, params, h, last)
     if first in learned:
         expected = model.prior.apply({"params": params["prior"]}, h)
     else:
         expected = (np.zeros((*SLOTS, 4)), np.zeros((*SLOTS, 4)))
     for ours, theirs in zip(prior, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_residual_prior_adds_to_the_last_mean(make_model):
+    model = make_model(residual_prior=True)
+    params, h = init_params(model, jax.random.key(0)), normal(0, 6)
+    last = Gaussian(normal(1, 4), normal(2, 4))
+    change = model.prior.apply({"params": params["prior"]}, h)
+    first = generation.frame_prior(model, params, h, None)
+    later = generation.frame_prior(model, params, h, last)
+    np.testing.assert_array_equal(first.mean, change.mean)
+    np.testing.assert_allclose(later.mean, last.mean + change.mean, rtol=1e-6)
+    np.testing.assert_array_equal(later.log_var, change.log_var)
+    with pytest.raises(ValueError, match="residual_prior needs conditional_prior"):
+        make_model(residual_prior=True, conditional_prior=False)
 
 
 @pytest.mark.parametrize("switch", [True, False])

@@ -22,6 +22,8 @@ SWITCHES = {
     "no generation": {"generation": False},
     "bounded log-variance": {"log_var_range": (-0.1, 0.1)},
     "gradient skip": {"gradient_skip": 0.3},
+    "residual prior": {"residual_prior": True},
+    "masks that see the frame": {"result_masks": "posterior"},
     "full grid": {"grid": "full"},
     "gradient scale": {"gradient_scale": 1e-3},
     "gradient clamp": {"gradient_clamp": 0.05},

@@ -79,6 +79,20 @@ def test_simulated_frames_equal_the_oracle(
     assert counts[-1][:2] == (simulated, 2)  # one refinement, two decodes
 
 
+def test_masks_that_see_the_frame_are_decoded_alone_in_simulation(make_model, random_params):
+    video, noise = random_inputs(observed=1, simulated=1)
+    own, plain = (
+        infer_video(
+            model, random_params(model), video, noise, WEIGHTS, num_simulated=1
+        ).frames.masks
+        for model in (
+            make_model(kernel_size=1, result_masks=kind) for kind in ("posterior", "prior")
+        )
+    )
+    close(own[1], plain[1])
+    assert np.abs(own[0] - plain[0]).max() > 1e-3
+
+
 def test_simulation_leaves_the_observed_frames_as_they_are(paper):
     video, noise = random_inputs(observed=2, simulated=2)
     alone = infer_video(*paper, video, noise[:2], WEIGHTS).frames

@@ -10,9 +10,23 @@ from stiid.nn.seeds import Seeds, follow, sow, take
 
 
 def test_seeds_by_hand():
-    # On a line: the mean, 1.5, is nearest to the pixel at 1.2; of that at 4 least is taken then.
-    places = jnp.asarray([0.4, 1.2, 0.4, 4.0]).reshape(1, 4, 1)
-    np.testing.assert_array_equal(sow(places, 3)[0, :, 0], jnp.asarray([1.2, 4.0, 0.4]))
+    # On a line: the mean, 4.4, is nearest to the pixel at 0.2; that at 10.4 is covered least then.
+    # Each query moves to the middle of its pixels, and nothing is left for a third.
+    places = jnp.asarray([0.0, 0.2, 0.1, 0.1, 10.0, 10.4, 10.2]).reshape(1, 7, 1)
+    background, other, none = sow(places, 3)[0, :, 0]
+    assert background == pytest.approx(0.1, abs=0.01)
+    assert other == pytest.approx(10.2, abs=0.01)
+    assert none == 100.0
+
+
+def test_a_slot_without_a_seed_takes_nothing():
+    frame, ids = discs([(5, 5), (20, 20)], size=28, radius=4)
+    taken, params = Seeds(4).init_with_output(jax.random.key(0), frame, 5)
+    owners = np.asarray(taken.shares)[0, ..., 0].argmax(0)
+    assert len(set(owners.ravel())) == 3
+    later = Seeds(4).apply(params, frame, follow(taken, taken.shares[..., 0]))
+    np.testing.assert_array_equal(later.shares[0, ..., 0].argmax(0), owners)
+    np.testing.assert_array_equal(owners == 0, ids == 0)
 
 
 def test_what_slots_take_by_hand():
@@ -69,7 +83,7 @@ def test_network_is_that_of_numpy():
         layer = params[f"conv_{i}"]
         x = oracles.elu(oracles.conv2d(x, layer["kernel"]) + layer["bias"])
     pixels = np.concatenate([frame, grid, x], -1).reshape(2, 42, 10)
-    contrast = np.linalg.norm(pixels[..., :3] - pixels[..., :3].mean(1, keepdims=True), axis=-1)
+    contrast = np.abs(pixels[..., :3] - np.median(pixels[..., :3], 1, keepdims=True)).max(-1)
     parts = [
         params["scales"][0] * pixels[..., :3],
         params["scales"][1] * contrast[..., None] * pixels[..., 3:5],
