@@ -47,6 +47,8 @@ SINCE_DEFAULTS: Mapping[str, Any] = {
     "model.refiner.cell": "graves",
     "model.inference.first_sample": "posterior",
     "model.inference.appearance": "free",
+    "model.inference.residual_prior": False,
+    "model.inference.result_masks": "prior",
     "model.objective.inner_entropy": False,
     "model.objective.adaptive_beta": False,
     "model.objective.seeds": 0.0,
