@@ -128,7 +128,7 @@ def test_simulate_verify_in_place(capsys, tmp_path):
     content = path.read_bytes()
     code, _, errors = call(capsys, "simulate", "balls3curtain64", path, *counts)
     assert (code, path.read_bytes()) == (1, content)
-    assert errors == [f"error: {path} is there already: name another file, or move it away"]
+    assert errors == [f"error: {path} exists: name another file, or move it away"]
 
 
 @pytest.mark.parametrize(

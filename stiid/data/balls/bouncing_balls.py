@@ -18,17 +18,17 @@ from stiid.data.splits import Counts, clip_rng
 from stiid.data.view import View
 
 _CLIPS_PER_SIMULATION = 256
-_MOTION, _COLORS = 0, 1  # what a clip's random numbers are for; `r_nem_writer` has 2
+_MOTION, _COLORS = 0, 1  # streams of a clip's random numbers; `r_nem_writer` uses stream 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BallsSpec(Counts, BallsLaw):
-    """Everything that decides the content of a Bouncing Balls data set: a law and what follows.
+    """All options of a Bouncing Balls data set: the law of motion and the fields below.
 
     The defaults are the binary 4-ball set of R-NEM.
 
     Attributes:
-        colors: A color policy, see `balls_rendering.draw_colors`.
+        colors: A color policy, see `rendering.draw_colors`.
         resolution: Height and width in pixels.
         frames: Clip length T.
         train, validation, test: Number of clips per split; a split of 0 clips does not exist.
@@ -71,7 +71,7 @@ class BallsSpec(Counts, BallsLaw):
 
     @property
     def view(self) -> View:
-        """How a frame of a video file would become a frame of this source."""
+        """How a frame of a video file would be converted to a frame of this source."""
         return View(height=self.resolution, width=self.resolution, channels=self.channels)
 
     @property
@@ -79,7 +79,7 @@ class BallsSpec(Counts, BallsLaw):
         """A readable prefix and a hash of all fields."""
         values = dataclasses.asdict(self)
         if self.law == "rnem":
-            del values["law"]  # keeps the names of data that are older than the choice
+            del values["law"]  # keeps the names of data made before there was a choice of laws
         fields = json.dumps(values, sort_keys=True)
         digest = hashlib.sha256(fields.encode()).hexdigest()[:12]
         balls = "-".join(map(str, self.num_balls))
@@ -94,14 +94,14 @@ def clips(
     stop: int | None = None,
     chunk: int = _CLIPS_PER_SIMULATION,
 ) -> Iterator[dict[str, Any]]:
-    """Yields the clips start, start + 1, ..., stop - 1 of a split, without touching the disk.
+    """Yield the clips start, start + 1, ..., stop - 1 of a split, without using the disk.
 
     Clip i depends only on (seed, split, i), the law and the rendering: not on start, stop or chunk,
     and its motion does not depend on colors or resolution. Different splits and clips use different
     streams of random numbers by construction.
 
     Args:
-        spec: The data set; its counts only provide the default of `stop`.
+        spec: The data set; of its counts only the default of `stop` is used.
         split: One of `SPLITS`.
         start: First clip.
         stop: One past the last clip; None means the end of the split.

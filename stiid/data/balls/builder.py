@@ -1,4 +1,4 @@
-"""Bouncing balls as a tfds data set, made on first use."""
+"""Bouncing balls as a tfds data set, which is generated on first use."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -45,5 +45,5 @@ class BouncingBalls(GeneratedBuilder):
 
 
 def open_balls(spec: BallsSpec, split: str, data_dir: str) -> Source:
-    """Opens a split, which is simulated on first use; raises as `open_generated`."""
+    """Open a split, which is simulated on first use; raises as `open_generated`."""
     return open_generated(BouncingBalls, spec, split, data_dir)

@@ -1,4 +1,4 @@
-"""Elastic discs in a square box: the motion law behind Bouncing Balls.
+"""Elastic discs in a square box: the law of motion of Bouncing Balls.
 
 Shapes: N clips, T frames, n ball slots (the largest ball count of the law), 2 coordinates with
 x first (image column, rightward) and y second (image row, downward). Lengths are box units, time is
@@ -19,7 +19,7 @@ from stiid.data.options import check_types
 
 LAWS = ("rnem", "ddpae")
 
-# Box configurations drawn per attempt, and attempts before the balls are declared not to fit.
+# Configurations sampled per attempt, and number of attempts before an error says they do not fit.
 _PROPOSALS = 64
 _ATTEMPTS = 4096
 
@@ -31,14 +31,14 @@ class BallsLaw:
     Sequences may be given as lists, and a single number stands for a sequence of one.
 
     Attributes:
-        num_balls: Possible ball counts, drawn uniformly per clip.
+        num_balls: Possible numbers of balls; each clip has one of them with equal probability.
         box: Side of the box.
-        radii: Radius of each kind of ball; every ball draws its kind uniformly.
+        radii: Radius of each kind of ball; each ball is of one kind with equal probability.
         masses: Mass of each kind of ball, aligned with `radii`.
         speed: sqrt(sum over the balls of |v|^2) at the start, box units per frame.
         micro_steps: Euler steps per frame; each advances the time by 1 / micro_steps.
-        law: How a clip starts and is drawn: "rnem", or "ddpae" (Hsieh et al., NeurIPS 2018), see
-            `draw_balls` and `balls_rendering.snap`. DDPAE's data are num_balls=4, box=800,
+        law: How a clip starts and is rendered: "rnem", or "ddpae" (Hsieh et al., NeurIPS 2018), see
+            `draw_balls` and `rendering.snap`. DDPAE's data are num_balls=4, box=800,
             radii=60, masses=1, speed=20, micro_steps=1, resolution=128, frames=60.
 
     Raises:
@@ -98,27 +98,27 @@ class Balls(NamedTuple):
 
 
 class Trajectories(NamedTuple):
-    """What `simulate` records, at the start of every frame."""
+    """Positions and velocities at the start of every frame."""
 
     positions: np.ndarray  # [N, T, n, 2] box units
     velocities: np.ndarray  # [N, T, n, 2] box units per frame
 
 
 def draw_balls(law: BallsLaw, rng: np.random.Generator) -> Balls:
-    """Draws the start of one clip.
+    """Sample the start of one clip.
 
     "rnem": velocities are standard normal, scaled so that their Frobenius norm over all balls of
     the clip is `law.speed`. Positions are uniform over the configurations in which every ball is
     inside the box and no two overlap: whole configurations are rejected, not single balls.
 
     "ddpae": each component of a velocity is uniform over the integers -speed ... speed - 1.
-    Positions are integers, at least 1 off the walls, and no two centers are closer than 1.25 times
-    the sum of the radii. (The original places ball after ball; and it rejects clips that leave the
-    canvas or reach three times the speed, which elastic motion never does.)
+    Positions are integers, at least 1 from the walls, and no two centers are closer than 1.25 times
+    the sum of the radii. (The original places one ball after the other; it also rejects clips that
+    leave the canvas or reach three times the speed, which elastic motion never does.)
 
     Args:
         law: The constants.
-        rng: The clip's own generator; nothing else decides the outcome.
+        rng: The clip's own generator, the only source of randomness.
 
     Returns:
         Balls with N = 1.
@@ -173,27 +173,27 @@ def _draw_positions(law: BallsLaw, radii: np.ndarray, rng: np.random.Generator) 
 
 
 def stack_balls(clips: Sequence[Balls]) -> Balls:
-    """Concatenates clips of the same law along N."""
+    """Concatenate clips of the same law along N."""
     return Balls(*(np.concatenate(field) for field in zip(*clips, strict=True)))
 
 
 def simulate(law: BallsLaw, balls: Balls, *, num_frames: int) -> Trajectories:
-    """Moves all clips together for `num_frames` frames, frame 0 being the start itself.
+    """Move all clips together for `num_frames` frames; frame 0 is the start itself.
 
     Each micro-step advances every center, reflects velocities at the walls, then lets touching
     pairs collide elastically, pair by pair. Neither walls nor collisions correct positions, so a
-    ball may leave the box and two balls may interpenetrate by what a micro-step overshoots.
+    ball may leave the box and two balls may overlap, by up to the length of a micro-step.
 
     One deviation from the original law: a touching pair collides only if it approaches. The
-    original also "collides" touching pairs that already recede, which pulls them together again
-    (3 % of its contacts with 4 balls, 6 % with 6-8). The check leaves the statistics alone: energy
-    is exact either way, and over 2000 clips of 51 frames the rms speed is 1.208 px per frame with
-    and without it for 4 balls, 0.970 px for 6-8. It lowers the deepest interpenetration of 6-8
-    balls in them from 3.6 to 2.1 px.
+    original also "collides" touching pairs that already move apart, which pulls them together again
+    (3 % of its contacts with 4 balls, 6 % with 6-8). The check does not change the statistics:
+    energy is exact either way, and over 2000 clips of 51 frames the rms speed is 1.208 px per frame
+    with and without it for 4 balls, 0.970 px for 6-8. It lowers the largest overlap of 6-8 balls in
+    these clips from 3.6 to 2.1 px.
 
     Args:
         law: The constants.
-        balls: The start, [N, n]; left unchanged.
+        balls: The start, [N, n]; not modified.
         num_frames: T, at least 1.
 
     Returns:
@@ -210,7 +210,7 @@ def simulate(law: BallsLaw, balls: Balls, *, num_frames: int) -> Trajectories:
 
 
 def _micro_step(law: BallsLaw, state: Balls) -> None:
-    """Advances `state` in place by one micro-step."""
+    """Advance `state` in place by one micro-step."""
     x, v, r, m = state
     x += v / law.micro_steps
     speed = np.abs(v)
@@ -221,14 +221,14 @@ def _micro_step(law: BallsLaw, state: Balls) -> None:
     gaps = x[:, first] - x[:, second]
     used = m[:, first] * m[:, second] > 0
     touching = used & (gaps[..., 0] ** 2 + gaps[..., 1] ** 2 < (r[:, first] + r[:, second]) ** 2)
-    # A ball in two contacts leaves the first one before it enters the second: the order counts.
+    # A ball that touches two others collides with the first one first: the order matters.
     for pair in np.flatnonzero(touching.any(axis=0)):
         clips = np.flatnonzero(touching[:, pair])
         _collide(state, clips, first[pair], second[pair])
 
 
 def _collide(state: Balls, clips: np.ndarray, i: int, j: int) -> None:
-    """Exchanges the momentum of balls i and j along their line of centers where they approach."""
+    """Exchange the momentum of balls i and j along their line of centers where they approach."""
     x, v, _, m = state
     gap = x[clips, i] - x[clips, j]
     w = gap / np.sqrt(gap[:, :1] ** 2 + gap[:, 1:] ** 2)

@@ -1,4 +1,4 @@
-"""Bouncing Balls as R-NEM published it: HDF5 files that are read where they are.
+"""Bouncing Balls as published with R-NEM: HDF5 files, read in place.
 
 `balls4mass64.h5`, `balls678mass64.h5` and `balls3curtain64.h5` (van Steenkiste et al., ICLR 2018)
 have the groups `training`, `validation` and `test`, each with the datasets below. `r_nem_writer`
@@ -29,7 +29,7 @@ from stiid.data.view import View
 from stiid.paths import local_path
 
 GROUPS = {"train": "training", "validation": "validation", "test": "test"}
-_CACHE_BYTES = 64 * 2**20  # of decompressed chunks, per dataset
+_CACHE_BYTES = 64 * 2**20  # for decompressed chunks, per dataset
 _MAX_BALLS = 255
 _RANKS = {"features": 5, "groups": 5, "positions": 4, "velocities": 4}
 _OPTIONAL = ("positions", "velocities")
@@ -37,16 +37,16 @@ _OPTIONAL = ("positions", "velocities")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RNemSpec:
-    """Which file is read, and how it is colored.
+    """Which file is read, and how its balls are colored.
 
     Attributes:
         path: The file.
-        colors: A color policy, see `balls_rendering.draw_colors`. The paper colors the balls by
-            the file's masks (appendix B).
-        frames: The first so many frames of each clip are read; R-NEM trains on 31, the paper on 40.
+        colors: A color policy, see `rendering.draw_colors`. The paper colors the balls by the
+            file's masks (appendix B).
+        frames: The first `frames` of each clip are read; R-NEM trains on 31, the paper on 40.
         box: Side of the box in the units of `positions`: 15 in the two-mass sets, 10 in the curtain
             set.
-        resolution: Height and width of the file's pictures.
+        resolution: Height and width of the file's frames.
         seed: Of the colors.
 
     Raises:
@@ -75,17 +75,17 @@ class RNemSpec:
 
     @property
     def view(self) -> View:
-        """How a frame of a video file would become a frame of this source."""
+        """How a frame of a video file would be converted to a frame of this source."""
         channels = rendering.color_channels(self.colors)
         return View(height=self.resolution, width=self.resolution, channels=channels)
 
 
 class RNemSource:
-    """A split of an R-NEM file as a `source.Source`; reads a clip when it is asked for.
+    """A split of an R-NEM file as a `source.Source`, which reads a clip when it is requested.
 
-    An element has the fields of `bouncing_balls.clips`, with `radii` estimated from the largest
-    area of each ball, sqrt(area / pi), and without `positions` and `velocities` where the file has
-    none; where it has, the others are padded to as many balls.
+    An element has the fields of `bouncing_balls.clips`. `radii` are estimated from the largest
+    area of each ball, sqrt(area / pi). `positions` and `velocities` are missing if the file has
+    none; if it has, `radii` and `colors` are padded to the same number of balls.
 
     Args:
         spec: Which file, and how.
@@ -93,7 +93,7 @@ class RNemSource:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or not laid out as described. The message names the dataset.
+        ValueError: If it is damaged, or has another layout. The message names the dataset.
     """
 
     def __init__(self, spec: RNemSpec, split: str):
@@ -162,8 +162,8 @@ class RNemSource:
         capacity = rendering.color_capacity(self._spec.colors)
         if capacity is not None and count > capacity:
             raise ValueError(
-                f"{self._where()}: clip {index} has {count} balls, colors={self._spec.colors!r} "
-                f"has {capacity} colors: use a policy with repetition"
+                f"{self._where()}: clip {index} has {count} balls, but colors="
+                f"{self._spec.colors!r} has {capacity} colors: use a policy with repetition"
             )
         rng = clip_rng(self._spec.seed, self._split, index)
         colors = np.zeros((balls, rendering.color_channels(self._spec.colors)), np.uint8)
@@ -171,7 +171,7 @@ class RNemSource:
         return colors
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the datasets that are there, all of them numbers of the right rank."""
+        """Shapes of the datasets in the file, whose types and numbers of axes are checked."""
         group, where, shapes = self._group(), self._where(), {}
         with reading(where):
             present = {name: held(group, name) for name in sorted(group)}
@@ -215,7 +215,7 @@ class RNemSource:
 
 
 def open_r_nem(spec: RNemSpec, split: str, data_dir: str) -> RNemSource:
-    """Opens a split where it is; nothing is prepared."""
+    """Open a split in place; nothing is prepared."""
     del data_dir
     return RNemSource(spec, split)
 
@@ -223,7 +223,7 @@ def open_r_nem(spec: RNemSpec, split: str, data_dir: str) -> RNemSource:
 def _check_layout(
     shapes: Mapping[str, tuple[int, ...]], spec: RNemSpec, where: str
 ) -> tuple[int, int]:
-    """The number of clips and of ball slots, of datasets that fit each other and the options."""
+    """Check that datasets fit each other and the options; return numbers of clips and of balls."""
     frames, count, *image = shapes["features"]
     if not count:
         raise ValueError(f"{where} has no clips: choose another split or file")
@@ -233,15 +233,15 @@ def _check_layout(
             f"(option resolution), got {tuple(image)}"
         )
     if spec.frames > frames:
-        raise ValueError(f"{where} has {frames} frames, frames={spec.frames}: make it smaller")
+        raise ValueError(f"{where} has {frames} frames, got frames={spec.frames}: lower it")
     for name, shape in shapes.items():
         expected = (frames, count, *(image if len(shape) == 5 else (shape[2], 2)))
         if shape != expected:
             raise ValueError(f"{where}/{name}: expected shape {expected}, got {shape}")
         if len(shape) == 4 and shape[2] > _MAX_BALLS:
-            raise ValueError(f"{where}/{name} is of {shape[2]} balls, at most {_MAX_BALLS}")
+            raise ValueError(f"{where}/{name} has {shape[2]} balls, expected at most {_MAX_BALLS}")
     if len({shape[2] for shape in shapes.values() if len(shape) == 4}) > 1:
-        raise ValueError(f"{where}: positions and velocities are of different numbers of balls")
+        raise ValueError(f"{where}: positions and velocities have different numbers of balls")
     if "positions" in shapes:
         return count, shapes["positions"][2]
     return count, 0

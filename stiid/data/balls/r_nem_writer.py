@@ -1,4 +1,4 @@
-"""Writes our simulated balls in the layout of R-NEM's files, see `r_nem`."""
+"""Writer of simulated balls in the layout of R-NEM's files, see `r_nem`."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from stiid.data.splits import SPLITS, clip_rng
 from stiid.files import atomic_path
 
 _CLIPS_PER_WRITE = 64
-_CURTAIN = 28 / 64  # side of the curtain, as a share of the picture's
+_CURTAIN = 28 / 64  # side of the curtain, as a fraction of the frame's
 
-# Laws of the published sets; the number of clips is 50,000 / 10,000 / 10,000 in all of them.
+# Options of the published sets; all of them have 50,000 / 10,000 / 10,000 clips.
 SETS = {
     "balls4mass64": BallsSpec(),
     "balls678mass64": BallsSpec(num_balls=(6, 7, 8)),
@@ -26,23 +26,23 @@ SETS = {
 
 
 def write_r_nem(path: Path, spec: BallsSpec, *, curtain: bool) -> None:
-    """Writes all splits of a simulated set; the file is there when it is complete, or not at all.
+    """Write all splits of a simulated set; the file appears only when it is complete.
 
-    What the published files leave undocumented, and what is done here: a ball behind the curtain is
-    hidden in `features` and in `groups`; `collisions` marks, in frame t, the balls that met another
-    ball since frame t - 1, and `events` says whether there are any. A clip's chunk is one clip, so
-    that random access reads nothing else.
+    The published files are not documented in full. Here a ball behind the curtain is hidden in
+    `features` and in `groups`; `collisions` marks, in frame t, the balls that hit another ball
+    since frame t - 1, and `events` says whether there are any. Each chunk of the file holds one
+    clip, so that random access reads nothing else.
 
     Args:
         path: The file.
-        spec: The balls; colors do not matter.
-        curtain: Hide a square, at a random place in each clip, in which nothing is seen.
+        spec: The balls; colors are ignored.
+        curtain: Hide a square, at a random place in each clip.
 
     Raises:
-        OSError: If the file is there already, or cannot be written.
+        OSError: If the file exists or cannot be written.
     """
     if path.exists():
-        raise FileExistsError(f"{path} is there already: name another file, or move it away")
+        raise FileExistsError(f"{path} exists: name another file, or move it away")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         for name, value in dataclasses.asdict(spec).items():
             file.attrs[name] = value
@@ -85,20 +85,20 @@ def _write_split(
 def _rows(
     spec: BallsSpec, split: str, first: int, stop: int, curtain: bool
 ) -> Iterator[dict[str, Any]]:
-    """The datasets' entries of each clip, without their axis N."""
+    """Entries of the datasets for each clip, without the axis N."""
     scale = spec.box / spec.resolution
     for index, clip in enumerate(clips(spec, split, start=first, stop=stop), start=first):
         groups = clip["masks"]
         if curtain:
             groups = groups * _outside_curtain(spec, split, index)
         velocities = clip["velocities"] * scale
-        met = _collided(velocities)
-        collisions = met[np.arange(spec.frames)[:, None, None], groups]
+        collided = _collided(velocities)
+        collisions = collided[np.arange(spec.frames)[:, None, None], groups]
         yield {
             "features": groups[..., None] > 0,
             "groups": groups[..., None],
             "collisions": collisions[..., None],
-            "events": (met.sum(1) > 0)[:, None, None, None],
+            "events": (collided.sum(1) > 0)[:, None, None, None],
             "positions": clip["positions"] * scale,
             "velocities": velocities,
         }
@@ -106,7 +106,7 @@ def _rows(
 
 def _outside_curtain(spec: BallsSpec, split: str, index: int) -> np.ndarray:
     """uint8 [H, W], 0 behind the clip's curtain and 1 elsewhere."""
-    rng = clip_rng(spec.seed, split, index, 2)  # `bouncing_balls` has 0 and 1
+    rng = clip_rng(spec.seed, split, index, 2)  # `bouncing_balls` uses streams 0 and 1
     side = round(_CURTAIN * spec.resolution)
     top, left = rng.integers(spec.resolution - side + 1, size=2)
     seen = np.ones((spec.resolution, spec.resolution), np.uint8)
@@ -115,9 +115,9 @@ def _outside_curtain(spec: BallsSpec, split: str, index: int) -> np.ndarray:
 
 
 def _collided(velocities: np.ndarray) -> np.ndarray:
-    """bool [T, n + 1]: which balls (place 0: background) met a ball since the frame before.
+    """bool [T, n + 1]: which balls (0 is the background) hit a ball since the previous frame.
 
-    A wall only turns the sign of a velocity's components, another ball changes their size.
+    A wall changes only the signs of a velocity's components, another ball their magnitudes.
     """
     sizes = np.abs(velocities)
     change = np.any(np.abs(sizes[1:] - sizes[:-1]) > 1e-6, axis=-1)

@@ -1,14 +1,14 @@
-"""Discs to pixels: id masks of Bouncing Balls and their colors."""
+"""Rendering of discs: id masks of Bouncing Balls and their colors."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-# Saturated corners of the RGB cube; orange takes the eighth place. The paper names no values.
+# Saturated corners of the RGB cube, and orange as the eighth color. The paper gives no values.
 BASE_COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0))
 NEW_COLORS = ((255, 0, 255), (0, 255, 255), (255, 255, 255), (255, 128, 0))
 
-# Those of the authors' code, in their order.
+# The colors of the authors' code, in their order.
 AUTHORS_COLORS = (
     *((227, 206, 166), (180, 120, 31), (138, 223, 178), (44, 160, 51)),
     *((153, 154, 251), (28, 26, 227), (111, 191, 253), (0, 127, 255)),
@@ -17,8 +17,8 @@ AUTHORS_COLORS = (
 
 class _Policy(NamedTuple):
     palette: tuple[tuple[int, ...], ...]
-    repeats: bool = False  # balls of a clip may share a color
-    ranked: bool = False  # nothing is drawn: the n-th id of a frame has the n-th color
+    repeats: bool = False  # balls of a clip may have the same color
+    ranked: bool = False  # not random: the n-th id of a frame has the n-th color
 
 
 _POLICIES = {
@@ -39,20 +39,20 @@ def color_channels(policy: str) -> int:
 
 
 def color_capacity(policy: str) -> int | None:
-    """The most balls a clip may have under `policy`; None if colors may repeat."""
+    """Maximum number of balls in a clip under `policy`; None if colors may repeat."""
     rules = _POLICIES[policy]
     return None if rules.repeats else len(rules.palette)
 
 
 def draw_colors(policy: str, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws one color per ball.
+    """Choose one color per ball.
 
     Args:
         policy: "binary" (white on black, one channel), "unique4" (a random choice of red, green,
             blue, yellow without repetition), "repeated4" (the same four, independently per ball),
             "unique8" (those four and magenta, cyan, white, orange, without repetition), or one of
             the authors' code: "white" (as "binary", in three equal channels), "authors8" (eight
-            colors in their order) or "authors4" (the first four of them, twice).
+            colors in a fixed order) or "authors4" (the first four of them, twice).
         count: Number of balls, at most `color_capacity(policy)`.
         rng: The clip's generator of colors.
 
@@ -69,25 +69,26 @@ def draw_colors(policy: str, count: int, rng: np.random.Generator) -> np.ndarray
 def render_masks(
     positions: np.ndarray, radii: np.ndarray, *, box: float, resolution: int
 ) -> np.ndarray:
-    """Draws the id of the ball over every pixel of one clip.
+    """Render the id of the ball at every pixel of one clip.
 
     A pixel belongs to a ball if its center, (k + 0.5) / resolution * box, is closer to the ball's
     center than the radius: a hard disc. The first coordinate selects the column, the second the
     row.
 
-    Every pixel has one id, so masks never overlap. The discs themselves do at times, because a
-    contact is detected only after penetration; a contested pixel goes to the ball whose center is
-    relatively nearer (smallest distance / radius). With the R-NEM constants at 64x64 this concerns
-    1 in 10,000 foreground pixels, in 2 % of the frames with 4 balls and 5 % of those with 6-8.
+    Every pixel has one id, so masks never overlap. The discs themselves sometimes overlap, because
+    a contact is detected only after the step in which it happens. A pixel of two discs goes to the
+    ball whose center is relatively nearer (smallest distance / radius). With the R-NEM constants at
+    64x64 this concerns 1 in 10,000 foreground pixels, in 2 % of the frames with 4 balls and 5 % of
+    those with 6-8.
 
     Args:
         positions: [T, n, 2] centers, box units.
-        radii: [n] box units; slots of radius 0 draw nothing.
+        radii: [n] box units; balls of radius 0 are not rendered.
         box: Side of the box.
         resolution: Height and width in pixels.
 
     Returns:
-        uint8 [T, resolution, resolution]: 0 is background, k + 1 is ball slot k.
+        uint8 [T, resolution, resolution]: 0 is background, k + 1 is ball k.
     """
     num_frames = len(positions)
     frame = np.arange(num_frames)[:, None, None]
@@ -112,10 +113,10 @@ def render_masks(
 def snap(
     positions: np.ndarray, radii: np.ndarray, *, box: float, resolution: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and radii with which `render_masks` draws as DDPAE does.
+    """Round positions and radii so that `render_masks` gives the discs of DDPAE's data.
 
-    A filled circle of OpenCV: center and radius are whole pixels (the center rounded, the radius
-    cut), and the pixels up to that distance, itself included, are lit.
+    These are filled circles of OpenCV: center and radius are whole pixels (the center is rounded to
+    the nearest, the radius down), and all pixels up to and including that distance are filled.
 
     Args:
         positions: [T, n, 2] centers, box units.
@@ -128,18 +129,18 @@ def snap(
     """
     unit = box / resolution
     whole = np.floor(radii / unit)
-    # Squared distances of pixels are whole numbers: half a unit more tells <= from <.
+    # Squared distances of pixels are whole numbers: adding one half turns < into <=.
     return (np.rint(positions / unit) + 0.5) * unit, np.sqrt(whole**2 + 0.5) * (radii > 0) * unit
 
 
 def paint(masks: np.ndarray, colors: np.ndarray, *, policy: str = "binary") -> np.ndarray:
-    """Colors the id masks of a clip.
+    """Color the id masks of a clip.
 
     Args:
         masks: uint8 [T, H, W]; 0 is background.
         colors: uint8 [n, C], row k of the ball of id k + 1.
         policy: Under "authors4" and "authors8" the n-th smallest id *of a frame* has the n-th
-            color: where a ball is hidden, those of larger ids change theirs.
+            color: while a ball is hidden, balls of larger ids change their colors.
 
     Returns:
         uint8 [T, H, W, C] on a black background.

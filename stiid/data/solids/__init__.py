@@ -1,1 +1,1 @@
-"""A rendered stand-in for CLEVRER: colored solids on a floor."""
+"""A rendered substitute for CLEVRER: colored solids on a floor."""

@@ -1,4 +1,4 @@
-"""A rendered stand-in for CLEVRER: its options and its clips."""
+"""Options and clips of the rendered substitute for CLEVRER."""
 
 import dataclasses
 import functools
@@ -17,18 +17,18 @@ from stiid.data.splits import Counts, clip_rng
 from stiid.data.view import View
 from stiid.data.workers import ordered_map
 
-_CLIPS_PER_PROCESS = 8  # a process is started for no fewer
-_DRAWS = 8
+_CLIPS_PER_PROCESS = 8  # fewer are not worth starting a process
+_ATTEMPTS = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RenderedSpec(Counts, SceneLaw):
-    """Everything that decides the content of a rendered data set: a law and what follows.
+    """All options of a rendered data set: the law of its scenes and the fields below.
 
     Attributes:
         height, width: Of a frame.
-        crop: (left, top, width, height) of the window in the pixels of CLEVRER's 480x320 pictures
-            that is shown, see `View`; () is all of it. The default is the paper's.
+        crop: (left, top, width, height) of the window that is shown, in pixels of CLEVRER's 480x320
+            frames, see `View`; () shows the whole frame. The default is the paper's.
         frames: Clip length T, at 25 frames per second.
         train, validation, test: Number of clips per split; a split of 0 clips does not exist.
         seed: Not negative. Same seed, same clips (for one release of NumPy and MuJoCo).
@@ -57,7 +57,7 @@ class RenderedSpec(Counts, SceneLaw):
 
     @property
     def view(self) -> View:
-        """How a frame of CLEVRER becomes a frame of this source."""
+        """How a frame of CLEVRER is converted to a frame of this source."""
         return View(height=self.height, width=self.width, channels=3, crop=self.crop)
 
     @property
@@ -77,18 +77,18 @@ def clips(
     stop: int | None = None,
     processes: int = 1,
 ) -> Iterator[dict[str, Any]]:
-    """Yields the clips start, start + 1, ..., stop - 1 of a split, without touching the disk.
+    """Yield the clips start, start + 1, ..., stop - 1 of a split, without using the disk.
 
     Clip i depends only on (seed, split, i), the law, the frames and the view: not on start, stop or
     processes, and its motion does not depend on the view. Different splits and clips use different
     streams of random numbers by construction.
 
     Args:
-        spec: The data set; its counts only provide the default of `stop`.
+        spec: The data set; of its counts only the default of `stop` is used.
         split: One of `SPLITS`.
         start: First clip.
         stop: One past the last clip; None means the end of the split.
-        processes: That share the work, if there is enough of it.
+        processes: Maximum number of processes; fewer are started for few clips.
 
     Yields:
         video: uint8 [T, H, W, 3].
@@ -98,8 +98,8 @@ def clips(
         positions: float32 [T, n, 2] centers (column, row) in pixels, also if hidden or out of view;
             pixel k spans [k, k + 1]. -1 if the center is not in front of the camera.
         visible: uint8 [T, n], 1 if the object has a pixel of the masks.
-        locations, velocities: float32 [T, n, 3] in the world, see `rendered_scene`.
-        shapes, materials, colors: uint8 [n], places in the constants of `rendered_scene`.
+        locations, velocities: float32 [T, n, 3] in world coordinates, see `scene`.
+        shapes, materials, colors: uint8 [n], indices in the constants of `scene`.
         Row k of all but the first four describes the object of id k + 1; rows past n_objects are 0.
         n is the largest number of objects of the law.
     """
@@ -110,7 +110,7 @@ def clips(
 
 
 def make_clip(spec: RenderedSpec, split: str, index: int) -> dict[str, Any]:
-    """One of `clips`."""
+    """Make one of the clips that `clips` yields."""
     scene, motion = make_motion(spec, split, index, frames=spec.frames, seed=spec.seed)
     video, masks = render(scene, motion, spec.view)
     count = len(scene.shapes)
@@ -141,13 +141,13 @@ def make_clip(spec: RenderedSpec, split: str, index: int) -> dict[str, Any]:
 def make_motion(
     law: SceneLaw, split: str, index: int, *, frames: int, seed: int
 ) -> tuple[Scene, Motion]:
-    """The objects of a clip and how they move.
+    """Sample the objects of a clip and simulate their motion.
 
-    As in CLEVRER, every clip with two objects or more has a collision: starts are drawn until there
-    is one, 8 times at most, which is enough unless there are few frames.
+    As in CLEVRER, every clip with two objects or more has a collision: starts are sampled until
+    there is one, at most 8 times, which is enough unless there are few frames.
     """
     rng = clip_rng(seed, split, index)
-    for _ in range(_DRAWS):
+    for _ in range(_ATTEMPTS):
         scene = draw_scene(law, rng, frames=frames)
         motion = simulate(scene, frames=frames)
         if motion.collisions or len(scene.shapes) == 1:

@@ -1,6 +1,6 @@
-"""The light on the objects and the floor of a scene, and the film that it falls on.
+"""Lighting of the objects and the floor of a scene, and conversion of light to pixels.
 
-Results are float32: they end as one of 256 steps.
+Results are float32, which is precise enough for pixels of 8 bits.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from stiid.data.solids.scene import Scene
 
 _FLOOR = np.array([0.55, 0.55, 0.56], np.float32)
-_PALETTE = [  # CLEVR's RGB, in the order of rendered_scene.COLORS
+_PALETTE = [  # CLEVR's RGB, in the order of scene.COLORS
     (87, 87, 87),
     (173, 35, 35),
     (42, 75, 215),
@@ -19,19 +19,19 @@ _PALETTE = [  # CLEVR's RGB, in the order of rendered_scene.COLORS
     (255, 238, 51),
 ]
 _COLORS = np.array(_PALETTE, np.float32) / 255
-# (strength, exponent) of the highlight, in the order of rendered_scene.MATERIALS.
+# (strength, exponent) of the highlight, in the order of scene.MATERIALS.
 _HIGHLIGHTS = np.array([(0.9, 40.0), (0.12, 12.0)], np.float32)
 
 LIGHTS = np.array([(2.0, 1.5, 3.75), (1.0, -2.5, 3.0)], np.float32)  # the first one casts shadows
 _INTENSITIES = (0.75, 0.25)
 _AMBIENT = 0.38
-_IN_SHADOW = 0.25  # share of the first light that gets there
+_IN_SHADOW = 0.25  # fraction of the first light that reaches a shadow
 _FALLOFF = 0.048  # light at distance d is divided by 1 + _FALLOFF d^2
 _GAMMA = 1.15
 
 
 def floor_light(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Light [..., 3] that comes back from points of the floor, and what a shadow takes of it."""
+    """Light [..., 3] that points of the floor reflect, and the part of it that a shadow removes."""
     up = np.array([0.0, 0.0, 1.0])
     first, second = (_arriving(points, up, light)[..., None] for light in range(2))
     return _FLOOR * (_AMBIENT + first + second), _FLOOR * ((1 - _IN_SHADOW) * first)
@@ -45,13 +45,14 @@ def object_light(
     directions: np.ndarray,
     dark: np.ndarray,
 ) -> np.ndarray:
-    """Light float32 [k, 3] that comes back from objects.
+    """Light float32 [k, 3] that objects reflect to the camera.
 
     Args:
         scene: Their colors and materials.
-        objects: [k], which one.
+        objects: Indices of the objects [k].
         points, normals, directions: [k, 3]; the camera's rays end at the points.
-        dark: [k], in the shadow of the first light; not asked where they face away from it.
+        dark: bool [k], points in the shadow of the first light; ignored where surfaces face away
+            from it.
     """
     points, normals, directions = (x.astype(np.float32) for x in (points, normals, directions))
     strength, exponent = _HIGHLIGHTS[scene.materials[objects]].T
@@ -60,7 +61,7 @@ def object_light(
     for i, lit in enumerate((np.where(dark, np.float32(_IN_SHADOW), 1), np.float32(1))):
         way = unit(points - LIGHTS[i])
         facing = -dot(normals, way)
-        # Towards the camera, of light that is mirrored; none from behind.
+        # Cosine between the mirrored light and the ray to the camera; 0 for light from behind.
         shine = -dot(way, directions) - 2 * facing * dot(normals, directions)
         shine = np.where(facing > 0, np.maximum(shine, 0), 0)
         diffuse += lit * _arriving(points, normals, i)
@@ -69,7 +70,7 @@ def object_light(
 
 
 def _arriving(points: np.ndarray, normals: np.ndarray, light: int) -> np.ndarray:
-    """Light float32 [...] that falls on white surfaces [..., 3], if nothing is in the way."""
+    """Light float32 [...] that falls on white surfaces [..., 3] without shadows."""
     way = points - LIGHTS[light]
     square = dot(way, way)
     facing = np.maximum(-dot(normals, way), 0) / np.sqrt(square)
@@ -78,17 +79,17 @@ def _arriving(points: np.ndarray, normals: np.ndarray, light: int) -> np.ndarray
 
 
 def develop(light: np.ndarray) -> np.ndarray:
-    """Light [k, S, 3] to pixels uint8 [k, 3]."""
+    """Convert light [k, S, 3] to pixels uint8 [k, 3]: mean over samples, then gamma."""
     mean = sum(np.moveaxis(light, 1, 0)[1:], start=light[:, 0]) / np.float32(light.shape[1])
     mean = mean.clip(0, 1)
     return (255 * mean ** np.float32(1 / _GAMMA) + np.float32(0.5)).astype(np.uint8)
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Products [...] of vectors [..., 3]."""
+    """Dot products [...] of vectors [..., 3]."""
     return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors [..., 3] of length 1."""
+    """Scale vectors [..., 3] to length 1."""
     return vectors / np.sqrt(dot(vectors, vectors))[..., None]

@@ -1,6 +1,6 @@
-"""MuJoCo moves the objects of a scene, which may roll, collide and tumble.
+"""Motion of the objects of a scene, by MuJoCo: they roll, collide and tumble.
 
-Shapes and units are those of `rendered_scene`; T is the number of frames, each of 1/25 s.
+Shapes and units are those of `scene`; T is the number of frames, each of 1/25 s.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _GEOMS = ("box", "cylinder", "sphere")  # in the order of SHAPES
 
 
 class Collision(NamedTuple):
-    """Two objects touch that did not touch in the frame before."""
+    """Contact of two objects that did not touch in the previous frame."""
 
     frame: int
     objects: tuple[int, int]
@@ -23,7 +23,7 @@ class Collision(NamedTuple):
 
 
 class Motion(NamedTuple):
-    """What `simulate` records, at the start of every frame."""
+    """State of all objects at the start of every frame, and their collisions."""
 
     locations: np.ndarray  # [T, n, 3]
     rotations: np.ndarray  # [T, n, 3, 3]
@@ -33,14 +33,14 @@ class Motion(NamedTuple):
 
 
 def build(scene: Scene) -> mujoco.MjModel:
-    """The scene as MuJoCo sees it: geom 0 is the floor, geom k + 1 object k."""
+    """Build MuJoCo's model of a scene: geom 0 is the floor, geom k + 1 object k."""
     size = scene.size
     objects = "".join(
         f'<body pos="0 0 {10 * k + 10}"><freejoint/><geom type="{_GEOMS[shape]}" '
         f'size="{" ".join([repr(size)] * 3)}" friction="{_friction(shape, size)}"/></body>'
         for k, shape in enumerate(scene.shapes)
     )
-    # solref: direct stiffness and damping; two spheres part with about half their speed.
+    # solref: direct stiffness and damping; two spheres separate with about half their speed.
     return mujoco.MjModel.from_xml_string(f"""
         <mujoco>
           <option timestep="{1 / FPS / _STEPS!r}" integrator="implicitfast"
@@ -56,7 +56,7 @@ def build(scene: Scene) -> mujoco.MjModel:
 
 
 def _friction(shape: int, size: float) -> str:
-    """Sliding, about the contact's normal, and rolling; the last two are lengths."""
+    """MuJoCo's friction: sliding, torsional and rolling; the last two are lengths."""
     if SHAPES[shape] == "sphere":
         return f"0.25 {0.025 * size!r} {ROLLING * size!r}"
     return f"{SLIDING!r} {0.0125 * size!r} {0.00025 * size!r}"
@@ -65,7 +65,7 @@ def _friction(shape: int, size: float) -> str:
 def place(
     model: mujoco.MjModel, data: mujoco.MjData, locations: np.ndarray, rotations: np.ndarray
 ) -> None:
-    """Puts the objects of a scene at locations [n, 3] with rotations [n, 3, 3]."""
+    """Place the objects of a scene at locations [n, 3] with rotations [n, 3, 3]."""
     poses = data.qpos.reshape(-1, 7)  # a view
     poses[:, :3] = locations
     for pose, rotation in zip(poses, rotations, strict=True):
@@ -74,7 +74,7 @@ def place(
 
 
 def simulate(scene: Scene, *, frames: int) -> Motion:
-    """Moves the objects for `frames` frames, frame 0 being the start itself."""
+    """Simulate the objects for `frames` frames; frame 0 is the start itself."""
     model = build(scene)
     data = mujoco.MjData(model)
     count = len(scene.shapes)
@@ -96,7 +96,7 @@ def simulate(scene: Scene, *, frames: int) -> Motion:
         for _ in range(_STEPS):
             mujoco.mj_step(model, data)
             _note_collisions(data, frame + 1, last_touch, motion.collisions)
-        mujoco.mj_kinematics(model, data)  # mj_step leaves the poses of its start
+        mujoco.mj_kinematics(model, data)  # after mj_step, poses are those before the step
     return motion._replace(collisions=[c for c in motion.collisions if c.frame < frames])
 
 
@@ -106,7 +106,7 @@ def _note_collisions(
     last_touch: dict[tuple[int, int], int],
     collisions: list[Collision],
 ) -> None:
-    """Appends the touches that lead to the state of `frame`."""
+    """Append the contacts that begin in the step before `frame`."""
     for i, geoms in enumerate(data.contact.geom.tolist()):
         if min(geoms) > 0:  # not the floor
             pair = (min(geoms) - 1, max(geoms) - 1)

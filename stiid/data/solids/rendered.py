@@ -1,4 +1,4 @@
-"""The rendered stand-in for CLEVRER as a tfds data set."""
+"""The rendered substitute for CLEVRER as a tfds data set."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from stiid.data.workers import available_cores
 
 
 class Rendered(GeneratedBuilder):
-    """`rendered_clips.clips`; all cores that the process may use share the work."""
+    """`clips.clips` as a tfds data set, rendered on all cores that the process may use."""
 
     VERB = "Rendering"
 
@@ -49,5 +49,5 @@ class Rendered(GeneratedBuilder):
 
 
 def open_rendered(spec: RenderedSpec, split: str, data_dir: str) -> Source:
-    """Opens a split, which is rendered on first use; raises as `open_generated`."""
+    """Open a split, which is rendered on first use; raises as `open_generated`."""
     return open_generated(Rendered, spec, split, data_dir)

@@ -1,7 +1,7 @@
-"""Spheres, cubes and cylinders on a floor, as a clip of "rendered" starts.
+"""Spheres, cubes and cylinders on a floor: the scene at the start of a clip of "rendered".
 
-Shapes: n objects, 3 coordinates of the world, which is CLEVRER's (see `clevrer_camera`). Lengths
-are in its unit, taken as a metre, time is in seconds, and everything is float64.
+Shapes: n objects, 3 world coordinates, which are CLEVRER's (see `clevrer.camera`). Their unit is
+taken as a meter, time is in seconds, and everything is float64.
 """
 
 import dataclasses
@@ -19,26 +19,27 @@ COLORS = ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow")
 FPS = 25
 GRAVITY = 9.81
 SLIDING = 0.06  # friction of cubes and cylinders
-ROLLING = 0.01  # of spheres: the share of the radius by which the floor's push is off center
+ROLLING = 0.01  # rolling friction of spheres, relative to the radius
 
-# Where objects rest at the start: x, and y as a share of the picture's half width there.
+# Where objects rest at the start: x, and y as a fraction of the image's half width there.
 _RESTING_X, _RESTING_Y = (-1.7, 1.7), 0.65
 _ENTERING_X = (-1.4, 1.4)
-_MARGIN = 1.75  # sizes between the edge of the picture and an entering object's center
+_MARGIN = 1.75  # sizes between the edge of the image and an entering object's center
 _SPEEDS = (1.75, 3.0)  # of entering objects at that place
-_LATEST = 0.4  # of the clip has passed when the last object gets there
+_LATEST = 0.4  # fraction of the clip by which the last object is at that place
 _AIM = 0.6  # sizes, standard deviation of aiming at a resting object
-_SPACING = 3.0  # sizes, least distance of two centers at the start; cubes touch at 2 sqrt(2)
+_SPACING = 3.0  # sizes, minimum distance of two centers at the start; cubes touch at 2 sqrt(2)
 _TRIALS, _RESTARTS = 64, 32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SceneLaw:
-    """What decides the start of a clip.
+    """Constants from which the start of a clip is sampled.
 
     Attributes:
-        num_objects: Possible numbers of objects, drawn uniformly per clip. One to three of them
-            (fewer than all, unless it is alone) enter from the sides, the others rest in view.
+        num_objects: Possible numbers of objects; each clip has one of them with equal probability.
+            One to three objects enter from the sides (a single object always does); the others, at
+            least one, rest in view.
         size: Half the extent of every object: radius, half a cube's edge, half a cylinder's height.
             CLEVRER's is 0.2.
 
@@ -67,9 +68,9 @@ class Scene(NamedTuple):
     """The objects of a clip at its start."""
 
     size: float
-    shapes: np.ndarray  # int [n], places in `SHAPES`
-    materials: np.ndarray  # int [n], places in `MATERIALS`
-    colors: np.ndarray  # int [n], places in `COLORS`
+    shapes: np.ndarray  # int [n], indices in `SHAPES`
+    materials: np.ndarray  # int [n], indices in `MATERIALS`
+    colors: np.ndarray  # int [n], indices in `COLORS`
     locations: np.ndarray  # [n, 3] centers
     rotations: np.ndarray  # [n, 3, 3] from the object's axes to the world's
     velocities: np.ndarray  # [n, 3]
@@ -77,18 +78,19 @@ class Scene(NamedTuple):
 
 
 def draw_scene(law: SceneLaw, rng: np.random.Generator, *, frames: int) -> Scene:
-    """Draws the start of one clip.
+    """Sample the start of one clip.
 
-    No two objects share color, material and shape. Entering objects start outside of CLEVRER's
-    whole picture, as far away as they need to arrive at a random time, and head for a resting one.
+    No two objects have the same color, material and shape. Entering objects start outside of
+    CLEVRER's whole frame, at the distance from which they arrive at a random time, and move towards
+    a resting one.
 
     Args:
         law: The constants.
-        rng: The clip's own generator; nothing else decides the outcome.
-        frames: T, which decides when objects may enter.
+        rng: The clip's own generator, the only source of randomness.
+        frames: T, which limits when objects may enter.
 
     Raises:
-        ValueError: If the objects find no place.
+        ValueError: If there is not enough room for the objects.
     """
     count = int(rng.choice(law.num_objects))
     kinds = rng.choice(len(COLORS) * len(MATERIALS) * len(SHAPES), size=count, replace=False)
@@ -111,13 +113,11 @@ def draw_scene(law: SceneLaw, rng: np.random.Generator, *, frames: int) -> Scene
                 placed += 1
             if placed == count:
                 return _scene(law, rng, (shapes, materials, colors), places, velocities)
-    raise ValueError(
-        f"{count} objects of size {law.size} found no place: use fewer or smaller objects"
-    )
+    raise ValueError(f"{count} objects of size {law.size} do not fit: use fewer or smaller objects")
 
 
 def _half_width(x: float) -> float:
-    """Of the picture, on the floor."""
+    """Half width of the image on the floor at x."""
     depth = (np.array([x, 0.0, 0.0]) - camera.POSITION) @ camera.AXES[2]
     return float(camera.WIDTH / 2 / camera.FOCAL * depth)
 
@@ -130,13 +130,13 @@ def _rest(rng: np.random.Generator) -> np.ndarray:
 def _enter(
     law: SceneLaw, rng: np.random.Generator, goal: np.ndarray, shape: int, frames: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Place and velocity [2] of an object that comes into view later."""
+    """Position and velocity [2] of an object that enters the image later."""
     x = rng.uniform(*_ENTERING_X)
     edge = np.array([x, rng.choice([-1, 1]) * (_half_width(x) + _MARGIN * law.size)])
     direction = (goal - edge) / np.linalg.norm(goal - edge)
     delay = rng.uniform(0, _LATEST * frames / FPS)
     rolls = SHAPES[shape] == "sphere"
-    # A rolling sphere has 7/5 of its mass to slow down.
+    # A rolling sphere slows down as if it had 7/5 of its mass.
     slowing = (ROLLING / 1.4 if rolls else SLIDING) * GRAVITY
     speed = rng.uniform(*_SPEEDS)
     way = speed * delay + slowing * delay**2 / 2

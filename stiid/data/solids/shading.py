@@ -1,8 +1,8 @@
-"""Pictures and exact masks of a scene through CLEVRER's camera, by rays that MuJoCo casts.
+"""Images and exact masks of a scene through CLEVRER's camera, by MuJoCo's ray casting.
 
-Shapes: P pixels of a picture, row by row, S samples per pixel, of which the last one decides the
-pixel's id and the C others (or that one, if it is alone) its color. Only those rays are cast that
-may meet an object or its shadow; all others show the empty floor, which is lit once.
+Shapes: P pixels of an image, row by row, and S samples per pixel. The last sample gives the pixel's
+id; the C others (or the last one, if it is the only one) give its color. Only rays that may hit an
+object or its shadow are cast; all others show the empty floor, whose light is computed once.
 """
 
 import functools
@@ -22,30 +22,30 @@ SMOOTH = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75), (0.5, 0.5))
 CENTER = ((0.5, 0.5),)
 
 _FAR = 100.0
-_SLACK = 1.001  # of the spheres around objects that decide which rays are cast
-_BIAS = 1e-3  # an object this much nearer to the light casts a shadow
+_SLACK = 1.001  # factor on the bounding spheres that decide which rays are cast
+_BIAS = 1e-3  # an object casts a shadow on points that are farther from the light by this
 
 
 class Rays(NamedTuple):
-    """What a view shows of the empty world. Directions are of unit length."""
+    """The rays of a view and the empty floor. Directions have unit length."""
 
     directions: np.ndarray  # [P, S, 3] from the camera
-    floor: np.ndarray  # [P, C, 3] where they meet the floor
-    light: np.ndarray  # float32 [P, C, 3] that comes back from there
-    shadow: np.ndarray  # float32 [P, C, 3], what of it is missing in a shadow
-    # Of the last sample of each pixel: directions from the camera and from the first light to the
-    # floor, float32 [3, P], and the greatest angle between them and the pixel's other samples'.
+    floor: np.ndarray  # [P, C, 3] where the rays hit the floor
+    light: np.ndarray  # float32 [P, C, 3] that the floor reflects there
+    shadow: np.ndarray  # float32 [P, C, 3], the part of that light which is missing in a shadow
+    # For the last sample of each pixel: directions from the camera and from the first light to the
+    # floor, float32 [3, P], and the largest angle between them and those of the other samples.
     from_camera: tuple[np.ndarray, float]
     from_light: tuple[np.ndarray, float]
 
 
 @functools.lru_cache(maxsize=4)
 def cast_view(view: View, samples: tuple[tuple[float, float], ...]) -> Rays:
-    """The rays of a view.
+    """Compute the rays of a view.
 
     Args:
-        view: How CLEVRER's 480x320 pictures become frames.
-        samples: Places within each pixel, see above.
+        view: How CLEVRER's 480x320 frames are cropped and scaled.
+        samples: Positions within each pixel, such as `SMOOTH`.
     """
     left, top, _, _ = view.window(camera.HEIGHT, camera.WIDTH)
     scale = view.scale(camera.HEIGHT, camera.WIDTH)
@@ -72,17 +72,17 @@ def render(
     view: View,
     samples: tuple[tuple[float, float], ...] = SMOOTH,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws every frame of a motion.
+    """Render every frame of a motion.
 
     Args:
-        scene: What the objects are.
-        motion: Where they are.
-        view: How CLEVRER's 480x320 pictures become frames.
+        scene: Shapes, materials and colors of the objects.
+        motion: Their poses.
+        view: How CLEVRER's 480x320 frames are cropped and scaled.
         samples: See `cast_view`.
 
     Returns:
         Video uint8 [T, H, W, 3] and masks uint8 [T, H, W]: k + 1 where the ray through the pixel's
-        last sample meets object k first, 0 where it meets the floor.
+        last sample hits object k first, 0 where it hits the floor.
     """
     rays = cast_view(view, samples)
     model = build(scene)
@@ -92,16 +92,16 @@ def render(
     masks = np.zeros(video.shape[:2], np.uint8)
     for t in range(frames):
         place(model, data, motion.locations[t], motion.rotations[t])
-        near, pixels, ids = _draw(scene, model, data, rays)
+        near, pixels, ids = _render_frame(scene, model, data, rays)
         video[t, near], masks[t, near] = pixels, ids
     shape = (frames, view.height, view.width)
     return video.reshape(*shape, 3), masks.reshape(shape)
 
 
-def _draw(
+def _render_frame(
     scene: Scene, model: mujoco.MjModel, data: mujoco.MjData, rays: Rays
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places among P of the k pixels that may differ from the floor, their RGB [k, 3] and ids."""
+    """Indices of the k pixels that may differ from the floor, their RGB [k, 3] and their ids."""
     centers, radii = data.geom_xpos[1:], model.geom_rbound[1:] * _SLACK
     may_meet = _near(rays.from_camera, centers - camera.POSITION, radii)
     may_darken = _near(rays.from_light, centers - LIGHTS[0], radii)
@@ -113,7 +113,7 @@ def _draw(
     ids = np.zeros((len(near), samples), np.uint8)
     ids[may_meet[near]] = np.maximum(met, 0)
 
-    # What lends color: places among the samples that were cast, then among those of `near`.
+    # Color samples: indices among the samples that were cast, then among those of `near`.
     met = met[:, :colored]
     hit = np.arange(len(met) * samples).reshape(-1, samples)[:, :colored][met >= 0]
     objects = met[met >= 0] - 1
@@ -124,7 +124,7 @@ def _draw(
     chosen = np.arange(rays.floor.size // 3).reshape(-1, colored)[near].ravel()  # among P and C
     floor = chosen[on_floor]
 
-    # A convex object casts no shadow on the side of it that faces the light.
+    # A convex object casts no shadow on its own side that faces the light.
     lit = _may_be_shaded(centers - LIGHTS[0], radii)[objects]
     lit &= dot(normals, points - LIGHTS[0]) < 0
     asked = np.flatnonzero(lit)
@@ -141,7 +141,7 @@ def _draw(
 
 
 def _near(cones: tuple[np.ndarray, float], centers: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Pixels, bool [P], of which a sample may meet a sphere; the rays start at the origin."""
+    """Whether a sample of a pixel may hit a sphere, bool [P]; the rays start at the origin."""
     (x, y, z), spread = cones
     near = np.zeros(len(x), bool)
     for center, radius in zip(centers, radii, strict=True):
@@ -153,7 +153,7 @@ def _near(cones: tuple[np.ndarray, float], centers: np.ndarray, radii: np.ndarra
 
 
 def _may_be_shaded(centers: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Which spheres, bool [n], overlap with another one as seen from the origin."""
+    """Whether spheres overlap with another one as seen from the origin, bool [n]."""
     distances = np.sqrt(dot(centers, centers))
     angles = np.arcsin(np.minimum(1, radii / distances))
     cosines = dot(centers[:, None], centers) / (distances[:, None] * distances)
@@ -164,7 +164,7 @@ def _may_be_shaded(centers: np.ndarray, radii: np.ndarray) -> np.ndarray:
 def _cast(
     model: mujoco.MjModel, data: mujoco.MjData, origin: np.ndarray, directions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The first objects along unit directions [..., 3]: geoms (-1: none), distances, normals."""
+    """Cast rays along unit directions [..., 3]: geoms (-1: no object), distances, normals."""
     shape = directions.shape[:-1]
     geoms = np.empty(shape, np.int32)
     distances, normals = np.empty(shape), np.empty(directions.shape)
@@ -194,12 +194,12 @@ def _in_shadow(model: mujoco.MjModel, data: mujoco.MjData, points: np.ndarray) -
 
 
 def _rows(vectors: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Some of the vectors [..., 3], counted along all axes but the last: [k, 3]."""
+    """Select vectors of [..., 3] by flat indices over all axes but the last: [k, 3]."""
     return vectors.reshape(-1, 3).take(places, axis=0)
 
 
 def _cones(directions: np.ndarray) -> tuple[np.ndarray, float]:
-    """From unit directions [P, S, 3]: see `Rays`."""
+    """Cones around unit directions [P, S, 3], as `Rays` has them."""
     last = directions[:, -1:]
     spread = float(np.arccos(dot(directions, last).min().clip(-1, 1)))
     return last[:, 0].T.astype(np.float32).copy(), spread

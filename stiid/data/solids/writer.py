@@ -1,8 +1,8 @@
-"""Writes rendered scenes in the layout of the official CLEVRER archives.
+"""Writer of rendered scenes in the layout of the official CLEVRER archives.
 
-For video 123 these are ``video_00000-01000/video_00123.mp4`` (H.264, 480x320, 128 frames),
-``annotation_00000-01000/annotation_00123.json``, and, where they are wanted,
-``derender_proposals/proposal_00123.json``, of which the masks are the true ones.
+For video 123 the files are ``video_00000-01000/video_00123.mp4`` (H.264, 480x320, 128 frames),
+``annotation_00000-01000/annotation_00123.json``, and, on request,
+``derender_proposals/proposal_00123.json``, whose masks are the true ones.
 """
 
 import dataclasses
@@ -35,16 +35,16 @@ NUMBERS = {  # of the official videos
     "test": range(15_000, 20_000),
 }
 _VIEW = View(height=camera.HEIGHT, width=camera.WIDTH, channels=3)
-_DIGITS = 6  # of what is written
+_DIGITS = 6  # decimal places of the numbers in annotations
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClevrerLayout(SceneLaw):
-    """What `write_clevrer` writes.
+    """Options of `write_clevrer`.
 
     Attributes:
         train, validation, test: Number of videos, at most 10,000, 5,000 and 5,000. As in the
-            original there are no annotations of the test videos.
+            original, test videos have no annotations.
         seed: Not negative.
         proposals: 1 also writes proposals (of all videos), 0 does not.
 
@@ -67,7 +67,10 @@ class ClevrerLayout(SceneLaw):
                     f"{split} must be between 0 and {len(numbers)}, got {getattr(self, split)}"
                 )
         if self.size != SceneLaw.size:
-            raise ValueError(f"size must be {SceneLaw.size}, as annotations leave it out")
+            raise ValueError(
+                f"size must be {SceneLaw.size}, since annotations do not contain it, "
+                f"got {self.size}"
+            )
         if self.seed < 0 or self.proposals not in (0, 1):
             raise ValueError(
                 "seed must not be negative and proposals be 0 or 1, "
@@ -85,16 +88,16 @@ class ClevrerLayout(SceneLaw):
 
 
 def write_clevrer(folder: Path, layout: ClevrerLayout, *, processes: int = 1) -> None:
-    """Writes a folder of files; it is there when it is complete, or not at all.
+    """Write a folder of files, which appears only when it is complete.
 
-    Until then the files are in a hidden folder beside it, each of them whole. After an interruption
-    the same call goes on where that one stopped.
+    Until then the files are in a hidden folder beside it. After an interruption the same call
+    continues where the previous one stopped.
 
     Args:
         folder: Must not exist.
         layout: What to write. Same layout, same bytes (for one release of NumPy, MuJoCo and the
-            encoder), whatever the number of processes.
-        processes: That share the work.
+            encoder), for any number of processes.
+        processes: Number of processes.
 
     Raises:
         OSError: If the folder exists or cannot be written.
@@ -112,13 +115,13 @@ def write_clevrer(folder: Path, layout: ClevrerLayout, *, processes: int = 1) ->
         with tqdm(desc=f"Writing {folder.name}", total=len(videos), unit="video") as progress:
             for _ in ordered_map(write, videos, processes=min(processes, len(videos))):
                 progress.update()
-        for leftover in partial.rglob(".*"):  # of a process that was killed
+        for leftover in partial.rglob(".*"):  # left by a process that was killed
             leftover.unlink()
         os.replace(partial, folder)
 
 
 def _write_video(folder: Path, layout: ClevrerLayout, video: tuple[str, int]) -> None:
-    """Writes those files of a video that are missing."""
+    """Write those files of a video that are missing."""
     split, number = video
     first = number // 1000 * 1000
     block = f"{first:05d}-{first + 1000:05d}"
@@ -130,7 +133,7 @@ def _write_video(folder: Path, layout: ClevrerLayout, video: tuple[str, int]) ->
         return
     index = number - NUMBERS[split].start
     scene, motion = make_motion(layout, split, index, frames=FRAMES, seed=layout.seed)
-    pictures, masks = render(scene, motion, _VIEW, CENTER)
+    frames, masks = render(scene, motion, _VIEW, CENTER)
     contents: dict[Path, Callable[[], Any]] = {
         annotation: lambda: annotate(scene, motion, number),
         proposals: lambda: propose(scene, masks, number),
@@ -138,15 +141,15 @@ def _write_video(folder: Path, layout: ClevrerLayout, video: tuple[str, int]) ->
     for path in wanted[1:]:
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(contents[path](), allow_nan=False))
-    write_mp4(mp4, pictures, fps=FPS)
+    write_mp4(mp4, frames, fps=FPS)
 
 
 def annotate(scene: Scene, motion: Motion, number: int) -> dict[str, Any]:
-    """The official annotation of a video.
+    """Annotate a video in the official format.
 
-    Orientations are the angles about x, then y, then z, all of the world, that turn an object from
-    its own axes, in radians (Blender's order XYZ). An object counts as inside the camera's view if
-    its center is in the 480x320 picture, hidden or not.
+    Orientations are angles about the world's x, then y, then z axis, in radians (Blender's order
+    XYZ), which rotate an object from its own axes. An object counts as inside the camera's view if
+    its center is in the 480x320 frame, hidden or not.
     """
     pixels = camera.project(motion.locations)
     inside = np.all((pixels > 0) & (pixels < (camera.WIDTH, camera.HEIGHT)), axis=-1)
@@ -188,7 +191,7 @@ def annotate(scene: Scene, motion: Motion, number: int) -> dict[str, Any]:
 
 
 def propose(scene: Scene, masks: np.ndarray, number: int) -> dict[str, Any]:
-    """Proposals of a video, one per visible object and frame, from masks uint8 [T, 320, 480]."""
+    """Make one proposal per visible object and frame, from masks uint8 [T, 320, 480]."""
     return {
         "video_index": number,
         "video_name": f"video_{number:05d}.mp4",
@@ -221,19 +224,19 @@ def _properties(scene: Scene, k: int) -> dict[str, str]:
 def euler_angles(rotations: np.ndarray) -> np.ndarray:
     """Angles [..., 3] about fixed axes x, then y, then z, in radians, of rotations [..., 3, 3].
 
-    Exact also where y is at 90 degrees, and x and z are not determined one by one.
+    They are exact even if y is 90 degrees, where only the sum or difference of x and z is defined.
     """
     r = np.moveaxis(rotations, (-2, -1), (0, 1))
     z = np.arctan2(r[1, 0], r[0, 0])
     c, s = np.cos(z), np.sin(z)
-    # Turned back about z, what is left is a turn about x and then y.
+    # After the rotation about z is undone, a rotation about x and then y is left.
     x = np.arctan2(s * r[0, 2] - c * r[1, 2], c * r[1, 1] - s * r[0, 1])
     y = np.arctan2(-r[2, 0], c * r[0, 0] + s * r[1, 0])
     return np.stack([x, y, z], axis=-1)
 
 
 def encode_rle(mask: np.ndarray) -> str:
-    """COCO's compressed run lengths of a mask bool [H, W], down the columns."""
+    """Encode a mask bool [H, W] as COCO's compressed run lengths, column by column."""
     flat = mask.ravel(order="F")
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     runs = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()

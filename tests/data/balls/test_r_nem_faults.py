@@ -32,7 +32,7 @@ def test_missing_files_and_splits(simulated, tmp_path):
         ({"groups": np.zeros((6, 2, 4, 4, 1))}, r"groups: expected shape \(6, 3, 4, 4, 1\), got"),
         ({"features": np.zeros((6, 3, 4, 4))}, "features: expected numbers with 5 axes"),
         ({"features": np.zeros((6, 3, 4, 4, 1), "S1")}, "features: expected numbers"),
-        ({"velocities": np.zeros((6, 3, 4, 2))}, "of different numbers of balls"),
+        ({"velocities": np.zeros((6, 3, 4, 2))}, "have different numbers of balls"),
         ({"positions": np.zeros((6, 3, 2, 3))}, "positions: expected shape"),
         ({"groups": np.full((6, 3, 4, 4, 1), 0.5)}, "groups, clip 0: expected whole numbers"),
         ({"groups": np.full((6, 3, 4, 4, 1), np.nan)}, "groups, clip 0: expected whole numbers"),
@@ -51,7 +51,7 @@ def test_faults_are_named(tmp_path, changes, message):
 
 
 def test_more_frames_or_colors_than_there_are(simulated):
-    with pytest.raises(ValueError, match="has 12 frames, frames=13"):
+    with pytest.raises(ValueError, match="has 12 frames, got frames=13"):
         source(simulated, frames=13)
     with pytest.raises(ValueError, match="colors must be one of"):
         source(simulated, colors="pink")
@@ -144,5 +144,5 @@ def test_sizes_that_would_fill_the_memory_are_refused(tmp_path):
     with pytest.raises(ValueError, match="features: its chunks have 4294967296 bytes"):
         RNemSource(spec, "train")
     spec = by_hand(tmp_path / "b.h5", balls=256)
-    with pytest.raises(ValueError, match="positions is of 256 balls, at most 255"):
+    with pytest.raises(ValueError, match="positions has 256 balls, expected at most 255"):
         RNemSource(spec, "train")

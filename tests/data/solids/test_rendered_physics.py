@@ -54,7 +54,7 @@ def test_a_full_floor_is_an_error(monkeypatch):
     law = SceneLaw(num_objects=(10,), size=0.4)
     assert len(draw_scene(law, np.random.default_rng(0), frames=40).shapes) == 10
     monkeypatch.setattr("stiid.data.solids.scene._SPACING", 5.0)
-    with pytest.raises(ValueError, match=r"10 objects .* found no place"):
+    with pytest.raises(ValueError, match=r"10 objects .* do not fit"):
         draw_scene(law, np.random.default_rng(0), frames=40)
 
 
