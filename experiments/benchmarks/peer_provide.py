@@ -1,17 +1,14 @@
 """The paper's authors' implementation, driven from outside by an interpreter that has torch.
 
-    python peer_provide.py CHECKOUT BATCH SLOTS EVALUATIONS FRAMES
+    python peer_provide.py CHECKOUT BATCH SLOTS EVALUATIONS FRAMES [DEVICE]
 
 ``CHECKOUT`` is github.com/BorealisAI/PROVIDE at ad0b9ef. Does an update of the color model on
 random frames for each line of the input, as ``peer_iodine.py``: the PyTorch side of
-``training_step``. ``tests/provide_numbers.py`` uses ``build`` to record what it computes. It runs
-without stiid.
+``training_step``. ``DEVICE``: see ``peer_update``. ``tests/provide_numbers.py`` uses ``build`` to
+record what it computes. It runs without stiid.
 """
 
-import json
-import resource
 import sys
-import time
 import types
 from typing import Any
 
@@ -85,22 +82,13 @@ def build(
 
 
 def main() -> None:
-    checkout, *numbers = sys.argv[1:]
-    batch, slots, evaluations, frames = map(int, numbers)
+    from peer_update import serve_updates
+
+    checkout, batch, slots, evaluations, frames, *device = sys.argv[1:]
     torch.manual_seed(0)
-    model = build(checkout, slots=slots, evaluations=evaluations)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-4)
-    video = torch.rand(batch, frames, 3, 64, 64)
-    for _ in sys.stdin:
-        begin = time.perf_counter()
-        loss = model(video, video)[0].mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0, norm_type=2)
-        optimizer.step()
-        seconds = time.perf_counter() - begin
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps({"seconds": seconds, "peak_gb": kilobytes / 1e6}), flush=True)
+    model = build(checkout, slots=int(slots), evaluations=int(evaluations))
+    video = torch.rand(int(batch), int(frames), 3, 64, 64)
+    serve_updates(model, lambda video: model(video, video)[0].mean(), video, *device or ["cpu"])
 
 
 if __name__ == "__main__":

@@ -4,18 +4,22 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 WARM_UP = 2  # steps, which compile
 
 
-def serve(steps: Iterator[float]) -> None:
+def resident_gb() -> float:
+    """The most memory of the host that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def serve(steps: Iterator[float], peak_gb: Callable[[], float] = resident_gb) -> None:
     """Do a step for each line of the input; answer with its seconds and the memory so far."""
     for _ in sys.stdin:
         seconds = next(steps)
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps({"seconds": seconds, "peak_gb": kilobytes / 1e6}), flush=True)
+        print(json.dumps({"seconds": seconds, "peak_gb": peak_gb()}), flush=True)
 
 
 class Side:
