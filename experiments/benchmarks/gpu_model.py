@@ -37,15 +37,18 @@ def cell_gflop() -> tuple[float, float]:
     return (3 * hidden + out) / 1e9, (3 * hidden + into) / 1e9
 
 
-def clip_gflop(frames: int, refinements: int) -> float:
-    """Of one clip, forward and backward, with rematerialized cells (which keep inner gradients)."""
+def clip_gflop(frames: int, refinements: int, *, remat: bool = True) -> float:
+    """Of one clip, forward and backward, with or without rematerialized cells.
+
+    Those keep inner gradients.
+    """
     cells = refinements * (refinements + 1) // 2 + frames - refinements
     if frames < refinements:
         cells = sum(refinements - t for t in range(frames))
     decode, refine = cell_gflop()
     of_cell = (1 + 1) * decode + refine  # decode, its inner gradient, refinement
     total = cells * (of_cell + 2 * (decode + refine)) + frames * 3 * decode
-    recomputed = cells * (decode + refine) + frames * decode
+    recomputed = cells * (decode + refine) + frames * decode if remat else 0.0
     return SLOTS * (total + recomputed)
 
 
