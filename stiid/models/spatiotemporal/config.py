@@ -30,7 +30,9 @@ class SpatioTemporalConfig:
       num_slots: K in training.
       precision: of image-sized arrays in the decoder and the convolutions of the refiner:
         "float32", or "bfloat16" for GPUs and TPUs (neither was at hand: not measured), with
-        parameters, LSTM, likelihood and KL in float32 all the same.
+        parameters, LSTM, likelihood and KL in float32 all the same. Products of float32 numbers
+        are as JAX does them: GPUs that know TensorFloat-32 round their operands to its 11 bits of
+        significand, unless JAX_DEFAULT_MATMUL_PRECISION=highest is set.
       decoder: fields of ``nn.decoder.BroadcastDecoder`` (its image size comes from the data).
       refiner: fields of ``nn.refiner.Refiner``.
       prior: fields of ``nn.prior.ConditionalPrior``.
