@@ -19,6 +19,7 @@ _NETWORKS = {
         **{"hidden": 128, "lstm_features": 128},
     },
 }
+_CLIPS = {"frames": 24, "train": 2000, "validation": 64, "test": 2}  # made within a minute
 _TINY = {
     "latent_size": 8,
     "decoder": {"features": 8, "layers": 2, "mlp_features": 8},
@@ -34,7 +35,7 @@ def get_config(variant: str = "default") -> dict[str, Any]:
     tiny = variant == "tiny"
     config = extend(
         "masks:small_color",
-        data={"options": {"resolution": 16 if tiny else 64}},
+        data={"max_frames": 20, "options": {"resolution": 16 if tiny else 64, **_CLIPS}},
         model=_TINY if tiny else _NETWORKS,
         evaluate={"clips": 64, "batch_size": 32, "lengths": (10, 20)},
         train={"log_every": 20, "eval_every": 700, "checkpoint_every": 350},

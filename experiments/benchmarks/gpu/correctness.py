@@ -30,9 +30,9 @@ from stiid.files import write_json
 from stiid.training.restore import restore, restore_model
 
 REFERENCE = Path(__file__).with_name("cpu_reference.json")
-# Relative errors of gradients. That of float32 is rounding; the others are twice and more what came
-# of rounding the operands of all products on a CPU (see the README of benchmarks).
-BOUNDS = {"float32": 1e-4, "tf32": 2e-2, "bfloat16": 1e-1}
+# Relative errors of gradients. That of float32 is rounding; the others are three times what came of
+# rounding the operands of products on a CPU: to TF32 .0006, to bfloat16 .006.
+BOUNDS = {"float32": 1e-4, "tf32": 2e-3, "bfloat16": 2e-2}
 SCORES = {"f_ari": 0.01, "mse": 1e-4}  # bounds of the differences
 RELEASED, CLIPS = "released model", 8
 
