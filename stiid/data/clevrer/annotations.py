@@ -1,4 +1,4 @@
-"""CLEVRER's annotations: which objects a video has, and where each of them is in every frame."""
+"""CLEVRER's annotations: the objects of a video, and the pose of each of them in every frame."""
 
 import dataclasses
 from typing import Any
@@ -19,16 +19,15 @@ Name = tuple[str, str, str]  # color, material, shape: no two objects of a video
 class Annotation:
     """The N objects of a video of T = 128 frames, in the order of their `object_id`.
 
-    Objects are there in all frames, also while they are out of sight.
+    Objects have entries in all frames, also while they are not visible.
 
     Attributes:
         names: Of the objects.
-        locations: float64 [T, N, 3] centers; see `clevrer_camera` for the axes.
+        locations: float64 [T, N, 3] centers; see `camera` for the axes.
         orientations: float64 [T, N, 3] Euler angles about x, y and z in radians. CLEVRER does not
-            document them: `verify` compares the masks that follow with the proposals.
+            document them: `verify` compares the resulting masks with the proposals.
         velocities: float64 [T, N, 3].
-        in_view: bool [T, N]: CLEVRER's own word that an object is inside the camera's view. None if
-            it was not asked for.
+        in_view: bool [T, N]: CLEVRER's field `inside_camera_view`. None if it was not requested.
     """
 
     names: tuple[Name, ...]
@@ -39,9 +38,9 @@ class Annotation:
 
 
 def parse_annotation(text: bytes, what: str, *, with_view: bool = False) -> Annotation:
-    """Reads an official annotation file.
+    """Parse an official annotation file.
 
-    Keys that are not needed (collisions, angular velocities, ...) are not looked at.
+    Keys that are not needed (collisions, angular velocities, ...) are ignored.
 
     Args:
         text: Content of the file.
@@ -50,7 +49,7 @@ def parse_annotation(text: bytes, what: str, *, with_view: bool = False) -> Anno
 
     Raises:
         ValueError: If a key is missing, a value has the wrong type or is not finite, frames are not
-            numbered 0 to 127 in order, or two objects have one name.
+            numbered 0 to 127 in order, or two objects have the same name.
     """
     content = json_fields.load(text, what)
     objects = json_fields.field(content, "object_property", list, what)
@@ -59,7 +58,7 @@ def parse_annotation(text: bytes, what: str, *, with_view: bool = False) -> Anno
         where = f"{what}, object_property {place}"
         number = json_fields.field(item, "object_id", int, where)
         if number in names:
-            raise ValueError(f"{where}: a second object has object_id {number}")
+            raise ValueError(f"{where}: two objects have object_id {number}, expected one")
         names[number] = _name(item, where)
     if not 1 <= len(names) <= 255:
         raise ValueError(f"{what} has {len(names)} objects, expected 1 to 255")
@@ -87,7 +86,7 @@ def _name(item: Any, where: str) -> Name:
 
 
 def _motion(content: dict[str, Any], order: list[int], what: str) -> list[list[list[list[float]]]]:
-    """[T][N][3][3]: location, orientation, velocity."""
+    """Location, orientation and velocity [T][N][3][3]."""
     trajectory = json_fields.field(content, "motion_trajectory", list, what)
     if len(trajectory) != FRAMES:
         raise ValueError(f"{what} has {len(trajectory)} frames, expected {FRAMES}")
@@ -102,7 +101,7 @@ def _motion(content: dict[str, Any], order: list[int], what: str) -> list[list[l
             name = json_fields.field(entry, "object_id", int, where)
             inside = f"{where}, object {name}"
             if name in places:
-                raise ValueError(f"{inside} is there twice")
+                raise ValueError(f"{inside} occurs twice, expected once")
             places[name] = [
                 json_fields.vector(entry, key, inside)
                 for key in ("location", "orientation", "velocity")
@@ -114,7 +113,7 @@ def _motion(content: dict[str, Any], order: list[int], what: str) -> list[list[l
 
 
 def _in_view(content: dict[str, Any], order: list[int], what: str) -> list[list[bool]]:
-    """[T][N] of a content that `_motion` has checked."""
+    """`inside_camera_view` [T][N] of a content that `_motion` has checked."""
     seen = []
     for frame, item in enumerate(content["motion_trajectory"]):
         where = f"{what}, motion_trajectory {frame}"

@@ -1,4 +1,4 @@
-"""CLEVRER's clips as a tfds data set, which leaves out broken videos and says so."""
+"""CLEVRER's clips as a tfds data set, which leaves out broken videos and reports them."""
 
 import dataclasses
 import functools
@@ -25,9 +25,9 @@ _LOG = logging.getLogger("stiid")
 
 @dataclasses.dataclass(eq=False)
 class ClevrerConfig(tfds.core.BuilderConfig):
-    """A tfds config of one split, named by all that decides its content.
+    """A tfds config of one split, whose name contains a hash of all that decides its content.
 
-    Splits are prepared one by one: the test set of other numbers of objects needs no new training
+    Splits are prepared one by one: a test set with other numbers of objects needs no new training
     set, and no training videos.
     """
 
@@ -56,8 +56,8 @@ class ClevrerConfig(tfds.core.BuilderConfig):
 class Clevrer(tfds.core.ShardBasedBuilder):
     """Decodes the videos of a `ClevrerConfig`, shard after shard; needs no TensorFlow.
 
-    A video of which a file is missing or broken is left out, and reported once. An element is what
-    `source.Source` asks for, and
+    Videos with a missing or broken file are left out, and reported once. An element has the fields
+    that `source.Source` requires, and
 
         file: Name of the video file.
         first_frame: Number of the clip's first frame in the file.
@@ -101,7 +101,7 @@ class Clevrer(tfds.core.ShardBasedBuilder):
         tally = _Tally(config.name, total=len(numbers), known=len(known))
         if not numbers:
             tally.sum_up()
-        # Shards are asked for one after the other: one row of results serves them all.
+        # tfds reads the shards one after the other, so that they can share one iterator.
         results = ordered_map(
             functools.partial(_clips_or_reason, cut),
             ((config.files.only(number), number) for number in numbers),
@@ -118,7 +118,7 @@ class Clevrer(tfds.core.ShardBasedBuilder):
 def _clips_or_reason(
     cut: Cut, video: tuple[ClevrerFiles, int]
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """The clips of a video, and why there are none if it is broken."""
+    """Clips of a video, and the reason why there are none if the video is broken."""
     try:
         return cut_clips(*video, cut), None
     except ValueError as error:
@@ -131,7 +131,7 @@ def _examples(
     count: int,
     tally: "_Tally",
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The clips of one shard: the next `count` videos, of which the first is number `start`."""
+    """Examples of one shard: the clips of the next `count` videos, the first being `start`."""
     for video, (clips, reason) in enumerate(itertools.islice(results, count), start):
         for place, clip in enumerate(clips):
             yield (video << 32) + place, clip
@@ -140,7 +140,7 @@ def _examples(
 
 
 class _Tally:
-    """Counts videos and clips over all shards, reports what is left out, and sums up."""
+    """Counter of videos and clips over all shards; reports videos that are left out, and totals."""
 
     def __init__(self, name: str, *, total: int, known: int):
         self._progress = tqdm(desc=f"Decoding {name}", total=total, unit="video")
@@ -149,7 +149,7 @@ class _Tally:
         self._broken: list[str] = []
 
     def count(self, clips: int, reason: str | None) -> None:
-        """A video gave so many clips, or is broken for a reason."""
+        """Add a video with its number of clips, or with the reason why it is broken."""
         if reason is not None:
             self._broken.append(reason)
             _LOG.warning("left out a video: %s", reason)
@@ -158,7 +158,7 @@ class _Tally:
         self._progress.update()
 
     def sum_up(self) -> None:
-        """After every shard; does something after the last one only.
+        """Report totals; to be called after every shard, has an effect after the last one only.
 
         Raises:
             ValueError: If there is no clip.
@@ -167,8 +167,8 @@ class _Tally:
             return
         self._progress.close()
         counts = (
-            f"{self._progress.total + self._known} videos, {self._known} of them known to be "
-            f"broken and {len(self._broken)} found to be, {self._empty} without a suitable part"
+            f"{self._progress.total + self._known} videos, of which {self._known} are listed as "
+            f"broken, {len(self._broken)} were found broken and {self._empty} have no suitable part"
         )
         if not self._clips:
             reason = f"; the first broken one: {self._broken[0]}" if self._broken else ""

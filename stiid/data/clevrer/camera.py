@@ -1,11 +1,11 @@
-"""CLEVRER's camera: one pinhole for all videos, in the pixels of their 480x320 files.
+"""CLEVRER's camera: the same pinhole camera for all videos, in pixels of their 480x320 files.
 
-World coordinates are those of the annotations: the floor is z = 0, +x comes towards the camera, +y
-goes to the right and +z goes up. Pixel k spans [k, k + 1].
+World coordinates are those of the annotations: the floor is z = 0, +x points towards the camera, +y
+to the right and +z up. Pixel k spans [k, k + 1].
 
-The numbers are those of the projection matrix in VRDP (github.com/dingmyu/VRDP,
-``dynamics/physics_simulation.py``), taken apart: Blender's 35 mm lens on a 32 mm sensor, 5 away
-from the origin and looking at it from 30 degrees above the floor.
+The numbers are derived from the projection matrix in VRDP (github.com/dingmyu/VRDP,
+``dynamics/physics_simulation.py``): Blender's 35 mm lens on a 32 mm sensor, at a distance of 5 from
+the origin, looking at it from 30 degrees above the floor.
 """
 
 import math
@@ -24,7 +24,7 @@ AXES = np.array([[0.0, 1.0, 0.0], [_SIN, 0.0, -_COS], [-_COS, 0.0, -_SIN]])
 
 
 def project(points: np.ndarray) -> np.ndarray:
-    """Where points [..., 3] of the world appear: float64 [..., 2] (column, row) in pixels.
+    """Project points [..., 3] of the world: float64 [..., 2] (column, row) in pixels.
 
     A point that is not in front of the camera has no image and becomes NaN.
     """
@@ -36,8 +36,8 @@ def project(points: np.ndarray) -> np.ndarray:
 def rays(columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Directions float64 [..., 3] from `POSITION` through points of the image.
 
-    Their component along the depth axis is 1, so they are not of unit length: following a ray for t
-    reaches depth t.
+    Their component along the depth axis is 1, so they do not have unit length: `POSITION` plus t
+    times a ray has depth t.
 
     Args:
         columns, rows: In pixels, of shapes that broadcast to [...].

@@ -1,4 +1,4 @@
-"""Clips of CLEVRER's videos: which frames of a video, and the true masks in them."""
+"""Clips of CLEVRER's videos: the choice of frames, and their true masks."""
 
 import dataclasses
 from typing import Any
@@ -16,7 +16,7 @@ from stiid.data.video.clips import consecutive_ids
 from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
 
-# Items that others found to be broken (github.com/pairlab/SlotFormer, issue 10).
+# Videos that others found to be broken (github.com/pairlab/SlotFormer, issue 10).
 KNOWN_BROKEN = {
     7648: "104 frames",
     8182: "8 objects in a frame of the proposals",
@@ -31,16 +31,17 @@ class Cut:
     """How clips are cut from a video of 128 frames.
 
     Attributes:
-        view: How a frame of a file becomes a frame of a clip.
+        view: How a frame of a file is converted to a frame of a clip.
         frames: Clip length T.
         masks: "annotations", "proposals" or "none".
-        objects: The one clip of a video shows so many different objects, any of these numbers;
-            without numbers, clips are cut back to back, whatever they show.
-        min_objects: So many objects are seen in each frame, if `objects` are given,
-        min_speed: and at least one of them moves faster than that over the floor.
-        all_in_view: Instead of the last two, the clip begins with the first frame in which all
-            objects of the video are inside the camera's view, if they stay there for that many
-            frames (the authors' code).
+        objects: Allowed numbers of different objects in the only clip of a video; (): clips are cut
+            back to back, whatever they show.
+        min_objects: Minimum number of objects that are visible in each frame, if `objects` is not
+            empty; at least one of them moves.
+        min_speed: Speed over the floor above which an object moves.
+        all_in_view: If not 0, it replaces the last two: the clip begins with the first frame in
+            which all objects of the video are inside the camera's view, if they stay there for
+            this many frames (the authors' code).
     """
 
     view: View
@@ -58,7 +59,7 @@ class Cut:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Which files of a video are needed, kinds of `clevrer_files`."""
+        """Kinds of files that are needed of a video, see `files.KINDS`."""
         kinds = ["video"]
         if self.objects or self.masks != "none":
             kinds.append("annotation")
@@ -68,10 +69,10 @@ class Cut:
 
 
 def cut_clips(files: ClevrerFiles, number: int, cut: Cut) -> list[dict[str, Any]]:
-    """All clips of a video; elements as `source.Source` says, with what `Clevrer` adds.
+    """Cut all clips of a video; see `builder.Clevrer` for the fields of an element.
 
     Raises:
-        ValueError: If a file of the video is missing or is not as it should be.
+        ValueError: If a file of the video is missing or broken.
     """
     annotation, seen, proposals = None, np.zeros(0, np.uint8), None
     if "annotation" in cut.kinds:
@@ -89,7 +90,7 @@ def cut_clips(files: ClevrerFiles, number: int, cut: Cut) -> list[dict[str, Any]
     if cut.masks == "proposals":
         name = files.name("proposal", number)
         proposals = parse_proposals(files.read("proposal", number), name)
-    pictures = _decode(files, number, cut, range(starts[0], starts[-1] + cut.span))
+    images = _decode(files, number, cut, range(starts[0], starts[-1] + cut.span))
     clips: list[dict[str, Any]] = []
     for start in starts:
         wanted = range(start, start + cut.span, cut.view.stride)
@@ -109,7 +110,7 @@ def cut_clips(files: ClevrerFiles, number: int, cut: Cut) -> list[dict[str, Any]
             ids, count = consecutive_ids(ids)
         clips.append(
             {
-                "video": pictures[first : first + cut.frames],
+                "video": images[first : first + cut.frames],
                 "masks": ids,
                 "id": f"{number:05d}/{start:03d}",
                 "n_objects": count,
@@ -122,10 +123,10 @@ def cut_clips(files: ClevrerFiles, number: int, cut: Cut) -> list[dict[str, Any]
 
 
 def annotated_masks(annotation: Annotation, view: View) -> np.ndarray:
-    """Ids uint8 [128, height, width] by ray casting: 0 is background, n + 1 object n.
+    """Cast masks uint8 [128, height, width] of ids: 0 is background, n + 1 object n.
 
-    Rays go through the centers of those pixels of the file that are nearest to the centers of the
-    pixels of the result, as when masks of the size of the file are resized.
+    For each pixel of the result, the ray goes through the center of the nearest pixel of the file,
+    which is the same as resizing masks of the size of the file.
     """
     rows, columns = view.places(HEIGHT, WIDTH)
     shapes = [shape for _, _, shape in annotation.names]
@@ -139,10 +140,11 @@ def annotated_masks(annotation: Annotation, view: View) -> np.ndarray:
 
 
 def find_start(annotation: Annotation, seen: np.ndarray, cut: Cut) -> int | None:
-    """First frame of the clip of a video, the earliest possible; None if there is no clip.
+    """Find the earliest possible first frame of the clip of a video; None if there is no clip.
 
-    In all frames from the first to the last of the clip, at least `min_objects` are seen, that is
-    have a pixel in the masks, and one of them moves. Only then the objects are counted.
+    In all frames from the first to the last of the clip, at least `min_objects` are visible, that
+    is, have a pixel in the masks, and one of them moves. The first such clip is taken if its number
+    of objects is one of `objects`.
 
     Args:
         annotation: Of the video.
@@ -163,7 +165,7 @@ def find_start(annotation: Annotation, seen: np.ndarray, cut: Cut) -> int | None
 
 
 def _first_run(good: np.ndarray, cut: Cut) -> int | None:
-    """Start of the first run of good frames, if it is long enough; a later one does not count."""
+    """Start of the first run of good frames if it is long enough; later runs are ignored."""
     if not good.any():
         return None
     start = int(good.argmax())
@@ -172,7 +174,7 @@ def _first_run(good: np.ndarray, cut: Cut) -> int | None:
 
 
 def _decode(files: ClevrerFiles, number: int, cut: Cut, wanted: range) -> np.ndarray:
-    """uint8 [T', height, width, 3]: every stride-th of the wanted frames."""
+    """Decode every stride-th of the wanted frames: uint8 [T', height, width, 3]."""
     name = files.name("video", number)
     with files.local("video", number) as path:
         try:

@@ -1,4 +1,4 @@
-"""The files of CLEVRER in a folder: the official archives, or what is in them, or some of both."""
+"""The files of CLEVRER in a folder: the official archives, their unpacked content, or both."""
 
 import contextlib
 import copy
@@ -23,7 +23,7 @@ SUFFIXES = {"video": ".mp4", "annotation": ".json", "proposal": ".json"}
 _LOG = logging.getLogger("stiid")
 _NAME = re.compile(r"(?:(video)_([0-9]{5})\.mp4|(annotation|proposal|sim)_([0-9]{5})\.json)")
 _LARGEST = 256 * 2**20  # bytes of a file; the official ones have less than 1 % of that
-# What zipfile raises for damaged and encrypted archives, and for unknown ways of compression.
+# Errors of zipfile for damaged and encrypted archives, and for unknown kinds of compression.
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(OSError, EOFError, RuntimeError, ValueError, OverflowError),
@@ -37,23 +37,23 @@ class _Place(NamedTuple):
 
 
 class ClevrerFiles:
-    """Finds files by their numbers, which are unique over the splits: `video_00123.mp4`,
-    `annotation_00123.json`, and `proposal_00123.json` or `sim_00123.json`.
+    """The files of CLEVRER by their numbers, which are unique over the splits.
 
-    They may lie at any depth, in folders of any name, also behind symbolic links, unpacked or in
-    zip archives. Nothing is ever extracted under a name that an archive chooses, and an archive
-    with names that would lead out of it is refused. An unpacked file goes before one in an archive.
-    Links to nothing, pipes and devices are left out and named.
+    Their names are `video_00123.mp4`, `annotation_00123.json`, and `proposal_00123.json` or
+    `sim_00123.json`. They may lie at any depth, in folders of any name, also behind symbolic links,
+    unpacked or in zip archives. No file is extracted under a name from an archive, and an archive
+    with names that would lead out of its folder is refused. If a file is both unpacked and in an
+    archive, the unpacked one is used. Broken links, pipes and devices are ignored with a warning.
 
     Args:
-        folder: Where they are.
+        folder: The folder of the files.
 
     Attributes:
         folder: As given.
 
     Raises:
-        ValueError: If archives are damaged or not to be trusted, or a file is there twice. The
-            message names all such archives.
+        ValueError: If archives are damaged or unsafe, or a file exists twice. The message names all
+            such archives.
     """
 
     def __init__(self, folder: Path):
@@ -66,7 +66,7 @@ class ClevrerFiles:
             if not (named or is_archive):
                 continue
             if not path.is_file():
-                _LOG.warning("left out %s: it is no file", path)
+                _LOG.warning("left out %s: it is not a regular file", path)
             elif named:
                 state = path.stat()
                 self._add(*named, _Place(path, None, (state.st_size, state.st_mtime_ns)))
@@ -86,33 +86,35 @@ class ClevrerFiles:
         return sorted(self._places[kind])
 
     def state(self, kind: str, number: int) -> tuple[int, ...]:
-        """Changes if the file does; () if there is none."""
+        """Size and checksum or time, which change with the file; () if there is no such file."""
         place = self._places[kind].get(number)
         return place.state if place else ()
 
     def name(self, kind: str, number: int) -> str:
-        """What a file is called, where it is there."""
+        """Name of a file, or the name that it should have if there is no such file."""
         place = self._places[kind].get(number)
         if place is None:
             return f"{kind}_{number:05d}{SUFFIXES[kind]}"
         return PurePosixPath(place.member or place.path.name).name
 
     def read(self, kind: str, number: int) -> bytes:
-        """The content of a file.
+        """Read the content of a file.
 
         Raises:
-            ValueError: If there is none, or it is damaged.
+            ValueError: If there is no such file, or it is damaged.
         """
         place = self._places[kind].get(number)
         if place is None:
-            raise ValueError(f"there is no {self.name(kind, number)} in {self.folder}")
+            raise ValueError(f"{self.name(kind, number)} is missing in {self.folder}")
         if place.state[0] > _LARGEST:
-            raise ValueError(f"{self.name(kind, number)} has {place.state[0]} bytes, too many")
+            raise ValueError(
+                f"{self.name(kind, number)} has {place.state[0]} bytes, expected at most {_LARGEST}"
+            )
         if place.member is None:
             return place.path.read_bytes()
         try:
             with _zip(place.path).open(place.member) as file:
-                # With a length, what it says of itself is all that is unpacked of it.
+                # The length stops the unpacking of archives that give a wrong size.
                 return file.read(place.state[0])
         except _DAMAGED as error:
             raise ValueError(
@@ -122,7 +124,7 @@ class ClevrerFiles:
 
     @contextlib.contextmanager
     def local(self, kind: str, number: int) -> Iterator[Path]:
-        """A path to the file: its own, or that of a copy that is removed at the end."""
+        """Provide a path of the file: its own, or that of a temporary copy."""
         place = self._places[kind].get(number)
         if place and place.member is None:
             yield place.path
@@ -134,7 +136,7 @@ class ClevrerFiles:
             yield path
 
     def only(self, number: int) -> "ClevrerFiles":
-        """The files of one number, which is little to send to another process."""
+        """Copy with the files of one number only, which is small to send to another process."""
         files = copy.copy(self)
         files._places = {
             kind: {number: places[number]} if number in places else {}
@@ -147,7 +149,7 @@ class ClevrerFiles:
             members = _zip(path).infolist()
         except _DAMAGED as error:
             raise ValueError(
-                f"{path} is no zip archive that can be read ({error}): "
+                f"{path} cannot be read as a zip archive ({error}): "
                 + remedy(error, "download it again, or move it away")
             ) from error
         found: dict[str, set[int]] = {kind: set() for kind in KINDS}
@@ -155,13 +157,13 @@ class ClevrerFiles:
             parts = PurePosixPath(member.filename.replace("\\", "/")).parts
             if ".." in parts or member.filename.startswith(("/", "\\")) or ":" in member.filename:
                 raise ValueError(
-                    f"{path} holds {member.filename!r}, a name that leads out of the archive: do "
-                    "not use it"
+                    f"{path} contains {member.filename!r}, a name that leads out of the archive: "
+                    "do not use it"
                 )
             if named := _parse(parts[-1] if parts else ""):
                 kind, number = named
                 if number in found[kind]:
-                    raise ValueError(f"{path} holds {parts[-1]} twice: remove one")
+                    raise ValueError(f"{path} contains {parts[-1]} twice: remove one")
                 found[kind].add(number)
                 self._add(
                     kind, number, _Place(path, member.filename, (member.file_size, member.CRC))
@@ -176,7 +178,7 @@ class ClevrerFiles:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Everything below a folder but folders, in order; every folder once, whatever links to it."""
+    """All files below a folder, in order; each folder is visited once, also if links lead to it."""
     seen = set()
     for place, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
@@ -194,7 +196,7 @@ def _zip(path: Path) -> zipfile.ZipFile:
 
 @functools.lru_cache(maxsize=4)
 def _open_zip(path: Path, changed: int) -> zipfile.ZipFile:
-    """An archive, kept open: to read the list of its members takes longer than to read one."""
+    """Open an archive and keep it open: listing its members takes longer than reading one."""
     del changed
     return zipfile.ZipFile(path)
 

@@ -1,36 +1,36 @@
-"""Reading CLEVRER's JSON files: whatever is wrong with one is a ValueError that says where."""
+"""Parsing of CLEVRER's JSON files: any fault is a ValueError that names the place."""
 
 import json
 from typing import Any
 
-LIMIT = 1e6  # no position, angle, velocity or score of CLEVRER comes near
+LIMIT = 1e6  # far above all positions, angles, velocities and scores of CLEVRER
 
 
 def load(text: bytes, what: str) -> dict[str, Any]:
-    """The object that a JSON file holds.
+    """Parse a JSON file that contains an object.
 
     Args:
         text: Content of the file.
         what: Its name, for messages.
 
     Raises:
-        ValueError: If it is no JSON object.
+        ValueError: If it is not a JSON object.
     """
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"{what} is no JSON file that can be read ({reason})") from error
+        raise ValueError(f"{what} cannot be read as JSON ({reason})") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{what} holds a {type(value).__name__}, expected a JSON object")
+        raise ValueError(f"{what} contains a {type(value).__name__}, expected a JSON object")
     return value
 
 
 def field(item: Any, key: str, kind: type, where: str) -> Any:
-    """The value of a key of an object, of a type.
+    """Return the value of a key of an object, which must be of type `kind`.
 
     Raises:
-        ValueError: If `item` is no object, or has no such key, or the value another type.
+        ValueError: If `item` is not an object, lacks the key, or the value has another type.
     """
     if not isinstance(item, dict):
         raise ValueError(f"{where} is a {type(item).__name__}, expected a JSON object")
@@ -43,7 +43,7 @@ def field(item: Any, key: str, kind: type, where: str) -> Any:
 
 
 def vector(item: Any, key: str, where: str) -> list[float]:
-    """Three numbers; raises ValueError if they are not finite, or beyond `LIMIT`."""
+    """Return three numbers; raises ValueError if they are not finite, or exceed `LIMIT`."""
     value = field(item, key, list, where)
     if len(value) != 3 or not all(map(is_number, value)):
         raise ValueError(f"{where}: {key} is {_short(value)}, expected three finite numbers")

@@ -1,10 +1,10 @@
-"""True masks of CLEVRER by ray casting: which object is nearest to the camera at a pixel.
+"""True masks of CLEVRER by ray casting: the object nearest to the camera at each pixel.
 
-All objects have half the size 0.2: spheres of that radius, cylinders of that radius and of height
-0.4 about their own z axis, cubes of side 0.4. The sizes are VRDP's.
+Spheres have radius 0.2, cylinders radius 0.2 and height 0.4 along their own z axis, cubes side 0.4.
+These sizes are VRDP's.
 
-Shapes: T frames, N objects, H rows, W columns; F frames in which an object may be seen, and h, w
-the window around it there.
+Shapes: T frames, N objects, H rows, W columns; F frames in which an object may be visible, and h, w
+rows and columns of the window around it there.
 """
 
 import functools
@@ -15,13 +15,13 @@ import numpy as np
 from stiid.data.clevrer import camera
 
 HALF_SIZE = 0.2
-# Radius of a ball about the center that holds the shape.
+# Radius of the bounding sphere of each shape.
 _REACH = {
     "sphere": HALF_SIZE,
     "cylinder": HALF_SIZE * np.sqrt(2),
     "cube": HALF_SIZE * np.sqrt(3),
 }
-_TINY = 1e-30  # stands for 0 where a ray is parallel to a face
+_TINY = 1e-30  # replaces 0 where a ray is parallel to a face
 
 
 def ray_cast(
@@ -32,14 +32,14 @@ def ray_cast(
     rows: np.ndarray,
     columns: np.ndarray,
 ) -> np.ndarray:
-    """Which object is seen where.
+    """Cast one ray per pixel and frame.
 
     Args:
         shapes: "sphere", "cylinder" or "cube" for each object.
         locations: [T, N, 3] centers.
         orientations: [T, N, 3] Euler angles about x, y, z in radians, applied in this order about
-            axes that stay fixed.
-        rows, columns: [H] and [W] increasing places in pixels of the 480x320 files, where the
+            fixed axes.
+        rows, columns: [H] and [W] increasing positions in pixels of the 480x320 files, where the
             center of the first pixel is 0.5.
 
     Returns:
@@ -73,7 +73,7 @@ def ray_cast(
 
 
 def rotations(angles: np.ndarray) -> np.ndarray:
-    """Matrices [..., 3, 3] that turn an object about x, then y, then z by angles [..., 3]."""
+    """Matrices [..., 3, 3] that rotate an object about x, then y, then z by angles [..., 3]."""
     cosine, sine = np.cos(angles), np.sin(angles)
     zero, one = np.zeros_like(angles[..., 0]), np.ones_like(angles[..., 0])
 
@@ -90,14 +90,14 @@ def rotations(angles: np.ndarray) -> np.ndarray:
 def _windows(
     centers: np.ndarray, reach: float, rows: np.ndarray, columns: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
-    """Where an object may be seen: frames [F], first rows and columns [F], height, width.
+    """Windows in which an object may be visible: frames [F], tops [F], lefts [F], height, width.
 
-    A window holds the image of the box, parallel to the image, around a ball about the center: the
-    image of a box lies between those of its corners.
+    A window contains the image of the box, parallel to the image plane, around the bounding sphere:
+    the image of a box lies between the images of its corners.
     """
     right, down, depth = ((centers - camera.POSITION) @ camera.AXES.T).T
     near, far = depth - reach, depth + reach
-    cut = near < 1e-3  # reaches the plane of the camera: its image may be anywhere
+    cut = near < 1e-3  # the sphere reaches the camera's plane: its image may be anywhere
     near = np.where(cut, 1.0, near)
 
     def span(offset: np.ndarray, middle: float, places: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -118,20 +118,20 @@ def _windows(
 
 
 def _depth(shape: str, origins: np.ndarray, rays: np.ndarray, turned: np.ndarray) -> np.ndarray:
-    """Depth at which rays enter an object; infinite where they miss it or it is behind.
+    """Depth at which rays enter an object; infinite where they miss it or it is behind the camera.
 
     Args:
         shape: Of the object.
         origins: [F, 3] of the rays, from the object's center.
         rays: [F, h, w, 3].
-        turned: [F, 3, 3] rotations of the object.
+        turned: [F, 3, 3] rotation matrices of the object.
 
     Returns:
         [F, h, w].
     """
     if shape == "sphere":
         enter, leave = _quadric(origins[:, None, None], rays)
-    else:  # in the axes of the object; a convex body is entered when its last part is
+    else:  # in the object's axes; a ray is inside when it is inside of all pairs of faces
         start = (origins[:, None] @ turned)[:, :, None]
         rays = (rays.reshape(len(rays), -1, 3) @ turned).reshape(rays.shape)
         if shape == "cube":
@@ -146,7 +146,7 @@ def _depth(shape: str, origins: np.ndarray, rays: np.ndarray, turned: np.ndarray
 
 
 def _quadric(start: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where lines enter and leave a sphere, or seen along its axis, an endless cylinder."""
+    """Where lines enter and leave a sphere, or, in two dimensions, an infinite cylinder."""
     square = np.maximum(_dot(rays, rays), _TINY)
     half = _dot(start, rays)
     inside = half**2 - square * (_dot(start, start) - HALF_SIZE**2)

@@ -1,6 +1,6 @@
-"""CLEVRER's derender proposals: masks that a detector found, without identity over time.
+"""CLEVRER's derender proposals: masks found by a detector, without identities over time.
 
-An object is known again by its color, material and shape, which are unique in a video.
+Objects are identified by their color, material and shape, which are unique in a video.
 """
 
 import dataclasses
@@ -25,16 +25,17 @@ class _Proposal:
 
 @dataclasses.dataclass(frozen=True)
 class Proposals:
-    """What was found in each of the 128 frames of a video."""
+    """Proposals in each of the 128 frames of a video."""
 
     what: str
     frames: tuple[tuple[_Proposal, ...], ...]
 
     def ids(self, frame: int, names: Sequence[Name]) -> np.ndarray:
-        """Ids of a frame: uint8 [320, 480], 0 is background, n + 1 the object of names[n].
+        """Compute masks of a frame: uint8 [320, 480], 0 is background, n + 1 the object names[n].
 
-        Proposals of other names or of a low score are not used, and of two with one name the one
-        with the lower score is not. Where two objects overlap, the one with the higher score is.
+        Proposals with other names or a low score are ignored. Of two proposals with the same name
+        the one with the higher score is used. Where two objects overlap, the pixels go to the one
+        with the higher score.
 
         Raises:
             ValueError: If a mask is malformed.
@@ -52,15 +53,15 @@ class Proposals:
 
 
 def parse_proposals(text: bytes, what: str) -> Proposals:
-    """Reads a file of proposals.
+    """Parse a file of proposals; masks are decoded when they are used.
 
     Args:
         text: Content of the file.
         what: Its name, for messages.
 
     Raises:
-        ValueError: If a key is missing, a value has the wrong type, masks are not of 480x320, or
-            the frames are not 128 in a row. Masks are decoded when they are used.
+        ValueError: If a key is missing, a value has the wrong type, masks are not 480x320, or there
+            are not 128 consecutive frames.
     """
     frames = json_fields.field(json_fields.load(text, what), "frames", list, what)
     if len(frames) != FRAMES:
@@ -90,16 +91,17 @@ def _proposal(item: Any, where: str) -> _Proposal:
     counts = json_fields.field(mask, "counts", str, where)
     score = item.get("score", 1.0)
     if not json_fields.is_number(score):
-        raise ValueError(f"{where}: the score of a proposal is no finite number")
+        raise ValueError(f"{where}: score is {score!r}, expected a finite number")
     return _Proposal((color, material, shape), float(score), counts)
 
 
 def decode_rle(counts: str, height: int, width: int) -> np.ndarray:
-    """Decodes COCO's compressed run lengths.
+    """Decode COCO's compressed run lengths.
 
-    Runs of 0 and 1 alternate, beginning with 0, down the columns. A number is written five bits a
-    character, the lowest first, from chr(48) on; bit 32 says that it goes on, bit 16 of its last
-    character is its sign. From the fourth on, a number is the difference to the last but one.
+    Runs of 0 and 1 alternate, beginning with 0, column by column. Each character encodes five bits
+    of a number, the lowest first, offset by 48. Bit 32 is set if the number continues in the next
+    character; bit 16 of its last character is the sign. From the fourth number on, numbers are
+    differences to the last but one.
 
     Args:
         counts: The text.
@@ -109,7 +111,7 @@ def decode_rle(counts: str, height: int, width: int) -> np.ndarray:
         bool [height, width].
 
     Raises:
-        ValueError: If it is malformed, or the runs do not fill the mask exactly.
+        ValueError: If the text is malformed, or the runs do not fill the mask exactly.
     """
     runs: list[int] = []
     value = shift = 0

@@ -1,8 +1,8 @@
-"""CLEVRER: things that move, collide and hide each other (Yi et al., ICLR 2020).
+"""CLEVRER: objects that move, collide and occlude each other (Yi et al., ICLR 2020).
 
-The paper's preprocessing (section 4.1, appendices B and C): 40 pixels are cut off at both sides of
-the 480x320 videos, the rest is scaled to 64x64; training videos are split into shorter sequences;
-tests are on those parts of the validation videos that show at least 3 objects, and motion.
+The paper's preprocessing (section 4.1, appendices B and C): 40 pixels are cropped at both sides of
+the 480x320 videos, and the rest is scaled to 64x64. Training videos are split into shorter
+sequences. Test clips are parts of the validation videos with at least 3 objects and motion.
 """
 
 import dataclasses
@@ -28,32 +28,34 @@ _HOST = "http://data.csail.mit.edu/clevrer"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClevrerSpec:
-    """Where the official files are and how clips are cut from them.
+    """Folder of the official files, and how clips are cut from them.
 
     The split "train" is the official training videos without the last ones, which are "validation";
     "test" is the official validation videos (the official test videos have no annotations).
-    Training clips are cut back to back. Of each other video there is at most one clip: the earliest
-    part in which in every frame at least `min_objects` objects are seen and one of them moves, or,
-    with `all_in_view`, the authors' choice.
+    Training clips are cut back to back. Every other video gives at most one clip: the earliest part
+    with at least `min_objects` visible objects in every frame, one of which moves, or, with
+    `all_in_view`, the part that the authors' code takes.
 
     Attributes:
-        path: Folder of the official archives, or of what is in them, see `ClevrerFiles`.
+        path: Folder of the official archives, or of their unpacked content, see `ClevrerFiles`.
         crop: (left, top, width, height) of the window in pixels of the files.
         resolution: Height and width of the result.
         stride: Frames of the file per frame of a clip.
         frames: Clip length T.
-        train_frames: T of training clips; 0: as the others'.
-        objects: Validation and test clips show so many different objects, any of these numbers.
-        min_objects: See above. "Seen" means in the masks from annotations, so inside the crop.
-        min_speed: "Moves" means faster than this over the floor, in units of the annotations.
-        all_in_view: Not 0: clips begin with the first frame in which all objects of the video are
-            inside the camera's view, as the annotations say, if they stay there for so many frames
-            (40 in the authors' code); `min_objects` and `min_speed` then say nothing.
+        train_frames: T of training clips; 0: the same as `frames`.
+        objects: Allowed numbers of different objects in validation and test clips.
+        min_objects: See above. An object is visible if it has a pixel in the masks from
+            annotations, inside the crop.
+        min_speed: An object moves if it is faster than this over the floor, in units of the
+            annotations.
+        all_in_view: If not 0, clips begin with the first frame in which all objects of the video
+            are inside the camera's view according to the annotations, if they stay there for this
+            many frames (40 in the authors' code); `min_objects` and `min_speed` are then ignored.
         resize: "area" or "cubic" (the authors' code, with crop = (80, 0, 320, 320)), see `View`.
         masks: Of validation and test: "annotations" (ray casting) or "proposals".
         train_masks: The same for training, or "none": annotations are then not needed.
-        validation: How many training videos are held out.
-        limit: Use the first so many videos of each split; 0 means all.
+        validation: Number of training videos that are held out.
+        limit: Use the first `limit` videos of each split; 0 means all.
 
     Raises:
         TypeError: If a value has the wrong type.
@@ -100,7 +102,7 @@ class ClevrerSpec:
 
     @property
     def view(self) -> View:
-        """How a frame of a file becomes a frame of a clip."""
+        """How a frame of a file is converted to a frame of a clip."""
         size = self.resolution
         return View(
             height=size,
@@ -127,15 +129,15 @@ class ClevrerSpec:
         )
 
     def files(self) -> ClevrerFiles:
-        """The official files; raises ValueError if an archive is damaged."""
+        """Find the official files; raises ValueError if an archive is damaged."""
         return ClevrerFiles(local_path(self.path, "path"))
 
     def numbers(self, split: str, files: ClevrerFiles) -> list[int]:
         """Numbers of the videos of a split.
 
         Raises:
-            FileNotFoundError: If there are none, or none of the annotations or proposals for them.
-            ValueError: If there is no such split, or `validation` leaves nothing to train on.
+            FileNotFoundError: If there are no videos, or no annotations or proposals for them.
+            ValueError: If there is no such split, or `validation` leaves no training videos.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
@@ -151,18 +153,21 @@ class ClevrerSpec:
         if split != "test":
             if self.validation >= len(videos):
                 raise ValueError(
-                    f"validation = {self.validation} of {len(videos)} training videos leaves "
-                    "nothing to train on: make it smaller"
+                    f"validation = {self.validation} leaves none of {len(videos)} videos for "
+                    "training: lower it"
                 )
             kept = len(videos) - self.validation
             videos = videos[:kept] if split == "train" else videos[kept:]
             if not videos:
-                raise ValueError("validation = 0: there is no such split, choose another one")
+                raise ValueError(
+                    "there is no validation split, since validation = 0: raise it, or choose "
+                    "another split"
+                )
         return videos[: self.limit or None]
 
 
 def _how_to_get(kind: str, split: str, folder: Path) -> str:
-    """The message for files that are missing."""
+    """Compose the error message for missing files."""
     official, first = ("validation", _TEST.start) if split == "test" else ("train", _TRAIN.start)
     block = f"{first:05d}-{first + 1000:05d}"
     archive, inside, address = {
@@ -184,14 +189,14 @@ def _how_to_get(kind: str, split: str, folder: Path) -> str:
     }[kind]
     return (
         f"no {kind}s of CLEVRER for the {split} split in {folder}: put {archive} from "
-        f"{_HOST}/{address} there, as it is or unpacked ({inside}, ...), or name its folder by the "
-        f"option path. 'python -m stiid.data render {folder}' writes a stand-in of the same "
+        f"{_HOST}/{address} there, packed or unpacked ({inside}, ...), or set the option path to "
+        f"its folder. 'python -m stiid.data render {folder}' writes a substitute in the same "
         "format without a download"
     )
 
 
 def open_clevrer(spec: ClevrerSpec, split: str, data_dir: str) -> Source:
-    """Opens a split, after decoding its videos on first use."""
+    """Open a split, whose videos are decoded on first use."""
     files = spec.files()
     config = ClevrerConfig(
         cut=spec.cut(split), split=split, files=files, numbers=tuple(spec.numbers(split, files))

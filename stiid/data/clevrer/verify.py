@@ -1,6 +1,6 @@
-"""Checks masks cast from CLEVRER's annotations against the proposals, which know nothing of them.
+"""Comparison of masks cast from CLEVRER's annotations with the proposals, which are independent.
 
-Camera, sizes and the meaning of `orientation` are not documented by CLEVRER: they show here.
+CLEVRER does not document camera, sizes and the meaning of `orientation`: they are tested here.
 """
 
 import logging
@@ -18,27 +18,28 @@ from stiid.data.clevrer.source import ClevrerSpec
 from stiid.data.spacing import spaced
 
 _PER_VIDEO = 4  # frames, evenly spaced
-_SEEN = 200  # pixels of 480x320 of an object that is compared: a sphere at the origin has 1,440
+_MIN_PIXELS = 200  # of 480x320, for an object to be compared; a sphere at the origin has 1,440
 _WORST_ERROR, _WORST_IOU = 4.0, 0.8  # medians
 _LOG = logging.getLogger("stiid")
 
 
 def verify_clevrer(spec: ClevrerSpec, split: str, data_dir: str, clips: int) -> dict[str, float]:
-    """Compares the two kinds of masks in four frames each of some videos, at 480x320.
+    """Compare the two kinds of masks in four frames of each of some videos, at 480x320.
 
     Args:
-        spec: Says where the files are.
-        split: Of which videos.
-        data_dir: Not used: files are compared, not what was prepared from them.
-        clips: How many videos, at most, evenly spaced.
+        spec: The options, with the folder of the files.
+        split: Split of the videos.
+        data_dir: Not used: the files are compared, not the data prepared from them.
+        clips: Maximum number of videos, evenly spaced.
 
     Returns:
-        frames_compared, objects_compared: Objects of which a ray sees at least 200 pixels, once for
-            each frame.
-        not_proposed: Share of them without a proposal; the others follow.
-        centroid_error, iou: Medians over objects; the distance is in pixels.
-        centroid_error_90, iou_10: The worst but for 10 %.
-        Nothing if there are no proposals or no annotations.
+        frames_compared, objects_compared: Numbers of frames, and of objects with at least 200
+            visible pixels, counted in each frame.
+        not_proposed: Fraction of these objects without a proposal. The other figures are of the
+            objects with one.
+        centroid_error, iou: Medians over objects; distances are in pixels.
+        centroid_error_90, iou_10: The 90 % quantile of the error, the 10 % quantile of the IoU.
+        The result is empty if there are no proposals or no annotations.
 
     Raises:
         ValueError: If the masks do not agree (medians of 4 pixels or more, or an IoU of 0.8 or
@@ -53,7 +54,7 @@ def verify_clevrer(spec: ClevrerSpec, split: str, data_dir: str, clips: int) -> 
         and all(files.state(kind, number) for kind in ("annotation", "proposal"))
     ]
     if not both:
-        _LOG.warning("masks were not compared: %s has no annotations and proposals", files.folder)
+        _LOG.warning("masks were not compared: %s lacks annotations or proposals", files.folder)
         return {}
     frames, objects, errors, overlaps, broken = 0, 0, [], [], []
     for place in spaced(len(both), clips):
@@ -71,7 +72,7 @@ def verify_clevrer(spec: ClevrerSpec, split: str, data_dir: str, clips: int) -> 
         overlaps += [pair[1] for pair in compared if pair]
     if not errors:
         raise ValueError(
-            f"no object of which there are both kinds of masks in {frames} frames of {files.folder}"
+            f"no object has both kinds of masks in {frames} frames of {files.folder}"
             + (f"; the first broken video: {broken[0]}" if broken else "")
         )
     figures = {
@@ -88,7 +89,7 @@ def verify_clevrer(spec: ClevrerSpec, split: str, data_dir: str, clips: int) -> 
         raise ValueError(
             f"masks from annotations and proposals do not agree ({told}): expected a median "
             f"centroid_error below {_WORST_ERROR} pixels and a median iou above {_WORST_IOU}. Do "
-            "not use these masks: camera, sizes or orientations of these files are others"
+            "not use these masks: these files have another camera, other sizes or orientations"
         )
     return figures
 
@@ -102,7 +103,7 @@ def _read(files: ClevrerFiles, number: int) -> tuple[Annotation, Proposals]:
 def compare(
     annotation: Annotation, proposals: Proposals, wanted: Sequence[int]
 ) -> list[tuple[float, float] | None]:
-    """Distance of centroids, and IoU, of each object in each wanted frame that is seen well.
+    """Distance of centroids, and IoU, of each object in each wanted frame with enough pixels.
 
     None stands for an object without a proposal. Raises ValueError if a mask is malformed.
     """
@@ -118,7 +119,7 @@ def compare(
         theirs = proposals.ids(frame, annotation.names)
         for i in range(1, len(annotation.names) + 1):
             one, other = ours == i, theirs == i
-            if one.sum() < _SEEN:
+            if one.sum() < _MIN_PIXELS:
                 continue
             if not other.any():
                 pairs.append(None)

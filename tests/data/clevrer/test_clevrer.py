@@ -96,7 +96,7 @@ def test_test_clips_are_chosen_by_their_objects(folder, data_dir):
     six = load(folder, data_dir, objects=6)[0]
     assert (six["n_objects"], six["masks"].max()) == (6, 6)
     assert six["objects"].count(",") == 5
-    with pytest.raises(ValueError, match=r"no clips in 5 videos, .* 5 without a suitable"):
+    with pytest.raises(ValueError, match=r"no clips in 5 videos, .* 5 have no suitable part"):
         load(folder, data_dir, objects=4)
     still = load(folder, data_dir, min_speed=0.5, objects=(3, 6), frames=20)
     assert [clip["file"] for clip in still] == ["video_10004.mp4"]
@@ -125,9 +125,9 @@ def test_validation_is_the_last_of_training(folder, data_dir):
     assert [clip["file"] for clip in load(folder, data_dir, "validation")] == ["video_00003.mp4"]
     names = {clip["file"] for clip in load(folder, data_dir, "train", validation=0)}
     assert len(names) == 4
-    with pytest.raises(ValueError, match="validation = 4 of 4 training videos leaves nothing"):
+    with pytest.raises(ValueError, match="validation = 4 leaves none of 4 videos"):
         load(folder, data_dir, "train", validation=4)
-    with pytest.raises(ValueError, match="there is no such split"):
+    with pytest.raises(ValueError, match="there is no validation split"):
         load(folder, data_dir, "validation", validation=0)
     with pytest.raises(ValueError, match="split must be one of"):
         load(folder, data_dir, "dev")

@@ -38,7 +38,7 @@ FAULTS = {
     "short": ("video", lambda data: official.video(frames=104), "it has 104 frames, expected 128"),
     "small": ("video", lambda data: official.video(width=240), "it has 240x320 pixels"),
     "text": ("video", lambda data: b"no video at all", "is no video that can be read"),
-    "no annotation": ("annotation", None, "there is no annotation_{}.json"),
+    "no annotation": ("annotation", None, "annotation_{}.json is missing"),
     "key": (
         "annotation",
         edited(lambda content: frames(content)[3]["objects"][0].pop("velocity")),
@@ -56,8 +56,8 @@ FAULTS = {
         edited(lambda content: frames(content)[3].update(frame_id=2)),
         "annotation_{}.json, motion_trajectory 3: frame_id is 2",
     ),
-    "half": ("annotation", lambda data: data[:5000], "is no JSON file that can be read"),
-    "no proposals": ("proposal", None, "there is no proposal_{}.json"),
+    "half": ("annotation", lambda data: data[:5000], "cannot be read as JSON"),
+    "no proposals": ("proposal", None, "proposal_{}.json is missing"),
     "RLE": (
         "proposal",
         edited(lambda content: frames(content)[3]["objects"][0]["mask"].update(counts="~")),
@@ -89,8 +89,8 @@ def test_broken_videos_are_left_out_and_named_once(tmp_path, told):
     for place, ((_, _, message), warning) in enumerate(zip(FAULTS.values(), warnings, strict=True)):
         assert f"{10_000 + place}" in warning
         assert re.search(message.format(10_000 + place), warning)
-    assert f"1 clips from {len(FAULTS) + 2} videos, 1 of them known to be broken" in lines[-1]
-    assert f"and {len(FAULTS)} found to be, 0 without" in lines[-1]
+    assert f"1 clips from {len(FAULTS) + 2} videos, of which 1 are listed as broken" in lines[-1]
+    assert f"{len(FAULTS)} were found broken and 0 have no suitable" in lines[-1]
 
 
 def test_known_broken_items_are_those_of_the_literature():

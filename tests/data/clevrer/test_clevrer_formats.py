@@ -48,7 +48,7 @@ def test_objects_go_by_their_id():
         (lambda c: c["object_property"].clear(), "has 0 objects"),
         (lambda c: c["object_property"][1].pop("shape"), "object_property 1 has no key 'shape'"),
         (lambda c: c["object_property"][1].update(color="pink"), "color is 'pink', expected one"),
-        (lambda c: c["object_property"][1].update(object_id=0), "second object has object_id 0"),
+        (lambda c: c["object_property"][1].update(object_id=0), "two objects have object_id 0"),
         (lambda c: c["object_property"][1].update(object_id=True), "object_id is True, expected"),
         (
             lambda c: c["object_property"][2].update(official.name(0)),
@@ -58,7 +58,7 @@ def test_objects_go_by_their_id():
         (lambda c: frames(c)[7].update(frame_id=6), "motion_trajectory 7: frame_id is 6"),
         (lambda c: frames(c)[7].pop("frame_id"), "motion_trajectory 7 has no key 'frame_id'"),
         (lambda c: frames(c)[7]["objects"].pop(), r"has the objects \[0, 1, 2, 3, 4\], expected"),
-        (lambda c: frames(c)[7]["objects"][1].update(object_id=0), "object 0 is there twice"),
+        (lambda c: frames(c)[7]["objects"][1].update(object_id=0), "object 0 occurs twice"),
         (lambda c: frames(c)[7]["objects"].append(3), "is a int, expected a JSON object"),
         (
             lambda c: frames(c)[7]["objects"][1].pop("location"),

@@ -117,7 +117,7 @@ def test_scores_decide():
         (lambda c: frames(c).pop(), "p has 127 frames"),
         (lambda c: frames(c)[5].update(frame_index=3), "p, frame 5: frame_index is 3"),
         (lambda c: frames(c)[5]["objects"][0].pop("mask"), "p, frame 5 has no key 'mask'"),
-        (lambda c: frames(c)[5]["objects"][0].update(score=float("inf")), "no finite number"),
+        (lambda c: frames(c)[5]["objects"][0].update(score=float("inf")), "a finite number"),
         (
             lambda c: frames(c)[5]["objects"][0]["mask"].update(size=[480, 320]),
             r"size \[480, 320\], expected \[320, 480\]",
