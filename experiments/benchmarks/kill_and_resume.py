@@ -89,8 +89,10 @@ def _start(training: Sequence[str], workdir: Path) -> subprocess.Popen[bytes]:
 
 
 def _run_alone(training: Sequence[str], workdir: Path) -> tuple[float, float]:
-    """Seconds until the first step is logged and until the end, of a run that finds its programs
-    compiled: a first one, which compiles them, is thrown away."""
+    """Seconds until the first step is logged, and until the end, of an uninterrupted run.
+
+    The first of two runs compiles the programs and is discarded.
+    """
     for _ in range(2):
         shutil.rmtree(workdir, ignore_errors=True)
         began, first = time.monotonic(), None

@@ -125,7 +125,7 @@ def findings(use: Mapping[str, float], *, family: str) -> list[str]:
 
 
 def _ranked(use: Mapping[str, float], name: str) -> list[float]:
-    """The values of ``name_1``, ``name_2``, …"""
+    """Values of ``name_1``, ``name_2`` and so on."""
     values: list[float] = []
     while (key := f"{name}_{len(values) + 1}") in use:
         values.append(use[key])

@@ -39,7 +39,7 @@ def standard_normal(shape: tuple[int, ...]) -> Gaussian:
 
 
 def sample(q: Gaussian, noise: Array) -> Array:
-    """z ~ q_λ of Eq. 4, reparameterized: z = μ + σ ⊙ ε, [B, K, D]; zero noise gives the mean."""
+    """Sample z ~ q_λ of Eq. 4, reparameterized: z = μ + σ ⊙ ε, [B, K, D]; the mean if ε is zero."""
     check_shapes(mean=(q.mean, "B K D"), log_var=(q.log_var, "B K D"), noise=(noise, "B K D"))
     return q.mean + jnp.exp(0.5 * q.log_var) * noise
 

@@ -50,7 +50,7 @@ def slot_masks(logits: Array) -> Array:
 
 
 def log_slot_masks(logits: Array) -> Array:
-    """log m of ``slot_masks``, finite where m underflows: [B, K, H, W, 1]."""
+    """Logarithm of ``slot_masks``, finite where these underflow: [B, K, H, W, 1]."""
     below = logits - lax.stop_gradient(logits).max(axis=1, keepdims=True)
     return below - broadcast_slots(jnp.log(sum_slots(jnp.exp(below))), logits.shape[1])
 
@@ -61,7 +61,7 @@ def mask_entropy(masks: Array) -> Array:
 
 
 def mix(masks: Array, means: Array) -> Array:
-    """Σ_k m_k μ_k, which is the reconstruction x̃ below Eq. 1: [B, H, W, C].
+    """Mix slots, Σ_k m_k μ_k, which gives the reconstruction x̃ below Eq. 1: [B, H, W, C].
 
     Args:
       masks: m [B, K, H, W, 1].
@@ -74,7 +74,7 @@ def mix(masks: Array, means: Array) -> Array:
 def log_likelihood(
     options: LikelihoodOptions, frame: Array, means: Array, masks: Array
 ) -> tuple[Array, Array]:
-    """log p(x|z) = Σ_i log Σ_k m_ik N(x_i; μ_ik, σ²) (Eq. 1, Eq. 6), pixel by pixel i.
+    """Log-likelihood log p(x|z) = Σ_i log Σ_k m_ik N(x_i; μ_ik, σ²) (Eq. 1, Eq. 6) per pixel i.
 
     Args:
       options: variance and kind of mixture.
@@ -97,7 +97,7 @@ def slot_exponents(x: Array, means: Array, *, variance: float) -> Array:
 
 
 def mixture_log_likelihood(exponents: Array, masks: Array, *, mixture: str) -> Array:
-    """log Σ_k m_k N(x; μ_k, σ²) of Eq. 1 without the Gaussian's constant.
+    """Log-likelihood log Σ_k m_k N(x; μ_k, σ²) of Eq. 1 without the Gaussian's constant.
 
     Args:
       exponents: [B, K, H, W, C] from ``slot_exponents``.

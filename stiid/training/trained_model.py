@@ -124,7 +124,9 @@ class Model:
         Args:
           video: see ``decompose``; all of it is observed.
           num_frames: how many frames to simulate.
-          crop, stride, settings: see ``decompose``.
+          crop: see ``decompose``.
+          stride: see ``decompose``.
+          **settings: see the class.
 
         Returns:
           All frames; ``Result.simulated`` are those after the video.
@@ -155,7 +157,9 @@ class Model:
         Args:
           frames: anything that yields frames [H, W, C], such as a camera; the path of a video file
             or of a folder of images; or what ``open`` returns.
-          crop, stride, settings: see ``decompose``.
+          crop: see ``decompose``.
+          stride: see ``decompose``.
+          **settings: see the class.
 
         Returns:
           An iterator over the decomposed frames, the same numbers as ``decompose`` gives.

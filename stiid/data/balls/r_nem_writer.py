@@ -105,7 +105,7 @@ def _rows(
 
 
 def _outside_curtain(spec: BallsSpec, split: str, index: int) -> np.ndarray:
-    """uint8 [H, W], 0 behind the clip's curtain and 1 elsewhere."""
+    """Image uint8 [H, W] that is 0 behind the clip's curtain and 1 elsewhere."""
     rng = clip_rng(spec.seed, split, index, 2)  # `bouncing_balls` uses streams 0 and 1
     side = round(_CURTAIN * spec.resolution)
     top, left = rng.integers(spec.resolution - side + 1, size=2)
@@ -115,7 +115,7 @@ def _outside_curtain(spec: BallsSpec, split: str, index: int) -> np.ndarray:
 
 
 def _collided(velocities: np.ndarray) -> np.ndarray:
-    """bool [T, n + 1]: which balls (0 is the background) hit a ball since the previous frame.
+    """Whether balls (0 is the background) hit a ball since the previous frame: bool [T, n + 1].
 
     A wall changes only the signs of a velocity's components, another ball their magnitudes.
     """

@@ -39,8 +39,9 @@ def ray_cast(
         locations: [T, N, 3] centers.
         orientations: [T, N, 3] Euler angles about x, y, z in radians, applied in this order about
             fixed axes.
-        rows, columns: [H] and [W] increasing positions in pixels of the 480x320 files, where the
-            center of the first pixel is 0.5.
+        rows: [H] increasing positions in pixels of the 480x320 files, where the center of the first
+            pixel is 0.5.
+        columns: [W], likewise.
 
     Returns:
         uint8 [T, H, W]: 0 is background, n + 1 object n.

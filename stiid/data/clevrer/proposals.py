@@ -105,7 +105,8 @@ def decode_rle(counts: str, height: int, width: int) -> np.ndarray:
 
     Args:
         counts: The text.
-        height, width: Of the mask.
+        height: Rows of the mask.
+        width: Columns of the mask.
 
     Returns:
         bool [height, width].

@@ -50,7 +50,9 @@ def object_light(
     Args:
         scene: Their colors and materials.
         objects: Indices of the objects [k].
-        points, normals, directions: [k, 3]; the camera's rays end at the points.
+        points: [k, 3] where rays from the camera hit the objects.
+        normals: [k, 3] of the surfaces there.
+        directions: [k, 3] of the rays.
         dark: bool [k], points in the shadow of the first light; ignored where surfaces face away
             from it.
     """

@@ -123,7 +123,7 @@ def compose(components: Array) -> Array:
 
 
 def prior(scale: float) -> LatentGroups[Normal]:
-    """z ~ N(0, 1), β ~ N(0, 0.1), initial pose ~ N((scale, 0, 0), (0.2, 1, 1))."""
+    """Prior of latents: z ~ N(0, 1), β ~ N(0, 0.1), initial pose ~ N((s, 0, 0), (0.2, 1, 1))."""
     mean, deviation = jnp.array([scale, 0.0, 0.0]), jnp.array([0.2, 1.0, 1.0])
     one = jnp.ones(1)
     return LatentGroups(
@@ -139,7 +139,7 @@ def sample(posterior: Normal, noise: Array) -> Array:
 
 
 def log_ratio(posterior: Normal, prior: Normal, value: Array) -> Array:
-    """log q − log p of a sample, summed over its last axis."""
+    """Log-density ratio log q − log p of a sample, summed over its last axis."""
     return (_log_density(posterior, value) - _log_density(_like(prior, value), value)).sum(-1)
 
 
