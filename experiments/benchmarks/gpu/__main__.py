@@ -32,13 +32,13 @@ class Plan(NamedTuple):
 
 
 PLANS = (
-    Plan("device", "Device", 0.07),
-    Plan("correctness", "Gradients and scores against a CPU's", 0.16),
-    Plan("update_speed", "Updates", 0.30),
+    Plan("device", "Device", 0.05),
+    Plan("correctness", "Gradients and scores against a CPU's", 0.15),
+    Plan("update_speed", "Updates", 0.28),
     Plan("convolutions", "Convolutions", 0.05),
-    Plan("peers", "Against PyTorch", 0.13, peers=True),
-    Plan("streams", "Decomposing videos", 0.07),
-    Plan("training", "Training", 0.22),
+    Plan("peers", "Against PyTorch", 0.11, peers=True),
+    Plan("streams", "Decomposing videos", 0.06),
+    Plan("training", "Training", 0.30),
 )
 PEERS = ("peer", "peer_provide", "peer_python")
 

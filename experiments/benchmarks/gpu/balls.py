@@ -38,10 +38,10 @@ def get_config(variant: str = "default") -> dict[str, Any]:
         data={"max_frames": 20, "options": {"resolution": 16 if tiny else 64, **_CLIPS}},
         model=_TINY if tiny else _NETWORKS,
         evaluate={"clips": 64, "batch_size": 32, "lengths": (10, 20)},
-        train={"log_every": 20, "eval_every": 700, "checkpoint_every": 350},
+        train={"log_every": 20, "eval_every": 1000, "checkpoint_every": 500},
     )
-    for stage in config["train"]["stages"].values():
-        stage |= {"batch_size": 16, "micro_batches": 1}
+    for stage, steps in zip(config["train"]["stages"].values(), (600, 400), strict=True):
+        stage |= {"batch_size": 16, "micro_batches": 1, "steps": steps}
     if tiny:
         config = extend(
             config,

@@ -31,8 +31,8 @@ from stiid.training.restore import restore, restore_model
 
 REFERENCE = Path(__file__).with_name("cpu_reference.json")
 # Relative errors of gradients. That of float32 is rounding; the others are three times what came of
-# rounding the operands of products on a CPU: to TF32 .0006, to bfloat16 .006.
-BOUNDS = {"float32": 1e-4, "tf32": 2e-3, "bfloat16": 2e-2}
+# rounding the operands of products on a CPU: to TF32 .0004 to .0035 (DDPAE), to bfloat16 .006.
+BOUNDS = {"float32": 1e-4, "tf32": 1e-2, "bfloat16": 2e-2}
 SCORES = {"f_ari": 0.01, "mse": 1e-4}  # bounds of the differences
 RELEASED, CLIPS = "released model", 8
 
@@ -137,7 +137,7 @@ def main() -> None:
     at_once = max(1, min(6, (os.cpu_count() or 1) // 2))
     rows = Rows(step.output)
     logs = step.output.parent / "logs"
-    limits = {"at_once": at_once, "seconds": step.left, "patience": step.left}
+    limits = {"at_once": at_once, "seconds": step.left, "patience": 0.75 * step.left}
     for name, row in run_cells(commands, logs=logs, **limits):
         case, precision = cells(step.tiny)[name]
         rows.add(model=case, precision=precision, **row)

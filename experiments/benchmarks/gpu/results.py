@@ -17,6 +17,7 @@ class Rows:
     """
 
     def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self.rows: list[dict[str, Any]] = []
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +42,8 @@ def parse(doc: str, *options: str, argv: Sequence[str] | None = None) -> Step:
     """
     leave_on_sigterm()
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("/dev/stdout"))
+    output = Path("runs", "gpu", f"{Path(sys.argv[0]).stem}.json")
+    parser.add_argument("--output", type=Path, default=output)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--tiny", action="store_true", help="sizes for a test on a CPU")
     for option in options:

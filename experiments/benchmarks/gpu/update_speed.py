@@ -191,7 +191,7 @@ def measure_all(step: Step) -> None:
         {name: command(cell) for name, cell in cells.items()},
         at_once=max(1, min(6, (os.cpu_count() or 1) // 2)),
         seconds=step.left,
-        patience=max(step.left / 2, 60.0),
+        patience=0.75 * step.left,
         logs=step.output.parent / "logs",
     )
     for name, row in answers:
