@@ -228,8 +228,17 @@ def _run_card(experiment: Experiment, source: Source) -> dict[str, Any]:
         "data": source.fingerprint,
         "devices": [str(device) for device in jax.devices()],
         "processes": jax.process_count(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        # Of float32 numbers; on GPUs the default is TensorFloat-32, if they have it.
+        "matmul_precision": getattr(jax.config, "jax_default_matmul_precision", None) or "default",
+        "versions": {name: _version(name) for name in packages},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # a checkout on the path will do
+        return "not installed"
 
 
 def _write_scores(

@@ -141,6 +141,9 @@ def main() -> None:
     for name, row in run_cells(commands, logs=logs, **limits):
         case, precision = cells(step.tiny)[name]
         rows.add(model=case, precision=precision, **row)
+    wrong = [row for row in rows.rows if row["status"] != "ok"]
+    if wrong:
+        raise SystemExit(f"{len(wrong)} of {len(rows.rows)} are not ok")
 
 
 if __name__ == "__main__":

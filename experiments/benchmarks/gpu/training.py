@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments.benchmarks.gpu.results import Rows
 from experiments.benchmarks.gpu.step import parse
-from experiments.benchmarks.gpu.watchdog import DONE, Outcome, watch
+from experiments.benchmarks.gpu.watchdog import DONE, LATE, Outcome, watch
 from stiid.training.log import read_log
 
 CONFIG = Path(__file__).with_name("balls.py")
@@ -49,6 +49,8 @@ def main() -> None:
     run = ["stiid.main", f"--config={config}", f"--workdir={workdir}", data]
     done = python(*run, seconds=(1 - SCORING) * step.left, log=folder / "train.log")
     rows.add(what="training", status=done.status, seconds=done.seconds, **last_rate(workdir))
+    if done.status not in (DONE, LATE):
+        raise SystemExit(f"the training {done.status}: {done.last_line}")
     if done.status != DONE:
         done = python(*run, "--mode=eval", seconds=step.left, log=folder / "eval.log")
         rows.add(what="scoring", status=done.status, seconds=done.seconds)
