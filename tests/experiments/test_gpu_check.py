@@ -189,6 +189,18 @@ def test_the_reference_has_all_cases():
     assert all(len(stored[name]["sketch"]) == cases.SKETCH for name in cases.CASES)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(cases.CASES))
+def test_the_reference_is_of_this_version(name, use_devices, quick_compilation):
+    """If it should be another one: ``correctness --write``."""
+    use_devices(1)
+    case, stored = cases.CASES[name], json.loads(correctness.REFERENCE.read_text())[name]
+    model = cases.build(case, precision="float32")
+    grads, terms = cases.compiled(model, *cases.inputs(case, model))()
+    assert float(terms.total) == pytest.approx(stored["loss"], rel=1e-5)
+    assert correctness.relative_error(cases.sketch(grads), np.array(stored["sketch"])) < 1e-5
+
+
 def test_updates_have_names_and_configs():
     names = [cell.name for cell in update_speed.CELLS]
     assert len(set(names)) == len(names)
@@ -218,6 +230,7 @@ def test_the_training_of_the_check_is_a_config():
     for variant in balls.VARIANTS:
         experiment = parse(Experiment, balls.get_config(variant))
         assert all(stage.micro_batches == 1 for stage in experiment.train.stages.values())
+    assert list(experiment.train.stages) == ["stage_0"]  # of the tiny one
     full = load_config("experiments/benchmarks/gpu/balls.py")
     assert full.data.options["resolution"] == 64
     assert full.model.decoder["features"] == full.model.latent_size == 64

@@ -42,7 +42,7 @@ PROVIDE = Work("provide:color", str(PEER_PROVIDE), 32, 4)
 def works(tiny: bool) -> dict[str, Work]:
     """By the option that names the checkout."""
     both = {"peer": IODINE, "peer_provide": PROVIDE}
-    small = {"batch": 1, "slots": 2, "evaluations": 2}
+    small = {"batch": 1, "slots": 2, "evaluations": 3}
     return {k: work._replace(**small) for k, work in both.items()} if tiny else both
 
 
