@@ -11,6 +11,7 @@ import jax
 from jax._src.clusters import ClusterEnv, K8sCluster  # how else to know of a cluster beforehand?
 
 from stiid.errors import first_line
+from stiid.training import partners
 
 _LOG = logging.getLogger("stiid")
 _PATIENCE = 3.0  # seconds of waiting without a word
@@ -140,6 +141,7 @@ def initialize_processes(processes: Processes, *, timeout: float = 300.0) -> Non
         wait = min(60.0, left)
     if error is not None:
         raise ValueError(f"the processes do not find together: {first_line(error)}") from error
+    partners.watch()
 
 
 def joined() -> bool:
