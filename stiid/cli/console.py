@@ -186,17 +186,19 @@ def _config_file(text: str) -> tuple[str, Path]:
 
 def _print_config(name: str, fields: Sequence[str]) -> None:
     """Print all fields, those that a file leaves out too."""
-    from stiid.cli.overrides import changed
-    from stiid.config.resolve import load_experiment, resolved
+    from stiid.cli.overrides import changed, replaced
+    from stiid.config.experiment import Experiment
+    from stiid.config.resolve import load_complete, resolved
     from stiid.training.restore import find_model, stored_experiment
+    from stiid.typed_config import parse
 
     try:
         file, _ = _config_file(name)
     except FileNotFoundError:
-        experiment = stored_experiment(*find_model(name))
-    else:
-        experiment = load_experiment(file)
-    print(resolved(changed(experiment, fields)))
+        experiment = changed(stored_experiment(*find_model(name)), fields)
+    else:  # what a field left out takes from others, it takes from those that are replaced
+        experiment = parse(Experiment, replaced(load_complete(file), fields))
+    print(resolved(experiment))
 
 
 def _forward(command: str, arguments: Sequence[str]) -> int:

@@ -1,11 +1,12 @@
 """Fields of a stored config that the command line changes: ``--config.section.field=value``."""
 
 import ast
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stiid.config.experiment import Experiment
-from stiid.typed_config import override, to_dict
+from stiid.typed_config import parse, to_dict
 
 PREFIX = "--config."
 
@@ -17,29 +18,32 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def changed(experiment: Experiment, fields: Sequence[str]) -> Experiment:
-    """An experiment with some fields replaced.
+    """An experiment with some fields replaced; see ``replaced``."""
+    found: Experiment = parse(Experiment, replaced(to_dict(experiment), fields))
+    return found
+
+
+def replaced(content: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """A config with some fields replaced.
 
     Args:
-      experiment: as stored.
+      content: all fields, as nested mappings.
       fields: "--config.section.field=value" each.
 
     Raises:
-      ValueError: there is no such field, or the value does not fit it; the message names it.
+      ValueError: there is no such field; the message names it.
     """
-    changes: dict[str, Any] = {}
+    result = copy.deepcopy(dict(content))
     for text in fields:
         name, equals, value = text.removeprefix(PREFIX).partition("=")
         if not equals:
             raise ValueError(f"expected {PREFIX}section.field=value, got {text!r}")
         *sections, leaf = name.split(".")
-        before: Any = to_dict(experiment)
-        here = changes
-        for section in sections:
-            before = _field(before, section, name)
-            here = here.setdefault(section, {})
-        here[leaf] = _value(value, _field(before, leaf, name))
-    changed: Experiment = override(experiment, changes, "config")
-    return changed
+        section: Any = result
+        for part in sections:
+            section = _field(section, part, name)
+        section[leaf] = _value(value, _field(section, leaf, name))
+    return result
 
 
 def _field(section: Any, name: str, whole: str) -> Any:
@@ -57,5 +61,5 @@ def _value(text: str, before: Any) -> Any:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):  # a word; the config says whether one fits
         return {"true": True, "false": False, "none": None}.get(text.lower(), text)
-    is_list = isinstance(before, list)  # of which one value needs no comma
+    is_list = isinstance(before, list | tuple)  # of which one value needs no comma
     return (value,) if is_list and not isinstance(value, list | tuple) else value

@@ -120,6 +120,18 @@ def test_a_config_is_printed_whole(capsys, monkeypatch):
     assert any(line.startswith("model.inference.remat = ") for line in lines)
 
 
+def test_a_field_that_follows_another_follows_what_replaces_it(capsys, monkeypatch, tmp_path):
+    """K at test is that of training, unless the file says otherwise."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    file = tmp_path / "mine.py"
+    file.write_text("def get_config():\n    return {'data': {'name': 'bouncing_balls'}}\n")
+    for fields, expected in [([], 5), (["--config.model.num_slots=9"], 9)]:
+        assert console.main(["config", str(file), *fields]) == 0
+        lines = [line.partition("  #")[0] for line in capsys.readouterr().out.splitlines()]
+        assert f"model.num_slots = {expected}" in lines
+        assert f"evaluate.num_slots = {expected}" in lines
+
+
 def test_help_needs_no_jax():
     program = (
         "import sys\nfrom stiid.cli import console\n"
