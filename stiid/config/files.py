@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from stiid.errors import first_line
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 # The field of a section that selects its kind.
 _KINDS = {"data": "name", "model": "family"}
@@ -22,11 +24,12 @@ def load(name: str) -> dict[str, Any]:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file has no ``get_config``, or ``get_config`` returns no mapping.
+      ValueError: the file does not run, has no ``get_config``, or ``get_config`` returns no
+        mapping.
     """
     path, _, variant = name.partition(":")
     file = find(path)
-    with _configs_importable(file):
+    with _as_value_error(file), _configs_importable(file):
         module = load_module(file)
         if not hasattr(module, "get_config"):
             raise ValueError(f"{path} has no function get_config: add one, see configs/README.md")
@@ -87,6 +90,19 @@ def _merged(before: Any, after: Any) -> Any:
         before = {}
     both = {**before, **after}
     return {key: _merged(before.get(key), after.get(key, before.get(key))) for key in both}
+
+
+@contextlib.contextmanager
+def _as_value_error(file: Path) -> Iterator[None]:
+    """A config file is code, and may raise anything: an error of one line that names the file."""
+    try:
+        yield
+    except (ValueError, OSError):
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"config file {file} does not run: {type(error).__name__}: {first_line(error)}"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -61,6 +61,8 @@ def test_without_the_configs_of_the_package_one_line_says_so(tmp_path, monkeypat
     [
         ("", "has no function get_config"),
         ("def get_config():\n    return 3\n", "get_config must return a dict, got 3"),
+        ("def get_config():\n    return 3 +\n", r"mine\.py does not run: SyntaxError: .*line 2"),
+        ("def get_config():\n    return unknown\n", "does not run: NameError: name 'unknown'"),
     ],
 )
 def test_mistakes_in_files_are_named(tmp_path, text, message):
@@ -69,7 +71,7 @@ def test_mistakes_in_files_are_named(tmp_path, text, message):
 
 
 def test_what_fails_inside_of_a_file_is_left_as_it_is(tmp_path):
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+    with pytest.raises(ValueError, match=r"does not run: ModuleNotFoundError: .*no_such_module"):
         load(write(tmp_path, "import no_such_module\n"))
 
 
