@@ -194,13 +194,22 @@ def _ended(machine: str, pid: int) -> bool:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """A full disk says no name: errors of the system that lack one get that of the target."""
+    """Errors of the system name the target, where they name nothing or what is hidden beside it."""
     try:
         yield
     except OSError as error:
-        if error.filename is not None or error.errno is None:
+        name = path if error.filename is None else _target(str(error.filename), path)
+        if error.errno is None or name is None:
             raise
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise OSError(error.errno, os.strerror(error.errno), str(name)) from error
+
+
+def _target(name: str, path: Path) -> Path | None:
+    """What a temporary name beside a path, or below such a one, is going to be called."""
+    parts = Path(os.path.relpath(name, path.parent)).parts
+    match = _TEMPORARY.fullmatch(parts[0]) if parts else None
+    known = match is not None and match[1] in (path.name, path.stem)
+    return path.joinpath(*parts[1:]) if known else None
 
 
 def _to_disk(path: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import subprocess
 import sys
 
@@ -132,6 +133,28 @@ def test_a_full_disk_names_the_path(tmp_path, write):
     with pytest.raises(FileNotFoundError, match="other"), write(tmp_path / "out"):
         os.stat("/nowhere/other")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_names_no_hidden_file(tmp_path):
+    """Whoever opens a file itself raises an error with its name."""
+
+    def fail(name):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+    place = re.escape(str(tmp_path / "out"))
+    with (
+        pytest.raises(OSError, match=rf"No space left on device: '{place}/part/a\.png'$"),
+        atomic_directory(tmp_path / "out") as unfinished,
+    ):
+        fail(str(unfinished / "part" / "a.png"))
+    with (
+        pytest.raises(OSError, match=rf"No space left on device: '{place}/a\.png'$"),
+        atomic_directory(tmp_path / "out") as unfinished,
+        atomic_path(unfinished / "a.png") as temporary,
+    ):
+        fail(temporary)
+    with pytest.raises(OSError, match=r"'/elsewhere'$"), atomic_path(tmp_path / "a.png"):
+        fail("/elsewhere")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EBADF])
