@@ -28,12 +28,18 @@ _PASSING = {
         "the file system does not answer as it should: try again, and look at its health",
     ),
 }
+_LONGEST = 500  # characters of another library's message
+_LONGEST_LINE = 2000  # characters of a message of ours, which may quote a value
 _BY_TEXT = {os.strerror(number).lower(): number for number in _PASSING}
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return (str(error).strip() or repr(error)).splitlines()[0]
+    """What an error says, in one line of bounded length.
+
+    TensorStore adds all its settings, thousands of characters, to what it says of a damaged file.
+    """
+    line = (str(error).strip() or repr(error)).splitlines()[0].partition(" [tensorstore_spec")[0]
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
 def remedy(error: BaseException, damaged: str) -> str:
@@ -68,8 +74,9 @@ def printable(text: str) -> str:
 
 
 def one_line(error: BaseException | str) -> str:
-    """A message for a terminal, in one line."""
-    return printable(" ".join(str(error).split()))
+    """A message for a terminal, in one line of bounded length."""
+    line = printable(" ".join(str(error).split()))
+    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
 
 
 def escape_log(record: logging.LogRecord) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stiid import __version__
 from stiid.cli import streams
+from stiid.errors import one_line
 from stiid.training import signals
 
 _PREFIX = "--config."
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         flags = [*_flags(parsed), *fields]
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     from stiid.cli.main import cli
 

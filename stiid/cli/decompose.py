@@ -1,8 +1,9 @@
 """Decomposition of any video by a trained model: ``--mode=decompose --input=VIDEO``."""
 
+import contextlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ def decompose_video(model: Model, video: Footage, workdir: Path) -> tuple[int, P
     card = dict(model.card)
     readable = video._replace(frames=_until_a_fault(video.frames, faults))
 
-    def results() -> Iterator[SlotFrame]:
+    def results() -> Generator[SlotFrame, None, None]:
         count = 0
         for frame in tqdm(model.stream(readable), total=video.total, unit="frame"):
             yield frame
@@ -69,7 +70,8 @@ def decompose_video(model: Model, video: Footage, workdir: Path) -> tuple[int, P
         card["ended_by"] = faults[0] if faults else None
 
     _LOG.info("Compiling, then decomposing %s", video.info.path)
-    count = write_decomposition(folder, results(), info=video.info, card=card)
+    with contextlib.closing(results()) as frames:  # an error ends the progress bar's line first
+        count = write_decomposition(folder, frames, info=video.info, card=card)
     if faults:
         _LOG.warning("%s. The %d frames before it are decomposed", faults[0], count)
     return count, folder
@@ -89,7 +91,7 @@ def target(workdir: Path, video: Path | None, checkpoint: str) -> Path:
         try:
             card = json.loads(path.read_text(encoding="utf-8"))
             found = {"input": card["input"], "checkpoint": card.get("checkpoint", checkpoint)}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(
                 f"{path} is damaged ({first_line(error)}): move {folder} away"
             ) from error

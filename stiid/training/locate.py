@@ -55,7 +55,7 @@ def stored_batch_sizes(directory: Path) -> list[int]:
     """
     sizes = []
     for path in (directory / "model.json", *sorted(directory.glob("*/config/metadata"))):
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             content = json.loads(path.read_text(encoding="utf-8"))
             config = content.get("config", content)  # of a released model, or of a checkpoint
             sizes.append(int(config["evaluate"]["batch_size"]))

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import logging
+import types
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ import tiny
 from PIL import Image
 
 from stiid.cli import modes
-from stiid.cli.decompose import Request
-from stiid.data.video.frames import footage
+from stiid.cli.decompose import Request, decompose_video
+from stiid.data.video.frames import Footage, VideoInfo, footage
 from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
 from stiid.evaluation.evaluator import Evaluator
@@ -222,6 +223,22 @@ def test_frames_before_a_fault_are_kept_and_it_is_named(tmp_path, trained, caplo
     assert info["frames"] == len(np.load(written / "masks.npz")["slots"]) == 5
     assert "frame 5 has 9x8 pixels" in info["ended_by"]
     assert f"{info['ended_by']}. The 5 frames before it are decomposed" in caplog.text
+
+
+def test_an_error_ends_the_line_of_the_progress_bar(tmp_path, monkeypatch, capsys):
+    """So that its message begins a line of its own."""
+
+    def fail(folder, frames, **_):
+        next(frames)
+        raise OSError("full")
+
+    monkeypatch.setattr("stiid.cli.decompose.write_decomposition", fail)
+    model = types.SimpleNamespace(card={"checkpoint": "c"}, stream=lambda frames: iter(range(5)))
+    info = VideoInfo(View(height=8, width=8, channels=3), path=tmp_path / "a.mp4")
+    with pytest.raises(OSError, match="full") as caught:
+        decompose_video(model, Footage(iter(()), info, 5), tmp_path)
+    assert caught.value.__traceback__ is not None  # it holds all that was under way
+    assert capsys.readouterr().err.endswith("\n")
 
 
 def test_the_view_of_the_training_data_is_the_default(tmp_path):
