@@ -152,8 +152,8 @@ def test_what_a_step_leaves_goes_to_the_others(tmp_path, monkeypatch):
     arguments = [f"--output={tmp_path}", "--minutes=10"]
     assert check.main([*arguments, "--only", "device", "training"]) == 1
     shares = {plan.name: plan.share for plan in check.PLANS}
-    first = 600 * shares["device"] / (shares["device"] + shares["training"])
-    assert given["device"] == pytest.approx(first - watchdog.GRACE, abs=1)
+    first = shares["device"] / (shares["device"] + shares["training"])
+    assert given["device"] == pytest.approx(first * (600 - watchdog.GRACE), abs=1)
     assert given["training"] == pytest.approx(600 - watchdog.GRACE, abs=1)
     text = (tmp_path / "summary.md").read_text()
     assert "`device`: killed by SIGSEGV (1 s): the end" in text

@@ -32,13 +32,13 @@ class Plan(NamedTuple):
 
 
 PLANS = (
-    Plan("device", "Device", 0.05),
+    Plan("device", "Device", 0.06),
     Plan("correctness", "Gradients and scores against a CPU's", 0.15),
     Plan("update_speed", "Updates", 0.28),
     Plan("convolutions", "Convolutions", 0.05),
     Plan("peers", "Against PyTorch", 0.11, peers=True),
     Plan("streams", "Decomposing videos", 0.06),
-    Plan("training", "Training", 0.30),
+    Plan("training", "Training", 0.29),
 )
 PEERS = ("peer", "peer_provide", "peer_python")
 
@@ -56,10 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = options.output.absolute()
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     chosen = [plan for plan in PLANS if plan.name in options.only]
-    deadline, ended = time.monotonic() + 60.0 * options.minutes, {}
+    deadline, ended = time.monotonic() + 60.0 * options.minutes - GRACE, {}
     for i, plan in enumerate(chosen):
         left = deadline - time.monotonic()
-        seconds = left * plan.share / sum(other.share for other in chosen[i:]) - GRACE
+        seconds = left * plan.share / sum(other.share for other in chosen[i:])
         print(f"{plan.name}: {seconds:.0f} s …", flush=True)
         command = [sys.executable, "-m", f"experiments.benchmarks.gpu.{plan.name}"]
         command += [f"--output={folder / plan.name}.json", f"--seconds={seconds}"]

@@ -23,7 +23,7 @@ import numpy as np
 
 from experiments.benchmarks.gpu.cells import run_cells, serve
 from experiments.benchmarks.gpu.device import ceiling
-from experiments.benchmarks.gpu.profile import operations
+from experiments.benchmarks.gpu.operations import operations
 from experiments.benchmarks.gpu.results import Rows
 from experiments.benchmarks.gpu.step import Step, parse, peak_gb, shrink, start_jax
 from experiments.benchmarks.gpu_model import clip_gflop
@@ -48,7 +48,7 @@ class Cell:
     unroll: int = 1
     sums: str = "slices"  # of slots and channels; "plain": XLA's
     batch: int = 32
-    profile: bool = False  # tell the time of operations instead; see ``profile``
+    profile: bool = False  # tell the time of operations instead; see ``operations``
     tiny: bool = False
 
     @property
@@ -61,14 +61,13 @@ class Cell:
 
 
 _DEFAULT = dataclasses.asdict(Cell())
-CELLS = (
+CELLS = (  # the most telling first
     Cell(),
     Cell(remat=False),
     Cell(precision="bfloat16"),
     Cell("iodine:color", 1),
     Cell("provide:color"),
     Cell(precision="float32"),
-    # the second wave
     Cell(profile=True),
     Cell("clevrer"),
     Cell(frames=10),
@@ -76,7 +75,6 @@ CELLS = (
     Cell(sums="plain"),
     Cell("iodine:color", 1, remat=False),
     Cell("provide:color", remat=False),
-    # the third
     Cell(remat=False, unroll=0),
     Cell(precision="bfloat16", remat=False),
     Cell(frames=20),
@@ -84,7 +82,6 @@ CELLS = (
     Cell(frames=10, remat=False),
     Cell("iodine:color", 1, precision="bfloat16"),
     Cell("provide:color", precision="bfloat16"),
-    # the fourth
     Cell("clevrer", 10),
     Cell("clevrer", 40),
     Cell("provide:color", 40),
