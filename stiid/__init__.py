@@ -3,7 +3,7 @@
     model = stiid.load("small_color")       # a released model, the folder of a run, or a checkpoint
     result = model.decompose("clip.mp4")    # masks and an image of every slot, in every frame
 
-See ``stiid.api``. Names are imported when they are used, so that ``import stiid`` is quick.
+See ``stiid.api``. Names are imported on first use, so that ``import stiid`` is fast.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -30,7 +30,7 @@ def load(source: str | os.PathLike[str], *, step: str = "latest") -> Model:
         run, or the folder of one checkpoint.
       step: "latest" or "best" checkpoint of a run.
 
-    Compiled programs are kept in ~/.cache/stiid/programs, unless JAX has a place for them.
+    Compiled programs are kept in ~/.cache/stiid/programs, unless JAX has another folder for them.
 
     Raises:
       ValueError, OSError: there is no such model, or its files are damaged.
@@ -39,7 +39,7 @@ def load(source: str | os.PathLike[str], *, step: str = "latest") -> Model:
         raise ValueError(f"step must be 'latest' or 'best', got {step!r}")
     workdir, checkpoint = find_model(source)
     if checkpoint != "latest" and step == "best":
-        raise ValueError(f"step='best' goes with the folder of a run, not with {source}")
+        raise ValueError(f"step='best' needs the folder of a run, got {source}")
     config: Any = jax.config  # whose fields mypy knows only in newer releases
     if config.jax_compilation_cache_dir is None:
         enable_compilation_cache(PROGRAMS)
@@ -50,15 +50,15 @@ def score(predicted: Any, true_masks: Any) -> dict[str, float]:
     """Compare predicted with true masks.
 
     Args:
-      predicted: a ``Result``; or masks as plain arrays: slots, integers [T, H, W] or [B, T, H, W],
-        or probabilities, floats [T, K, H, W] or [B, T, K, H, W].
+      predicted: a ``Result``, or masks as arrays: slots as integers [T, H, W] or [B, T, H, W], or
+        probabilities as floats [T, K, H, W] or [B, T, K, H, W].
       true_masks: integers [T, H, W] or [B, T, H, W] of the same sizes; 0 is the background.
 
     Returns:
       The mean over clips of each score: ``ari`` and ``f_ari`` (true objects only) compare all
       frames of a clip at once, ``ari_frame`` and ``f_ari_frame`` frame by frame; ``miou`` is the
-      mean intersection over union; ``recall`` is the share of objects with a slot of their own
-      (IoU ≥ ½); ``slot_switches`` counts objects that change their slot.
+      mean intersection over union; ``recall`` is the fraction of objects with a slot of their own
+      (IoU ≥ ½); ``slot_switches`` counts how often objects change their slot.
 
     Raises:
       ValueError: shapes or types do not fit.

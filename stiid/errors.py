@@ -1,23 +1,23 @@
-"""What errors of other libraries say, for errors of ours that tell what to do."""
+"""Messages of third-party errors in one line, and remedies for errors of the file system."""
 
 import errno
 import logging
 import os
 
-# Errors that say nothing about the content of a file, and what to do about each.
+# Errors that do not concern the content of a file, and their remedies.
 _PASSING = {
     **dict.fromkeys(
         (errno.EAGAIN, errno.EBUSY, errno.ETXTBSY, errno.EDEADLK),
-        "another process holds it: wait for that, or end it",
+        "another process uses it: wait for that process, or end it",
     ),
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM, errno.EROFS),
-        "give this user the right to it, or use another place",
+        "give this user the permission, or use another place",
     ),
     **dict.fromkeys(
         (errno.EMFILE, errno.ENFILE), "too many files are open: raise the limit (ulimit -n)"
     ),
-    errno.ENOMEM: "there is too little memory: end other programs, or ask for less",
+    errno.ENOMEM: "there is too little memory: end other programs, or use less",
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, or use another disk"),
     **dict.fromkeys(
         (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP),
@@ -25,39 +25,39 @@ _PASSING = {
     ),
     **dict.fromkeys(
         (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN),
-        "the file system does not answer as it should: try again, and look at its health",
+        "the file system does not respond correctly: try again, and check its state",
     ),
 }
 _LONGEST = 500  # characters of another library's message
-_LONGEST_LINE = 2000  # characters of a message of ours, which may quote a value
+_LONGEST_LINE = 2000  # characters of our own messages, which may quote a value
 _BY_TEXT = {os.strerror(number).lower(): number for number in _PASSING}
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line of bounded length.
+    """First line of an error's message, shortened if it is long.
 
-    TensorStore adds all its settings, thousands of characters, to what it says of a damaged file.
+    TensorStore adds all its settings, thousands of characters, to its messages on damaged files.
     """
     line = (str(error).strip() or repr(error)).splitlines()[0].partition(" [tensorstore_spec")[0]
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
 def remedy(error: BaseException, damaged: str) -> str:
-    """What to do about an error in reading a file.
+    """Advice on an error in reading a file.
 
-    Locks, rights and limits say nothing about what is in a file: nobody is told to delete, replace
-    or fetch again what may be whole.
+    Locks, permissions and limits do not mean that the file is damaged: no advice to delete, replace
+    or download it again is given for those.
 
     Args:
-      error: as caught; its causes count too.
-      damaged: the advice if the file itself is to blame.
+      error: as caught; its causes are considered too.
+      damaged: the advice if the file itself is damaged.
     """
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, MemoryError):
             return _PASSING[errno.ENOMEM]
         number = seen.errno if isinstance(seen, OSError) else None
-        text = str(seen).lower()  # libraries in C++ give numbers as text only
+        text = str(seen).lower()  # C++ libraries give the error as text only
         found = next((n for words, n in _BY_TEXT.items() if words in text), None)
         if number in _PASSING or found is not None:
             return _PASSING[found if number not in _PASSING else number]  # type: ignore[index]
@@ -66,21 +66,21 @@ def remedy(error: BaseException, damaged: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Text that a terminal shows and does not obey: `ESC` becomes `\x1b`.
+    r"""Escape control characters, which a terminal would execute: `ESC` becomes `\x1b`.
 
-    So does every byte of a file name that is no UTF-8. The result can be encoded.
+    Bytes of file names that are not UTF-8 are escaped too, so that the result can be encoded.
     """
     return "".join(part if part.isprintable() else repr(part)[1:-1] for part in text)
 
 
 def one_line(error: BaseException | str) -> str:
-    """A message for a terminal, in one line of bounded length."""
+    """Escape an error message for a terminal, join its lines, and shorten it if it is long."""
     line = printable(" ".join(str(error).split()))
     return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
 
 
 def escape_log(record: logging.LogRecord) -> bool:
-    """A filter for loggers: each line of a message as `printable` gives it."""
+    """Escape each line of a log message as `printable` does; a filter for loggers."""
     record.msg = "\n".join(map(printable, record.getMessage().split("\n")))
     record.args = ()
     return True

@@ -4,7 +4,7 @@ from stiid.cli import streams
 from stiid.training import signals
 
 streams.open_standard_streams()
-signals.obey()  # from the first second on: what follows takes some
+signals.obey()  # before the slow imports that follow
 
 from absl import flags  # noqa: E402
 

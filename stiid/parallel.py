@@ -1,12 +1,12 @@
-"""Data parallelism by ``pmap``: the only file that spreads work over devices and processes.
+"""Data parallelism by ``pmap``: the only file that distributes work over devices and processes.
 
 State is *replicated without a leading axis*: it enters with ``in_axes=None``, leaves with
 ``out_axes=None``, and is placed once with a replicated ``NamedSharding``, so that a step compiles
-once. Only batches carry a device axis.
+once. Only batches have a device axis.
 
-Do not turn this into a default ``jax.shard_map``: its ``check_vma=True`` treats what derives from
-replicated parameters as invariant, and sums the *inner* posterior gradients over devices without an
-error. The test "8 devices == 1 device" catches it.
+Do not replace this by a default ``jax.shard_map``: its ``check_vma=True`` treats everything derived
+from replicated parameters as invariant, and silently sums the *inner* posterior gradients over
+devices. The test "8 devices == 1 device" would fail.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 AXIS = "devices"
 
 # In jax 0.11, ``pmap`` compiles through the Shardy partitioner, which crashes (0.11.2, CPU) on the
-# loop over noise samples around the loops of inference. Nothing here is for it to partition.
+# loop over noise samples around the loops of inference. Nothing here needs a partitioner.
 if jax.__version_info__ >= (0, 11):
     jax.config.update("jax_use_shardy_partitioner", False)
 
@@ -28,13 +28,13 @@ if jax.__version_info__ >= (0, 11):
 def data_parallel(
     function: Callable[..., Any], *, batch_args: tuple[int, ...], num_args: int
 ) -> Any:
-    """Map a function over devices: some arguments are batches, all else is replicated.
+    """Map a function over devices: some arguments are batches, the others are replicated.
 
-    The function must make its outputs equal on all devices (``all_mean``): the value
-    of device 0 is taken.
+    The function's outputs must be equal on all devices (``all_mean``): the value of device 0 is
+    returned.
 
     Args:
-      function: of ``num_args`` positional arguments; sees its device's rows of each batch.
+      function: has ``num_args`` positional arguments; gets its device's rows of each batch.
       batch_args: positions of the arguments that are batches [devices, rows, …].
       num_args: number of arguments.
     """
@@ -45,7 +45,7 @@ def data_parallel(
 def data_parallel_rows(
     function: Callable[..., Any], *, batch_args: tuple[int, ...], num_args: int
 ) -> Any:
-    """Like ``data_parallel``, for a function whose outputs have a row per video."""
+    """Map a function over devices as ``data_parallel`` does; its outputs have a row per video."""
     in_axes = tuple(0 if i in batch_args else None for i in range(num_args))
     return jax.pmap(function, axis_name=AXIS, in_axes=in_axes)
 
@@ -53,7 +53,7 @@ def data_parallel_rows(
 def all_mean(tree: Any) -> Any:
     """Mean over all devices of all processes, inside ``data_parallel``.
 
-    XLA makes one exchange of all leaves: no need to join them here.
+    XLA exchanges all leaves at once, so they need not be concatenated here.
     """
     return jax.lax.pmean(tree, AXIS)
 
@@ -76,22 +76,22 @@ def unshard(tree: Any) -> Any:
 
 
 def over_processes(values: np.ndarray) -> np.ndarray:
-    """One array of each process, stacked [P, …], on every process."""
+    """Gather one array from each process, stacked [P, …], on every process."""
     if jax.process_count() == 1:
         return values[None]
-    # Doubles travel as pairs of 32-bit words, which JAX leaves alone.
+    # Doubles are sent as pairs of 32-bit words, which JAX does not convert.
     words = multihost_utils.process_allgather(np.ascontiguousarray(values).view(np.uint32))
     return np.ascontiguousarray(words).view(values.dtype)
 
 
 def texts_over_processes(text: str) -> list[str]:
-    """A text of each process, all of the same length, on every process."""
+    """Gather one text from each process, all of the same length, on every process."""
     values = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     return [row.tobytes().decode("utf-32-le") for row in over_processes(values)]
 
 
 def global_rows(batch_size: int) -> np.ndarray:
-    """Numbers, in the global batch, of the rows that this process holds (every P-th)."""
+    """Indices in the global batch of the rows that this process has (every P-th)."""
     return np.arange(jax.process_index(), batch_size, jax.process_count(), dtype=np.int32)
 
 

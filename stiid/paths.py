@@ -1,4 +1,4 @@
-"""Paths that users name, all of the local file system, and users that a machine does not list."""
+"""Paths given by users, which must be local, and users that are missing in the machine's list."""
 
 import functools
 import grp
@@ -6,23 +6,23 @@ import pwd
 import re
 from pathlib import Path
 
-# Two slashes or one: pathlib joins them. A single letter is a drive.
+# One slash is enough, since pathlib joins two. A single letter is a drive, not a protocol.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def local_path(text: str, option: str) -> Path:
-    """The absolute path that an option names, with ``~`` expanded.
+    """Absolute path given by an option, with ``~`` expanded.
 
     Args:
       text: as the user wrote it.
       option: its name, for messages.
 
     Raises:
-      ValueError: it names a bucket or another URL, or the home of a user that has none.
+      ValueError: it is a bucket or another URL, or ``~`` of a user without a home folder.
     """
     refuse_url(text, option)
     if "\0" in text:
-        raise ValueError(f"{option} holds a zero byte, which no path does: {text!r}")
+        raise ValueError(f"{option} contains a zero byte, which paths must not: {text!r}")
     try:
         path = Path(text).expanduser()
     except RuntimeError as error:  # no HOME, and no entry in the list of users
@@ -31,12 +31,12 @@ def local_path(text: str, option: str) -> Path:
         ) from error
     try:
         return path.resolve()
-    except RuntimeError as error:  # Python 3.11 and 3.12 say so of links
+    except RuntimeError as error:  # a loop of links, in Python 3.11 and 3.12
         raise ValueError(f"{option}={text}: {error}") from error
 
 
 def refuse_url(text: str, option: str) -> None:
-    """Refuse what would become a local folder named ``gs:``."""
+    """Refuse URLs, which would otherwise become a local folder such as ``gs:``."""
     if _URL.match(text):
         raise ValueError(
             f"{option}={text}: only local paths are read and written: mount the bucket, or copy it"
@@ -45,10 +45,11 @@ def refuse_url(text: str, option: str) -> None:
 
 @functools.cache
 def name_unlisted_users() -> None:
-    """Let users and groups without an entry go by their numbers.
+    """Give users and groups without an entry their numbers as names.
 
-    Libraries that store data ask for the names of a file's owners, and fail where there are none
-    (``docker run --user``). To be called before they are used; nothing changes for those listed.
+    Libraries that store data ask for the names of a file's owners, and fail if there are none
+    (``docker run --user``). To be called before these libraries are used; users and groups with an
+    entry keep their names.
     """
     listed_user, listed_group = pwd.getpwuid, grp.getgrgid
 
@@ -56,7 +57,7 @@ def name_unlisted_users() -> None:
         try:
             return listed_user(uid)
         except KeyError:
-            return pwd.struct_passwd((str(uid), "x", uid, uid, "", "~", ""))  # a home, unknown
+            return pwd.struct_passwd((str(uid), "x", uid, uid, "", "~", ""))  # home unknown
 
     def group(id: int) -> grp.struct_group:
         try:

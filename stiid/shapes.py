@@ -1,4 +1,4 @@
-"""The shape legend, and the tuples that pass between modules.
+"""Letters of array shapes, and the tuples of arrays that modules exchange.
 
 ====== ==========================================================================
 letter meaning
@@ -13,7 +13,7 @@ M      width of the 2D-LSTM
 R      refinements; R̂_t is the number of refinements of frame t (``method.schedule``)
 ====== ==========================================================================
 
-Everything is channels-last and float32 unless it says otherwise. Frames are indexed t = 0 … T−1,
+Arrays are channels-last and float32 unless stated otherwise. Frames are indexed t = 0 … T−1,
 refinements r = 1 … R̂_t, as in the paper.
 """
 
@@ -52,9 +52,9 @@ def check_shapes(sizes: Mapping[str, int] | None = None, /, **arrays: tuple[Any,
     """Refuse arrays whose shapes do not fit together, when a function is traced.
 
     Args:
-      sizes: of axes that are known beforehand.
-      **arrays: name → (array, its axes), as in ``frame=(frame, "B H W C")``. A letter stands for
-        the same size in all of them, a number for itself.
+      sizes: sizes of some axes, if they are known.
+      **arrays: name → (array, its axes), as in ``frame=(frame, "B H W C")``. A letter means the
+        same size in all arrays, a number means itself.
 
     Raises:
       ValueError: a shape is not the expected one; the message names both.

@@ -1,12 +1,12 @@
-"""Typed configs: nested mappings become frozen dataclasses, and back.
+"""Typed configs: conversion between nested mappings and frozen dataclasses.
 
-Every section of a config becomes the keyword arguments of one class. A field that is left out
-takes the default of its class; one that has none, or that no class has, is an error that names it.
-Configs are plain nested mappings here (``main`` turns a ``ConfigDict`` into one), so that the same
+The fields of a section are the keyword arguments of one class. A field that is left out has the
+default of its class. A missing field without a default, or an unknown field, is an error that names
+it. Configs are plain nested mappings here (``main`` converts a ``ConfigDict``), so that the same
 parser reads the copy that is stored in a checkpoint.
 
-A field may be a union of classes with a ``Literal`` field: ``family: Literal["stiid"]`` says which
-class a section means; without that field it is the first.
+A field may be a union of classes with a ``Literal`` field: ``family: Literal["stiid"]`` selects the
+class of a section; without that field it is the first.
 """
 
 import dataclasses
@@ -37,12 +37,12 @@ def parse(cls: type, section: Any, where: str = "config") -> Any:
 def arguments(
     hints: Mapping[str, Any], section: Any, where: str, *, optional: Set[str] = frozenset()
 ) -> dict[str, Any]:
-    """The fields of a section, each of its type.
+    """Check and convert the fields of a section, each to its type.
 
     Args:
-      hints: types of all fields that there may be.
+      hints: types of all possible fields.
       section: the fields as written.
-      where: the section is, for messages.
+      where: name of the section, for messages.
       optional: fields that may be left out.
 
     Raises:
@@ -66,10 +66,10 @@ def arguments(
 
 
 def override(base: Any, changes: Mapping[str, Any], where: str) -> Any:
-    """A copy of a dataclass with some fields replaced, checked like ``parse``.
+    """Copy a dataclass and replace some fields, checked as in ``parse``.
 
-    A mapping that stands for a section, a nested dataclass or a mapping, changes only the fields
-    that it names.
+    If a field is a section (a nested dataclass or a mapping), a mapping changes only the fields in
+    that mapping.
     """
     fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}
     nested: dict[str, Any] = {}
@@ -83,10 +83,10 @@ def override(base: Any, changes: Mapping[str, Any], where: str) -> Any:
 
 
 def complete(cls: type, section: Any, where: str = "config") -> dict[str, Any]:
-    """A section as plain dicts and tuples, with the defaults of all that it leaves out.
+    """Complete a section with the defaults of missing fields, as plain dicts and tuples.
 
-    Unlike in ``to_dict(parse(…))``, the dataclass itself is not made: a field that it derives from
-    others is as written.
+    Unlike ``to_dict(parse(…))``, this does not create the dataclass: fields that the dataclass
+    would derive from others keep the values that were written.
 
     Raises:
       ValueError: as ``parse``.
@@ -97,7 +97,7 @@ def complete(cls: type, section: Any, where: str = "config") -> dict[str, Any]:
 
 
 def to_dict(value: Any, *, sequence: type = list) -> Any:
-    """The inverse of ``parse``: nested plain dicts and, fit for JSON, lists or other sequences."""
+    """Convert a dataclass to nested dicts; its sequences to lists, as JSON has them, or tuples."""
     if dataclasses.is_dataclass(value):
         fields = dataclasses.fields(value)
         return {f.name: to_dict(getattr(value, f.name), sequence=sequence) for f in fields}
@@ -150,7 +150,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 
 def _check_finite(value: Any, where: str) -> None:
-    """Refuse NaN and infinity where a class has nothing to say about them."""
+    """Refuse NaN and infinity, in fields that a class does not check itself."""
     if isinstance(value, tuple | list):
         for i, item in enumerate(value):
             _check_finite(item, f"{where}[{i}]")
@@ -162,7 +162,7 @@ def _check_finite(value: Any, where: str) -> None:
 
 
 def _member(members: tuple[Any, ...], value: Any, where: str) -> Any:
-    """A value of a union: of an optional type, or of classes told apart by a literal field."""
+    """Parse a value of a union: an optional type, or classes distinguished by a literal field."""
     if type(None) in members:
         return None if value is None else _value(members[0], value, where)
     if isinstance(value, members):

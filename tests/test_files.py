@@ -180,8 +180,8 @@ def test_other_errors_of_locks_are_errors(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (BlockingIOError(errno.EAGAIN, "locked"), "another process holds it"),
-        (PermissionError(errno.EACCES, "no"), "give this user the right to it"),
+        (BlockingIOError(errno.EAGAIN, "locked"), "another process uses it"),
+        (PermissionError(errno.EACCES, "no"), "give this user the permission"),
         (OSError(errno.EMFILE, "many"), r"raise the limit \(ulimit -n\)"),
         (ValueError("PERMISSION_DENIED: Permission denied [OS error 13]"), "give this user the"),
         (RuntimeError("...: No space left on device"), "make room"),

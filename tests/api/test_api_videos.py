@@ -77,7 +77,11 @@ def test_a_stream_is_checked_frame_by_frame(model, video):
         (lambda m, v: m.clips(11), ValueError, r"count must lie in 1 … 10, got 11"),
         (lambda m, v: m.decompose(v).simulated, ValueError, "no frame .* is simulated"),
         (lambda m, v: stiid.load("small_colour"), OSError, r"nor a released model \(.*small_color"),
-        (lambda m, v: stiid.load("quickstart", step="best"), ValueError, "goes with the folder"),
+        (
+            lambda m, v: stiid.load("quickstart", step="best"),
+            ValueError,
+            "needs the folder of a run",
+        ),
         (lambda m, v: stiid.load("quickstart", step="5"), ValueError, "'latest' or 'best', got"),
         (lambda m, v: stiid.read_video("stiid://sample", num_frames=0), ValueError, "at least 1"),
     ],
