@@ -19,6 +19,7 @@ from stiid.evaluation.velocity import MATCHINGS, box_centers, velocity_scores
 from stiid.media import write_gif, write_mp4, write_png
 from stiid.models.base import Decomposition, VideoModel
 from stiid.outputs.sheets import decomposition_frames, decomposition_sheet
+from stiid.progress import counted, waiting
 from stiid.shapes import Params
 
 _COLUMNS = 10  # frames that a sheet shows
@@ -49,7 +50,8 @@ def predict_clips(
     )
     clips = Clips.from_batch(batch)
     rollout = Rollout(evaluate, system, num_simulated=settings.num_simulated)
-    result = rollout(params, clips.video[:, : settings.num_observed], clips.rows)
+    with waiting(f"Compiling, then predicting {settings.clips} clips"):
+        result = rollout(params, clips.video[:, : settings.num_observed], clips.rows)
     return jax.tree.map(lambda x: x[batch["valid"]], (clips, result))
 
 
@@ -86,7 +88,13 @@ def write_pictures(
     """Write a sheet of each clip, and GIF and MP4 animations of all its frames."""
     written = []
     simulated_from = num_observed if num_observed < clips.video.shape[1] else None
-    for i, sheet in enumerate(sheets(clips, result, num_observed=num_observed)):
+    drawn = counted(
+        sheets(clips, result, num_observed=num_observed),
+        "Drawing",
+        total=len(clips.video),
+        unit="clips",
+    )
+    for i, sheet in enumerate(drawn):
         path = directory / f"clip_{i:02d}.png"
         write_png(path, sheet)
         animation = decomposition_frames(

@@ -16,6 +16,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import image as image_summary
+from tensorboardX.summary import text as text_summary
 
 from stiid.errors import first_line
 
@@ -52,6 +53,12 @@ class Board:
         """Add a uint8 image [H, W, 3]."""
         with self._harmless():
             self._add(Event(step=step, summary=image_summary(tag, image, dataformats="HWC")))
+
+    def text(self, step: int, tag: str, text: str) -> None:
+        """Add lines of text, which are shown as they are."""
+        shown = "\n".join(f"    {line}" for line in text.splitlines())  # Markdown's code
+        with self._harmless():
+            self._add(Event(step=step, summary=text_summary(tag, shown)))
 
     def close(self) -> None:
         """Write what is left."""

@@ -48,7 +48,8 @@ class Checkpoints:
         write = best_metric is not None
         if not write and not directory.is_dir():
             raise FileNotFoundError(
-                f"no checkpoints at {directory}: train there first, or pass --checkpoint=PATH"
+                f"no checkpoints at {directory}: train there first, or pass --checkpoint=PATH, or "
+                "--checkpoint=stiid://NAME for a released model"
             )
 
         def score(metrics: Mapping[str, float]) -> float:

@@ -89,6 +89,11 @@ class MetricWriter:
         if self._enabled:
             self._board.image(int(step), tag, image)
 
+    def write_text(self, step: int, tag: str, text: str) -> None:
+        """Shows lines of text in TensorBoard."""
+        if self._enabled:
+            self._board.text(int(step), tag, text)
+
     def close(self) -> None:
         """Writes what is left, and the CSV file. A disk that refuses is told, and is no error."""
         if self._enabled:
@@ -256,6 +261,16 @@ class Progress:
         self._total = total
         if self._bar is not None:
             self._bar.total = total
+            self._bar.refresh()
+
+    def restart(self, step: int) -> None:
+        """Tells that the time so far went into compilation: what is left is not estimated by it."""
+        self._logged = (time.monotonic(), step)
+        if self._bar is not None:
+            self._bar.unpause()
+            if self._bar.n == self._bar.initial:  # nothing has been timed yet
+                self._bar.initial = step
+            self._bar.n = self._bar.last_print_n = step
             self._bar.refresh()
 
     def update(self, step: int, scalars: Mapping[str, float] | None = None) -> None:

@@ -23,6 +23,7 @@ from stiid.data.pipeline import train_iterator
 from stiid.data.source import Source
 from stiid.evaluation.evaluator import Evaluation, Evaluator, empty_clips
 from stiid.evaluation.slot_usage import findings, summary
+from stiid.progress import waiting
 from stiid.shapes import Array
 from stiid.training.checkpoints import Checkpoints
 from stiid.training.early_stopping import validation_loss
@@ -89,7 +90,7 @@ def stage_data(
             source,
             batch_size=stage.batch_size,
             num_frames=stage.num_frames,
-            max_frames=experiment.data.max_frames,
+            max_frames=experiment.data.max_frames or None,
             pieces=experiment.data.pieces,
             seed=_seed(experiment.seed, index),
             shard_index=jax.process_index(),
@@ -155,7 +156,10 @@ class Trainer:
         return state, self._evaluation or self._evaluator(state.params)
 
     def _start(self) -> tuple[TrainState, Position]:
-        state = parallel.replicate(jax.jit(lambda: init_state(self.experiment, self._initial))())
+        with waiting("Initializing the parameters"):
+            state = parallel.replicate(
+                jax.jit(lambda: init_state(self.experiment, self._initial))()
+            )
         return state, Position(0, 0, 0, {}, jax.process_count())
 
     def _resume(self, step: int) -> tuple[TrainState, Position]:
@@ -189,15 +193,21 @@ class Trainer:
         watch = Watch(train.stagnation, position.watch)
         rows = parallel.shard(parallel.global_rows(stage.batch_size))
         unread: Mapping[str, Array] | None = None  # metrics of the last update, until looked at
-        step, started = int(state.step), time.monotonic()
+        step, started, compiled = int(state.step), time.monotonic(), False
 
         while position.step_in_stage < stage.steps and watch.verdict is None:
             batch = parallel.shard(next(data))
-            state, metrics = update(state, batch["video"], rows, np.int32(position.step_in_stage))
-            step, position.step_in_stage = step + 1, position.step_in_stage + 1
-            if position.step_in_stage == 1:
-                jax.block_until_ready(metrics)
+            place = np.int32(position.step_in_stage)
+            if compiled:
+                state, metrics = update(state, batch["video"], rows, place)
+            else:
+                with waiting(f"Compiling {name}: clips of {stage.num_frames} frames"):
+                    state, metrics = update(state, batch["video"], rows, place)
+                    jax.block_until_ready(metrics)
                 _LOG.info("%s: first step after %.1f s", name, time.monotonic() - started)
+                compiled = True
+                bar.restart(step + 1)
+            step, position.step_in_stage = step + 1, position.step_in_stage + 1
             if unread is not None:  # one step behind, so that devices never wait for the host
                 self._check_metrics(step - 1, unread, position, watch)
             done, log = position.step_in_stage == stage.steps, step % train.log_every == 0
@@ -212,7 +222,10 @@ class Trainer:
                 self.writer.write(step, "train", values | {"num_frames": stage.num_frames})
                 bar.update(step, {k: values[k] for k in _SHOWN})
             if evaluate or done:
+                first = self._evaluation is None
                 self._evaluate(state)
+                if first:  # it was compiled
+                    bar.restart(step)
                 if train.stagnation.patience:
                     loss = validation(state.params)
                     self.writer.write(step, "validation", {"total": loss})

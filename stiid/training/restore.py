@@ -13,6 +13,7 @@ from stiid.data import registry
 from stiid.data.source import Source
 from stiid.models.base import VideoModel
 from stiid.paths import local_path
+from stiid.progress import waiting
 from stiid.training.checkpoints import Checkpoints, RemovedError
 from stiid.training.compatibility import MODEL, check_same
 from stiid.training.locate import RELEASED, locate, released_names
@@ -112,11 +113,13 @@ def restored(
     view = registry.view(experiment.data.name, **experiment.data.options)
     image_shape = (view.height, view.width, view.channels)
     system = experiment.at_test().model.build(image_shape)
-    template = trained_shapes(experiment, image_shape)
-    check_test(experiment, image_shape, template.params)
+    with waiting("Checking that model and config fit"):
+        template = trained_shapes(experiment, image_shape)
+        check_test(experiment, image_shape, template.params)
     for left in range(5, -1, -1):
         try:
-            state = checkpoints.state(step, template)
+            with waiting(f"Reading checkpoint {step}"):
+                state = checkpoints.state(step, template)
             break
         except RemovedError:
             if not left:

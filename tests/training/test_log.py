@@ -274,6 +274,13 @@ def test_tensorboard_scalars_and_images(tmp_path):
         np.testing.assert_array_equal(np.asarray(decoded), image)
 
 
+def test_tensorboard_shows_text_line_by_line(tmp_path):
+    with MetricWriter(tmp_path) as writer:
+        writer.write_text(0, "config", "seed = 0\noptim.beta1 = 0.9")
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    assert b"    seed = 0\n    optim.beta1 = 0.9" in file.read_bytes()
+
+
 def test_disabled_writer_touches_nothing(tmp_path):
     with MetricWriter(tmp_path / "run", enabled=False) as log:
         log.write(1, "train", {"loss": 1.0})

@@ -75,3 +75,25 @@ def test_disabled_progress_is_silent(monkeypatch, caplog):
         progress.update(1, {"loss": 1.0})
     assert caplog.messages == []
     assert terminal.getvalue() == ""
+
+
+def test_compilation_does_not_count_for_the_time_left(monkeypatch, caplog):
+    caplog.set_level(logging.INFO, logger="stiid")
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    clock = iter([0.0, 100.0, 140.0])
+    monkeypatch.setattr("stiid.training.log.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with Progress(101, interval=30.0) as progress:
+        progress.restart(1)  # the first step took 100 s
+        progress.update(21)  # 20 more took 40 s: 80 are left
+    assert caplog.messages == ["step 21/101, 0.50 steps/s, ETA 02:40, "]
+
+
+def test_compilation_does_not_count_in_a_bar(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Progress(100) as progress:
+        progress._bar.start_t -= 1000.0
+        progress._bar.last_print_t -= 1000.0
+        progress.restart(1)
+        assert progress._bar.format_dict["elapsed"] < 100.0
+        assert progress._bar.n == 1

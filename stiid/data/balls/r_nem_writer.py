@@ -7,7 +7,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from stiid.data.balls.bouncing_balls import BallsSpec, clips
 from stiid.data.balls.r_nem import GROUPS

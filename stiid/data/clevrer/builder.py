@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from stiid.data.clevrer.annotations import FRAMES
 from stiid.data.clevrer.clips import KNOWN_BROKEN, Cut, cut_clips

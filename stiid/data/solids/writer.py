@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from stiid.data.clevrer import camera
 from stiid.data.solids.clips import make_motion

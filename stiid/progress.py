@@ -1,0 +1,119 @@
+"""Words and bars for whatever takes long: within two seconds it says what is done."""
+
+import contextlib
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+_LOG = logging.getLogger("stiid")
+_PATIENCE = 1.0  # seconds in which nothing needs to be said
+_INTERVAL = 30.0  # seconds between log lines, where standard error is no terminal
+_CLEAR = "\r\x1b[K"  # the line of a terminal
+
+_Item = TypeVar("_Item")
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say what is done while the block runs: a compilation, for example, which cannot be counted.
+
+    On a terminal a line counts the seconds and is removed at the end; elsewhere the log says it at
+    the beginning and now and then. What ends within a second is not mentioned.
+
+    Args:
+      what: is done, such as "Compiling stage_0".
+    """
+    done = threading.Event()
+    thread = threading.Thread(target=_tell, args=(what, done), name="waiting", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def counted(items: Iterable[_Item], what: str, *, total: int | None, unit: str) -> Iterator[_Item]:
+    """Pass items on, and say how many of them are done.
+
+    The first one, with which programs are compiled, is waited for by itself: the time that is left
+    is estimated from the others.
+
+    Args:
+      items: what to pass on; they may be computed as they are asked for.
+      what: is done with them, such as "Evaluating".
+      total: how many there are; None: that is not known.
+      unit: what they are called, in the plural.
+    """
+    rest, of_total = iter(items), "" if total is None else f" of {total}"
+    with waiting(f"{what}: the first{of_total} {unit}"):
+        for item in rest:
+            yield item
+            break
+        else:
+            return
+    done, told, started = 1, time.monotonic(), time.monotonic()
+    bar = _bar(what, total, unit) if total != 1 and on_terminal() else None
+    try:
+        for item in rest:
+            yield item
+            done, now = done + 1, time.monotonic()
+            if bar is not None:
+                bar.update()
+            elif now - told >= _INTERVAL:
+                told = now
+                left = "" if total is None else _left(total - done, done - 1, now - started)
+                _LOG.info("%s: %d%s %s%s", what, done, of_total, unit, left)
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _left(to_do: int, done: int, seconds: float) -> str:
+    return f", {max(to_do, 0) * seconds / done:.0f} s left"
+
+
+def on_terminal() -> bool:
+    """Whether standard error is a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+class Formatter(logging.Formatter):
+    """Log lines with their time, which take the place of a line that counts seconds."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return (_CLEAR if on_terminal() else "") + super().format(record)
+
+
+def _bar(what: str, total: int | None, unit: str) -> Any:
+    from tqdm import tqdm  # takes a while to import
+
+    return tqdm(
+        desc=what, total=total, initial=1, unit=unit, leave=False, dynamic_ncols=True, miniters=1
+    )
+
+
+def _tell(what: str, done: threading.Event) -> None:
+    """Say what is done, from the first second on, until it is done."""
+    started = time.monotonic()
+    if done.wait(_PATIENCE):
+        return
+    if not on_terminal():
+        _LOG.info("%s …", what)
+        while not done.wait(_INTERVAL):
+            _LOG.info("%s: %.0f s so far", what, time.monotonic() - started)
+        return
+    while True:
+        sys.stderr.write(f"{_CLEAR}{what} … {time.monotonic() - started:.0f} s")
+        sys.stderr.flush()
+        if done.wait(1.0):
+            break
+    sys.stderr.write(_CLEAR)
+    sys.stderr.flush()
