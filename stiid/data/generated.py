@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from stiid.data.source import Source
-from stiid.data.stored import TfdsSource, clips_per_shard, prepare
+from stiid.data.stored import TfdsSource, clips_per_shard, find_prepared, prepare
 
 _Examples = Iterator[tuple[int, dict[str, Any]]]
 
@@ -86,6 +86,8 @@ class GeneratedBuilder(tfds.core.ShardBasedBuilder):
 def open_generated(builder: type[GeneratedBuilder], spec: Any, split: str, data_dir: str) -> Source:
     """Opens a split, which is generated on first use.
 
+    To train, all splits are made; one to evaluate on is made alone, if the others are not there.
+
     Args:
         builder: Of the data set.
         spec: Its options.
@@ -101,4 +103,12 @@ def open_generated(builder: type[GeneratedBuilder], spec: Any, split: str, data_
             f"split must be one of {tuple(name for name, count in spec.counts.items() if count)}, "
             f"got {split!r}: choose another one or set its number of clips"
         )
-    return TfdsSource(prepare(builder, config=GeneratedConfig(spec=spec), data_dir=data_dir), split)
+    whole = GeneratedConfig(spec=spec)
+    there, name = find_prepared(builder, config=whole, data_dir=data_dir)
+    if split == "train" or there:
+        return TfdsSource(prepare(builder, config=whole, data_dir=data_dir), split)
+    others = {name: 0 for name in spec.counts if name != split}
+    alone = GeneratedConfig(spec=dataclasses.replace(spec, **others))
+    source = TfdsSource(prepare(builder, config=alone, data_dir=data_dir), split)
+    source.fingerprint = f"{name}:{split}"  # the clips are the same
+    return source

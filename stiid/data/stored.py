@@ -1,6 +1,8 @@
 """Data sets that tfds prepares on first use and stores as array_record."""
 
 import contextlib
+import io
+import logging
 import os
 import pathlib
 import shutil
@@ -15,6 +17,7 @@ from stiid.errors import first_line, remedy
 from stiid.files import take_lock
 from stiid.paths import name_unlisted_users
 
+_LOG = logging.getLogger("stiid")
 # tfds keeps the examples of one shard in memory until the shard is complete.
 _SHARD_BYTES = 128 * 2**20
 
@@ -68,6 +71,19 @@ class TfdsSource:
         }
 
 
+def find_prepared(
+    builder_class: type[tfds.core.DatasetBuilder],
+    *,
+    config: tfds.core.BuilderConfig,
+    data_dir: str,
+) -> tuple[bool, str]:
+    """Whether data are on disk, and their name; arguments and errors as of `prepare`."""
+    names = (builder_class.name, config.name, str(builder_class.VERSION))
+    with _readable(pathlib.Path(data_dir).joinpath(*names)):
+        info = builder_class(config=config, data_dir=data_dir).info
+    return bool(info.splits), info.full_name
+
+
 def prepare(
     builder_class: type[tfds.core.DatasetBuilder],
     *,
@@ -103,10 +119,12 @@ def prepare(
             if not target.exists():
                 for leftover in config_dir.glob("incomplete.*"):
                     shutil.rmtree(leftover)
-                builder.download_and_prepare(
-                    file_format="array_record",
-                    download_config=tfds.download.DownloadConfig(try_download_gcs=False),
-                )
+                _LOG.info("Preparing %s in %s", builder.name, config_dir)
+                with contextlib.redirect_stdout(io.StringIO()):  # tfds speaks of downloads
+                    builder.download_and_prepare(
+                        file_format="array_record",
+                        download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+                    )
     except (OSError, RuntimeError) as error:  # the array_record writer raises RuntimeError
         raise OSError(
             f"cannot prepare {builder.name} in {config_dir}: {error}. Nothing incomplete was kept; "

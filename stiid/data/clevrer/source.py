@@ -6,7 +6,6 @@ sequences. Test clips are parts of the validation videos with at least 3 objects
 """
 
 import dataclasses
-from pathlib import Path
 
 from stiid.data.clevrer.annotations import FRAMES
 from stiid.data.clevrer.builder import Clevrer, ClevrerConfig
@@ -146,17 +145,16 @@ class ClevrerSpec:
             kind: [number for number in files.numbers(kind) if number in official]
             for kind in self.cut(split).kinds
         }
-        missing = [kind for kind, found in numbers.items() if not found]
-        if missing:
-            raise FileNotFoundError(_how_to_get(missing[0], split, files.folder))
+        if not all(numbers.values()):
+            raise FileNotFoundError(self._how_to_get(split, files))
         videos = numbers["video"]
         if split != "test":
-            if self.validation >= len(videos):
+            kept = max(0, len(videos) - self.validation)
+            if split == "train" and not kept:
                 raise ValueError(
                     f"validation = {self.validation} leaves none of {len(videos)} videos for "
                     "training: lower it"
                 )
-            kept = len(videos) - self.validation
             videos = videos[:kept] if split == "train" else videos[kept:]
             if not videos:
                 raise ValueError(
@@ -165,34 +163,29 @@ class ClevrerSpec:
                 )
         return videos[: self.limit or None]
 
-
-def _how_to_get(kind: str, split: str, folder: Path) -> str:
-    """Compose the error message for missing files."""
-    official, first = ("validation", _TEST.start) if split == "test" else ("train", _TRAIN.start)
-    block = f"{first:05d}-{first + 1000:05d}"
-    archive, inside, address = {
-        "video": (
-            f"video_{official}.zip",
-            f"video_{block}/video_{first:05d}.mp4",
-            f"videos/{official}/video_{official}.zip",
-        ),
-        "annotation": (
-            f"annotation_{official}.zip",
-            f"annotation_{block}/annotation_{first:05d}.json",
-            f"annotations/{official}/annotation_{official}.zip",
-        ),
-        "proposal": (
-            "derender_proposals.zip",
-            f"derender_proposals/proposal_{first:05d}.json",
-            "derender_proposals.zip",
-        ),
-    }[kind]
-    return (
-        f"no {kind}s of CLEVRER for the {split} split in {folder}: put {archive} from "
-        f"{_HOST}/{address} there, packed or unpacked ({inside}, ...), or set the option path to "
-        f"its folder. 'python -m stiid.data render {folder}' writes a substitute in the same "
-        "format without a download"
-    )
+    def _how_to_get(self, split: str, files: ClevrerFiles) -> str:
+        """Compose the error message for missing files: all that training, or a test, needs."""
+        test = split == "test"
+        official, part = ("validation", _TEST) if test else ("train", _TRAIN)
+        splits = ("test",) if test else ("train", "validation")
+        kinds = dict.fromkeys(kind for name in splits for kind in self.cut(name).kinds)
+        missing = [
+            kind for kind in kinds if not any(number in part for number in files.numbers(kind))
+        ]
+        archives = {
+            "video": f"videos/{official}/video_{official}.zip",
+            "annotation": f"annotations/{official}/annotation_{official}.zip",
+            "proposal": "derender_proposals.zip",
+        }
+        addresses = " and ".join(f"{_HOST}/{archives[kind]}" for kind in missing)
+        named = " and no ".join(f"{kind}s" for kind in missing)
+        return (
+            f"no {named} of CLEVRER for the {split} split in {files.folder}: put {addresses} "
+            "there, as they are or unpacked, or name their folder by the option path "
+            "(--config.data.options.path=FOLDER). Without a download, within some two minutes: "
+            f"'python -m stiid.data render {files.folder} train=80 validation=10' writes a "
+            "substitute of the same format"
+        )
 
 
 def open_clevrer(spec: ClevrerSpec, split: str, data_dir: str) -> Source:

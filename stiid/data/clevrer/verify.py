@@ -54,7 +54,14 @@ def verify_clevrer(spec: ClevrerSpec, split: str, data_dir: str, clips: int) -> 
         and all(files.state(kind, number) for kind in ("annotation", "proposal"))
     ]
     if not both:
-        _LOG.warning("masks were not compared: %s lacks annotations or proposals", files.folder)
+        lacks = [kind for kind in ("annotation", "proposal") if not files.numbers(kind)]
+        _LOG.warning(
+            "masks were not compared: %s has %s",
+            files.folder,
+            f"no {' and no '.join(f'{kind}s' for kind in lacks)}"
+            if lacks
+            else "no annotations and proposals of the same videos",
+        )
         return {}
     frames, objects, errors, overlaps, broken = 0, 0, [], [], []
     for place in spaced(len(both), clips):

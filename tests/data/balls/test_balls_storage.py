@@ -44,6 +44,18 @@ def test_stored_clips_equal_simulated_clips(tmp_path, monkeypatch, capfd):
         load(tmp_path, "test")
 
 
+def test_evaluation_needs_no_training_clips(tmp_path):
+    """A split made alone has the clips, and the name, that it has beside the others."""
+    alone = load(tmp_path, "validation")
+    folders = [path for path in (tmp_path / "bouncing_balls").iterdir() if path.is_dir()]
+    assert [path.name for path in folders] == [BallsSpec(**{**SMALL, "train": 0}).name]
+    load(tmp_path)  # to train
+    beside = load(tmp_path, "validation")
+    assert alone.fingerprint == beside.fingerprint
+    for index in range(5):
+        assert_same(alone[index], beside[index])
+
+
 def test_bad_requests(tmp_path):
     with pytest.raises(ValueError, match="bouncing_balls"):
         registry.load("bouncing_bals", "train", data_dir=str(tmp_path))

@@ -127,6 +127,8 @@ def test_validation_is_the_last_of_training(folder, data_dir):
     assert len(names) == 4
     with pytest.raises(ValueError, match="validation = 4 leaves none of 4 videos"):
         load(folder, data_dir, "train", validation=4)
+    some = load(folder, data_dir, "validation", validation=40)  # needs nothing to train on
+    assert "video_00003.mp4" in {clip["file"] for clip in some}
     with pytest.raises(ValueError, match="there is no validation split"):
         load(folder, data_dir, "validation", validation=0)
     with pytest.raises(ValueError, match="split must be one of"):
@@ -221,7 +223,8 @@ def test_verify_without_proposals(tmp_path, data_dir, capsys, told):
     code, figures, _ = verify(capsys, tmp_path, data_dir)
     assert (code, figures["objects"]) == (0, 3)
     assert "iou" not in figures
-    assert "masks were not compared" in told.text
+    assert "masks were not compared: " in told.text
+    assert told.text.rstrip().endswith("has no proposals")
 
 
 def test_the_command_line_prepares_and_previews(folder, tmp_path, capsys):
