@@ -28,7 +28,7 @@ class Data:
     Attributes:
       name: of a source in ``stiid.data.registry``.
       data_dir: folder of prepared data sets; created on first use.
-      max_frames: training clips are taken from the first ``max_frames`` frames.
+      max_frames: training clips are taken from the first ``max_frames`` frames; 0 means all.
       pieces: training clips start at multiples of their length only (*authors' code*).
       options: of the source: fields of its spec, see ``stiid.data.registry``.
     """
@@ -44,6 +44,8 @@ class Data:
         spec = registry.make_spec(self.name, **self.options)
         options = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec) if f.init}
         object.__setattr__(self, "options", options)
+        if self.max_frames < 0:
+            raise ValueError(f"max_frames must not be negative, got {self.max_frames}: 0 means all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +108,8 @@ class Evaluate:
       clips: the first ``clips`` of the split are scored; 0 means all.
       batch_size: clips at a time, over all devices.
       lengths: numbers of frames to score, increasing; one pass over the longest gives them all. The
-        scores at the shortest length decide which checkpoint is the best.
+        scores at the shortest length decide which checkpoint is the best. () means half and all of
+        the frames of a clip (``data.options.frames``).
       num_slots: K at test; 0 means as in training.
       model: fields of the model that differ at test, such as {"inference": {"refinements": 6}}.
         Overrides by stages do not apply at test.
@@ -133,7 +136,7 @@ class Evaluate:
         if self.noise not in NOISE:
             raise ValueError(f"evaluate.noise: expected one of {NOISE}, got {self.noise!r}")
         ordered = sorted(set(self.lengths))
-        if not self.lengths or ordered[0] < 1 or list(self.lengths) != ordered:
+        if list(self.lengths) != ordered or min(self.lengths, default=1) < 1:
             raise ValueError(
                 "evaluate.lengths: expected positive lengths in increasing order, "
                 f"got {self.lengths}"
@@ -210,9 +213,16 @@ class Experiment:
     predict: Predict = field(default_factory=Predict)
 
     def __post_init__(self) -> None:
-        """Set K at test, and apply every override once, so that typos are found at the start."""
+        """Set K and lengths at test, and apply every override once, so that typos are found now."""
         if not self.evaluate.num_slots:
             evaluate = dataclasses.replace(self.evaluate, num_slots=self.model.num_slots)
+            object.__setattr__(self, "evaluate", evaluate)
+        if not self.evaluate.lengths:
+            frames = self.data.options.get("frames")
+            if frames is None:
+                raise ValueError("evaluate.lengths: name lengths, the data do not say theirs")
+            lengths = tuple(sorted({max(1, frames // 2), frames}))
+            evaluate = dataclasses.replace(self.evaluate, lengths=lengths)
             object.__setattr__(self, "evaluate", evaluate)
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")

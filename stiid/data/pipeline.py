@@ -91,11 +91,15 @@ class _RandomWindow(grain.transforms.RandomMap):
         """Returns the number of frames to choose from; raises ValueError if they do not suffice."""
         frames = len(clip["video"])
         usable = frames if self._max_frames is None else self._max_frames
-        if not 1 <= self._num_frames <= usable <= frames:
+        if usable > frames:
             raise ValueError(
-                f"num_frames must be at least 1, at most max_frames, and that at most the {frames} "
-                f"frames of clip {clip['id']!r}, got num_frames={self._num_frames} and "
-                f"max_frames={self._max_frames}"
+                f"max_frames = {self._max_frames} exceeds the {frames} frames of clip "
+                f"{clip['id']!r}: make data.max_frames smaller (0: all frames), or the clips longer"
+            )
+        if not 1 <= self._num_frames <= usable:
+            raise ValueError(
+                f"num_frames = {self._num_frames} does not fit the {usable} frames of clip "
+                f"{clip['id']!r} that training may use: change num_frames, or data.max_frames"
             )
         return usable
 

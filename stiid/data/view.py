@@ -7,19 +7,22 @@ from PIL import Image
 from scipy import ndimage
 
 RESIZES = ("area", "cubic")
+ASPECTS = ("stretch", "crop", "letterbox")
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
     """How frames of a file become frames of a source: every stride-th, a window of it, resized.
 
-    Id masks take the id at the pixel's center. The aspect ratio is not kept.
+    Id masks take the id at the pixel's center.
 
     Attributes:
         height, width: Of the result.
         channels: 3 (RGB) or 1 (luma after ITU-R 601-2).
         crop: (left, top, width, height) of the window in pixels of the file; () is all of it.
         stride: Frames of the file per frame of the source.
+        aspect: What is done with a window of another aspect ratio than the result: "stretch" shows
+            all of it, distorted; "crop" its middle; "letterbox" all of it between black bars.
         resize: "area": by the mean over the area that a pixel covers (Pillow's BOX); "cubic": by
             cubic splines of the image, blurred by a Gaussian against aliasing (the authors' code).
 
@@ -32,11 +35,14 @@ class View:
     channels: int
     crop: tuple[int, ...] = ()
     stride: int = 1
+    aspect: str = "stretch"
     resize: str = "area"
 
     def __post_init__(self):
         if self.resize not in RESIZES:
             raise ValueError(f"resize must be one of {RESIZES}, got {self.resize!r}")
+        if self.aspect not in ASPECTS:
+            raise ValueError(f"aspect must be one of {ASPECTS}, got {self.aspect!r}")
         if min(self.height, self.width, self.stride) < 1:
             raise ValueError(
                 "height, width (or resolution) and stride must be at least 1, "
@@ -48,7 +54,9 @@ class View:
             raise ValueError(f"crop must be () or (left, top, width, height), got {self.crop}")
 
     def window(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom) within a file of this size.
+        """(left, top, right, bottom) of what is shown of a file of this size.
+
+        A letterbox reaches beyond the file, on two sides.
 
         Raises:
             ValueError: If the crop reaches beyond the file.
@@ -59,11 +67,32 @@ class View:
                 f"crop (left, top, width, height) = {self.crop} does not fit pictures of "
                 f"{width}x{height}: make it smaller, or () for the whole picture"
             )
+        if self.aspect != "stretch":
+            fits = min if self.aspect == "crop" else max
+            wider = fits(across, round(down * self.width / self.height))
+            taller = fits(down, round(across * self.height / self.width))
+            left, top = left + (across - wider) // 2, top + (down - taller) // 2
+            across, down = wider, taller
         return left, top, left + across, top + down
+
+    def note(self, height: int, width: int) -> str | None:
+        """How a file of this size is fitted, in words; None if nothing is lost or distorted."""
+        _, _, across, down = self.crop or (0, 0, width, height)
+        left, top, right, bottom = self.window(height, width)
+        shown = f"{right - left}x{bottom - top} of {across}x{down} pixels"
+        if self.aspect == "crop" and (across, down) != (right - left, bottom - top):
+            return f"the middle is shown, {shown} (aspect=letterbox shows all, between black bars)"
+        if self.aspect == "letterbox" and (across, down) != (right - left, bottom - top):
+            return f"black bars are added to {across}x{down} pixels (aspect=crop shows the middle)"
+        stretch = (across / self.width) / (down / self.height)
+        if self.aspect == "stretch" and not 0.9 < stretch < 1.1:
+            ratio = max(stretch, 1 / stretch)
+            return f"{across}x{down} pixels are squeezed {ratio:.1f}:1, as in training"
+        return None
 
     def frame(self, picture: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] of the file to uint8 [height, width, channels]."""
-        window = self.window(*picture.shape[:2])
+        picture, window = _padded(picture, self.window(*picture.shape[:2]))
         image = Image.fromarray(picture)
         if self.channels == 1:
             image = image.convert("L")
@@ -77,10 +106,15 @@ class View:
     def ids(self, ids: np.ndarray) -> np.ndarray:
         """Ids [H, W] of the file to ids [height, width] of the same dtype."""
         rows, columns = self.places(*ids.shape)
-        return ids[rows[:, None], columns]
+        inside = [(p >= 0) & (p < size) for p, size in zip((rows, columns), ids.shape, strict=True)]
+        found = ids[np.where(inside[0], rows, 0)[:, None], np.where(inside[1], columns, 0)]
+        return np.where(inside[0][:, None] & inside[1], found, 0).astype(ids.dtype)
 
     def places(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """(rows [height], columns [width]) of a file of this size: where masks are looked up."""
+        """(rows [height], columns [width]) of a file of this size: where masks are looked up.
+
+        Beyond the file, in the bars of a letterbox, there is nothing.
+        """
         left, top, right, bottom = self.window(height, width)
         rows = top + ((np.arange(self.height) + 0.5) * (bottom - top) / self.height).astype(int)
         columns = left + ((np.arange(self.width) + 0.5) * (right - left) / self.width).astype(int)
@@ -91,9 +125,22 @@ class View:
         left, top, right, bottom = self.window(height, width)
         return np.array([(right - left) / self.width, (bottom - top) / self.height])
 
-    def origin(self) -> np.ndarray:
-        """Where the window starts in the file, float64 (x, y)."""
-        return np.array(self.crop[:2] or (0, 0), np.float64)
+    def origin(self, height: int, width: int) -> np.ndarray:
+        """Where the window starts in a file of this size, float64 (x, y)."""
+        return np.array(self.window(height, width)[:2], np.float64)
+
+
+def _padded(
+    picture: np.ndarray, window: tuple[int, int, int, int]
+) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """A picture with black where the window reaches beyond it, and the window in that."""
+    left, top, right, bottom = window
+    height, width = picture.shape[:2]
+    above, below = max(0, -top), max(0, bottom - height)
+    before, after = max(0, -left), max(0, right - width)
+    if above or below or before or after:
+        picture = np.pad(picture, [(above, below), (before, after), (0, 0)])
+    return picture, (left + before, top + above, right + before, bottom + above)
 
 
 def _cubic(image: np.ndarray, height: int, width: int) -> np.ndarray:

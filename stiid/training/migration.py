@@ -41,6 +41,7 @@ SINCE_DEFAULTS: Mapping[str, Any] = {
     "data.options.law": "rnem",
     "data.options.all_in_view": 0,
     "data.options.resize": "area",
+    "data.options.aspect": "stretch",
     "data.options.train_frames": 0,
     "model.decoder.mlp_elu": False,
     "model.prior.form": "log_std",

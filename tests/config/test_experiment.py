@@ -6,6 +6,7 @@ import math
 import pytest
 import tiny
 
+from stiid.config import extend
 from stiid.config.experiment import Experiment
 from stiid.typed_config import parse, to_dict
 
@@ -76,7 +77,7 @@ def test_stages_and_evaluation_override_the_experiment(tmp_path):
         ({"evaluate__model": {"num_slots": 9}}, r"evaluate\.model\.num_slots: set evaluate\.num"),
         ({"evaluate__model": {"objectiv": {}}}, r"evaluate\.model: unknown field\(s\) objectiv"),
         ({"evaluate__restarts": 0}, r"evaluate\.restarts must be at least 1, got 0"),
-        ({"evaluate__lengths": ()}, r"evaluate\.lengths: expected positive lengths"),
+        ({"evaluate__lengths": (0,)}, r"evaluate\.lengths: expected positive lengths"),
         ({"evaluate__lengths": (4, 2)}, r"evaluate\.lengths: expected positive lengths in"),
         ({"evaluate__lengths": (2, 2)}, r"evaluate\.lengths: expected positive lengths in"),
         ({"evaluate__noise": "some"}, r"evaluate\.noise: expected one of"),
@@ -167,3 +168,15 @@ def test_no_field_takes_what_is_no_number(tmp_path, name, value):
         tiny.experiment(tmp_path, **{name: value})
     with pytest.raises(ValueError, match="finite"):
         tiny.experiment(tmp_path, model__decoder__frequencies=(0.5, value))
+
+
+def test_lengths_follow_the_clips_of_the_data():
+    def lengths(**options):
+        config = extend("own_video", data={"options": options})
+        return parse(Experiment, config).evaluate.lengths
+
+    assert lengths() == (10, 20)
+    assert lengths(frames=13) == (6, 13)
+    assert lengths(frames=1) == (1,)
+    with pytest.raises(ValueError, match="max_frames must not be negative"):
+        parse(Experiment, {"data": {"name": "own_video", "max_frames": -1}})

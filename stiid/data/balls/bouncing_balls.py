@@ -72,7 +72,8 @@ class BallsSpec(Counts, BallsLaw):
     @property
     def view(self) -> View:
         """How a frame of a video file would be converted to a frame of this source."""
-        return View(height=self.resolution, width=self.resolution, channels=self.channels)
+        size = self.resolution
+        return View(height=size, width=size, channels=self.channels, aspect="letterbox")
 
     @property
     def name(self) -> str:

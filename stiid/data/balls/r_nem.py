@@ -77,7 +77,8 @@ class RNemSpec:
     def view(self) -> View:
         """How a frame of a video file would be converted to a frame of this source."""
         channels = rendering.color_channels(self.colors)
-        return View(height=self.resolution, width=self.resolution, channels=channels)
+        size = self.resolution
+        return View(height=size, width=size, channels=channels, aspect="letterbox")
 
 
 class RNemSource:

@@ -115,7 +115,7 @@ def make_clip(spec: RenderedSpec, split: str, index: int) -> dict[str, Any]:
     video, masks = render(scene, motion, spec.view)
     count = len(scene.shapes)
     ids = np.arange(1, count + 1)
-    pixels = camera.project(motion.locations) - spec.view.origin()
+    pixels = camera.project(motion.locations) - spec.view.origin(camera.HEIGHT, camera.WIDTH)
     positions = np.nan_to_num(pixels / spec.view.scale(camera.HEIGHT, camera.WIDTH), nan=-1.0)
 
     def padded(values: np.ndarray, dtype: type, axis: int = 1) -> np.ndarray:

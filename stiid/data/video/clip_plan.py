@@ -22,7 +22,7 @@ class Segment:
     video: Path
     start: int
     stop: int
-    masks: Path | None = None  # folder of PNG id masks of the whole file
+    masks: Path | None = None  # folder of PNG id masks of the whole file, or the file that has both
     name: str = ""  # of the video in ids of clips; the file's name if it is empty
 
     def clips(self, *, frames: int, stride: int) -> range:

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from stiid.data.source import UNKNOWN_OBJECTS
 from stiid.data.stored import clips_per_shard, tensor
+from stiid.data.video.array_file import ArrayFile
 from stiid.data.video.clip_plan import ClipPlan, Segment
 from stiid.data.video.mask_folder import MaskFolder
+from stiid.data.video.opening import open_file
 from stiid.data.video.tracklets import Tracklets
 from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
@@ -135,15 +137,17 @@ def _examples(
 def _clips(
     plan: ClipPlan, tracklets: Tracklets | None, split: str, segment: Segment, starts: range
 ) -> Iterator[dict[str, Any]]:
-    video, view = VideoFile(segment.video), plan.view
+    video, view = open_file(segment.video), plan.view
     wanted = (starts[0], starts[-1] + (plan.frames - 1) * view.stride + 1, view.stride)
     pictures = map(view.frame, video.frames(*wanted))
     masks = None
     if segment.masks:
-        masks = map(
-            functools.partial(_ids, view, video, segment.masks),
-            MaskFolder(segment.masks, video.num_frames).frames(*wanted),
+        ids_of = (
+            video.masks(*wanted)
+            if isinstance(video, ArrayFile) and segment.masks == segment.video
+            else MaskFolder(segment.masks, video.num_frames).frames(*wanted)
         )
+        masks = map(functools.partial(_ids, view, video, segment.masks), ids_of)
     name = segment.name or printable(segment.video.name)
     for start in starts:
         frames = np.stack([next(pictures) for _ in range(plan.frames)])
@@ -164,7 +168,7 @@ def _clips(
         yield clip
 
 
-def _ids(view: View, video: VideoFile, folder: Path, ids: np.ndarray) -> np.ndarray:
+def _ids(view: View, video: VideoFile | ArrayFile, folder: Path, ids: np.ndarray) -> np.ndarray:
     if ids.shape != (video.height, video.width):
         raise ValueError(
             f"{folder}: masks have {ids.shape[1]}x{ids.shape[0]} pixels, the video "

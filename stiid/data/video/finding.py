@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from stiid.data.video.array_file import ARRAY_SUFFIXES, array_paths, is_array, split_path
 from stiid.data.video.image import PICTURE_SUFFIXES
 from stiid.data.video.video_file import VIDEO_SUFFIXES, video_name
 from stiid.errors import printable
@@ -15,9 +16,9 @@ _LOG = logging.getLogger("stiid")
 def find_videos(path: Path, *, without: Path | None = None) -> dict[str, Path]:
     """Finds the videos that a path means: itself, or all below it.
 
-    Below a folder, videos are files of `VIDEO_SUFFIXES` and folders of images; images beside videos
-    are no frames. Symbolic links are followed, hidden files are not looked at. What is left out is
-    named in the log.
+    Below a folder, videos are files of `VIDEO_SUFFIXES`, folders of images, and files of arrays, of
+    which each may hold several; images beside videos are no frames. Symbolic links are followed,
+    hidden files are not looked at. What is left out is named in the log.
 
     Args:
         path: A video file, a folder of images, or a folder of videos at any depth.
@@ -30,6 +31,8 @@ def find_videos(path: Path, *, without: Path | None = None) -> dict[str, Path]:
         FileNotFoundError: If there is nothing at `path`.
         ValueError: If it is a folder without videos, or two videos have one name.
     """
+    if is_array(path):
+        return {_array_name(found, path.parent): found for found in array_paths(path)}
     if not path.exists():
         raise FileNotFoundError(f"no video at {path}: check the path")
     if not path.is_dir():
@@ -38,7 +41,8 @@ def find_videos(path: Path, *, without: Path | None = None) -> dict[str, Path]:
     found = sorted(_below(path, path, without, (), left_out))
     if not found:
         raise ValueError(
-            f"{path} holds no videos: expected files {VIDEO_SUFFIXES} or folders of images"
+            f"{path} holds no videos: expected files {(*VIDEO_SUFFIXES, *ARRAY_SUFFIXES)} or "
+            "folders of images"
         )
     if left_out and found != [path]:
         more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
@@ -48,7 +52,9 @@ def find_videos(path: Path, *, without: Path | None = None) -> dict[str, Path]:
     videos: dict[str, Path] = {}
     for video in found:
         name = video_name(path)
-        if video != path:
+        if is_array(video):
+            name = _array_name(video, path)
+        elif video != path:
             name = video.relative_to(path).with_name(video_name(video)).as_posix()
         if name in videos:
             raise ValueError(f"{path} holds several videos of the name {name!r}: rename one")
@@ -76,6 +82,8 @@ def _below(
             images.append(entry)
         elif suffix in VIDEO_SUFFIXES and entry.is_file():
             found.append(entry)
+        elif suffix in ARRAY_SUFFIXES and entry.is_file():
+            found += array_paths(entry)
         else:
             others.append(entry)
     broken = [image for image in images if not image.is_file()]
@@ -87,6 +95,13 @@ def _below(
         others += images
     left_out += [_describe(entry, top) for entry in others]
     yield from found
+
+
+def _array_name(video: Path, folder: Path) -> str:
+    """The name of a video in a file of arrays: the file's, and its number if it has one."""
+    file, number = split_path(video)
+    name = file.relative_to(folder).with_suffix("")
+    return (name if number is None else name / video.name).as_posix()
 
 
 def _describe(entry: Path, top: Path) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stiid.data.video.array_file import ArrayFile, to_bytes
+from stiid.data.video.opening import open_file
 from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
 from stiid.paths import local_path
@@ -16,6 +19,7 @@ from stiid.paths import local_path
 SAMPLE = "stiid://sample"
 SAMPLE_FILE = Path(__file__).with_name("sample.mp4")
 _FPS = 25.0
+_LOG = logging.getLogger("stiid")
 
 
 class VideoInfo(NamedTuple):
@@ -36,8 +40,8 @@ class Footage(NamedTuple):
     total: int | None  # about how many frames; None: not known in advance
 
 
-def open_video(path: str | os.PathLike[str]) -> VideoFile:
-    """A video file, a folder of images, or "stiid://sample", a clip that comes with the package.
+def open_video(path: str | os.PathLike[str]) -> VideoFile | ArrayFile:
+    """A video file, a folder of images, an array, or "stiid://sample", a clip of the package.
 
     Raises:
         OSError, ValueError: It is missing or damaged.
@@ -46,7 +50,14 @@ def open_video(path: str | os.PathLike[str]) -> VideoFile:
         return VideoFile(SAMPLE_FILE)
     if str(path).startswith("stiid://"):
         raise FileNotFoundError(f"no video at {path}: the only one of the package is {SAMPLE}")
-    return VideoFile(local_path(os.fspath(path), "video"))
+    return open_file(local_path(os.fspath(path), "video"))
+
+
+def originals(info: VideoInfo) -> Iterator[np.ndarray] | None:
+    """The frames of a file as they are there, uint8 [H, W, 3]; None where frames are no file's."""
+    if info.path is None:
+        return None
+    return open_file(info.path).frames(step=info.view.stride)
 
 
 def footage(
@@ -55,6 +66,7 @@ def footage(
     *,
     crop: tuple[int, ...] | None = None,
     stride: int | None = None,
+    aspect: str | None = None,
 ) -> Footage:
     """A video of any length as frames for a model.
 
@@ -64,10 +76,12 @@ def footage(
         crop: (left, top, width, height) of a window in pixels of the input, () for all. None: a
             file is cropped as in training, frames are not.
         stride: Every n-th frame of the input; None: of a file as in training, of frames all.
+        aspect: See `View`; None: as in training.
 
     Raises:
         OSError, ValueError: The video is missing or damaged, or the crop does not fit it.
     """
+    trained = dataclasses.replace(trained, aspect=aspect or trained.aspect)
     if not isinstance(video, str | os.PathLike):
         view = dataclasses.replace(trained, crop=crop or (), stride=stride or 1)
         frames = itertools.islice(iter(video), 0, None, view.stride)
@@ -78,8 +92,10 @@ def footage(
         crop=trained.crop if crop is None else crop,
         stride=trained.stride if stride is None else stride,
     )
-    scale = view.scale(file.height, file.width)
-    info = VideoInfo(view, file.fps, file.path, tuple(view.origin()), tuple(scale))
+    size = (file.height, file.width)
+    if note := view.note(*size):
+        _LOG.info("%s: %s", video, note)
+    info = VideoInfo(view, file.fps, file.path, tuple(view.origin(*size)), tuple(view.scale(*size)))
     total = -(-file.packets // view.stride)
     return Footage(map(view.frame, file.frames(step=view.stride)), info, total)
 
@@ -114,6 +130,7 @@ def videos(
     *,
     crop: tuple[int, ...] | None = None,
     stride: int | None = None,
+    aspect: str | None = None,
 ) -> tuple[np.ndarray, VideoInfo]:
     """A video, or a batch of them, in memory.
 
@@ -122,6 +139,7 @@ def videos(
         trained: See `footage`, like the others.
         crop: A window.
         stride: Every n-th frame.
+        aspect: What is done with another aspect ratio.
 
     Returns:
         uint8 [T, height, width, channels] or [B, T, …], and where it comes from.
@@ -130,8 +148,9 @@ def videos(
         OSError, ValueError: As `footage`, or the array has another shape.
     """
     if isinstance(video, str | os.PathLike):
-        opened = footage(video, trained, crop=crop, stride=stride)
+        opened = footage(video, trained, crop=crop, stride=stride, aspect=aspect)
         return np.stack(list(opened.frames)), opened.info
+    trained = dataclasses.replace(trained, aspect=aspect or trained.aspect)
     view = dataclasses.replace(trained, crop=crop or (), stride=stride or 1)
     try:
         array = np.asarray(video if hasattr(video, "__array__") else list(video))
@@ -143,31 +162,10 @@ def videos(
             f"{list(array.shape)}: add an axis with [None], or one for the channel with [..., None]"
         )
     array = to_bytes(array)[..., :: view.stride, :, :, :]
-    scale = view.scale(*array.shape[-3:-1])
+    size = array.shape[-3:-1]
     fitted = np.stack([fit(frame, view) for frame in array.reshape(-1, *array.shape[-3:])])
-    info = VideoInfo(view, origin=tuple(view.origin()), scale=tuple(scale))
+    info = VideoInfo(view, origin=tuple(view.origin(*size)), scale=tuple(view.scale(*size)))
     return fitted.reshape(*array.shape[:-3], *fitted.shape[1:]), info
-
-
-def to_bytes(video: Any) -> np.ndarray:
-    """Pixels as uint8: bytes as they are, floats in [0, 1] rounded to 0 … 255.
-
-    Raises:
-        ValueError: They are neither.
-    """
-    array = np.asarray(video)
-    if array.dtype == np.uint8:
-        return array
-    if not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(
-            f"pixels must be uint8, 0 … 255, or floats in [0, 1], got {array.dtype}: convert them"
-        )
-    if array.size and not (array.min() >= 0.0 and array.max() <= 1.0):
-        raise ValueError(
-            f"pixels that are floats must lie in [0, 1], got {array.min():.4g} … "
-            f"{array.max():.4g}: scale them, or give uint8"
-        )
-    return np.rint(255.0 * array).astype(np.uint8)
 
 
 def read_video(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 import math
 from pathlib import Path
 
@@ -10,14 +11,18 @@ import numpy as np
 from stiid.data.options import check_types
 from stiid.data.source import Source
 from stiid.data.stored import TfdsSource, prepare
+from stiid.data.video.array_file import ArrayFile, split_path
 from stiid.data.video.clip_plan import ClipPlan, Segment, split_by_time
 from stiid.data.video.clips import VideoClips, VideoClipsConfig
 from stiid.data.video.finding import find_videos
 from stiid.data.video.mask_folder import MaskFolder
+from stiid.data.video.opening import open_file
 from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
 from stiid.errors import printable
 from stiid.paths import local_path
+
+_LOG = logging.getLogger("stiid")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,14 +30,18 @@ class OwnVideoSpec:
     """Where the videos are and how clips are cut from them.
 
     Attributes:
-        path: A video (mp4, avi, gif, ...), a folder of images (one video), or a folder of videos
-            and of folders of images, at any depth (images beside videos are no frames).
+        path: A video (mp4, avi, gif, ...), a folder of images (one video), a file of arrays (see
+            `array_file.ArrayFile`), or a folder of these, at any depth (images beside videos are no
+            frames).
         masks: A folder with a folder of PNG masks for every video, of the video's name (the path
-            below `path`, of a file without its suffix), see `mask_folder.MaskFolder`; or "".
+            below `path`, of a file without its suffix), see `mask_folder.MaskFolder`; or "". Files
+            of arrays have their masks in them.
         crop: (left, top, width, height) of a window in pixels of the files; () is all of it.
         height, width: Of the result.
         channels: 3 (RGB) or 1 (gray).
         stride: Frames of the file per frame of a clip.
+        aspect: What is done with videos of another aspect ratio: "crop" shows their middle,
+            "letterbox" all of it between black bars, "stretch" all of it, distorted.
         frames: Clip length T; clips are cut back to back.
         validation, test: Shares of the files, at least one file each unless the share is 0. A
             single video is split by time instead, with a clip's length left out in between.
@@ -50,6 +59,7 @@ class OwnVideoSpec:
     width: int = 64
     channels: int = 3
     stride: int = 1
+    aspect: str = "crop"
     frames: int = 20
     validation: float = 0.1
     test: float = 0.0
@@ -83,6 +93,7 @@ class OwnVideoSpec:
             channels=self.channels,
             crop=self.crop,
             stride=self.stride,
+            aspect=self.aspect,
         )
 
     def plan(self) -> ClipPlan:
@@ -93,7 +104,7 @@ class OwnVideoSpec:
         """
         masks = local_path(self.masks, "masks") if self.masks else None
         videos = find_videos(local_path(self.path, "path"), without=masks)
-        files = list(videos.values())
+        files = list(dict.fromkeys(split_path(video)[0] for video in videos.values()))
         if masks:
             files += [masks / name for name in videos]
         return ClipPlan(
@@ -107,19 +118,25 @@ class OwnVideoSpec:
 
     def _cut(self, paths: dict[str, Path], masks: Path | None) -> dict[str, list[Segment]]:
         """Segments per split; raises ValueError if a video is damaged or lacks a mask."""
-        videos = {name: VideoFile(path) for name, path in paths.items()}
+        videos = {name: open_file(path) for name, path in paths.items()}
+        notes = {}
         for name, video in videos.items():
             try:
-                self.view.window(video.height, video.width)
+                notes[self.view.note(video.height, video.width)] = video.path
             except ValueError as error:
                 raise ValueError(f"{video.path}: {error}") from error
             if masks:  # refuses what has not a mask for every frame
                 MaskFolder(masks / name, video.num_frames)
+        for note, path in notes.items():
+            if note:
+                _LOG.info("%s: %s", path, note)
 
         def segment(name: str, start: int, stop: int) -> Segment:
-            path = paths[name]
-            shown = f"{Path(name).parent / path.name}"
-            return Segment(path, start, stop, masks / name if masks else None, printable(shown))
+            path, video = paths[name], videos[name]
+            shown = printable(f"{Path(name).parent / path.name}")
+            own = isinstance(video, ArrayFile) and video.has_masks
+            known = path if own else masks / name if masks else None
+            return Segment(path, start, stop, known, shown)
 
         if len(videos) == 1:
             ((name, video),) = videos.items()
@@ -148,7 +165,7 @@ class OwnVideoSpec:
             taken += count
         return {"train": sorted(names[i] for i in order[taken:]), **chosen}
 
-    def _ranges(self, video: VideoFile) -> dict[str, tuple[int, int]]:
+    def _ranges(self, video: VideoFile | ArrayFile) -> dict[str, tuple[int, int]]:
         """Frames of the only video per split."""
         gap, clip = self.frames * self.stride, (self.frames - 1) * self.stride + 1
         shares = [share for share in self.shares.values() if share]

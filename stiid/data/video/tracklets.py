@@ -73,7 +73,7 @@ class Tracklets:
         """
         last = first + (frames - 1) * view.stride
         frame, rest = np.divmod(self._times - first, view.stride)
-        points = (self._points - view.origin()) / view.scale(*size)
+        points = (self._points - view.origin(*size)) / view.scale(*size)
         inside = (points >= 0).all(1) & (points < (view.width, view.height)).all(1)
         seen = inside & (rest == 0) & (self._times >= first) & (self._times <= last)
         place = np.flatnonzero(seen)

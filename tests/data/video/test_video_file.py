@@ -260,7 +260,7 @@ def test_a_view_crops_and_averages():
     ids = np.arange(48).reshape(6, 8)
     np.testing.assert_array_equal(view.ids(ids), ids[[2, 4]][:, [3, 5]])
     np.testing.assert_array_equal(view.scale(6, 8), [2, 2])
-    np.testing.assert_array_equal(view.origin(), [2, 1])
+    np.testing.assert_array_equal(view.origin(6, 8), [2, 1])
 
 
 def test_a_view_without_crop_is_the_picture():
