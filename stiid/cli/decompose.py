@@ -1,6 +1,7 @@
 """Decomposition of any video by a trained model: ``--mode=decompose --input=VIDEO``."""
 
 import contextlib
+import itertools
 import json
 import logging
 from collections.abc import Generator, Iterator
@@ -8,12 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from stiid.data.video.frames import Footage
+from stiid.data.video.frames import Footage, originals
 from stiid.data.video.video_file import video_name
 from stiid.errors import first_line
-from stiid.outputs.decomposition import SlotFrame, write_decomposition
+from stiid.outputs.decomposition import Samples, SlotFrame, Written, stacked, write_decomposition
+from stiid.outputs.figure import FigureRequest, write_figure
+from stiid.outputs.sheets import decomposition_strips
+from stiid.progress import counted
 from stiid.training.trained_model import Model
 
 _LOG = logging.getLogger("stiid")
@@ -25,6 +28,8 @@ class Request(NamedTuple):
     path: str | None  # a video file or a folder of images
     crop: tuple[int, ...] | None = None  # see ``data.view.View``; None: as in training
     stride: int | None = None  # None: as in training
+    aspect: str | None = None  # None: as in training
+    frames: int | None = None  # how many at most, from the first on; None: all
 
     def open(self, model: Model) -> Footage:
         """The video as frames for a model.
@@ -34,10 +39,18 @@ class Request(NamedTuple):
         """
         if self.path is None:
             raise ValueError("--input is missing: name a video file or a folder of images")
-        return model.open(self.path, crop=self.crop, stride=self.stride)
+        if self.frames is not None and self.frames < 1:
+            raise ValueError(f"--frames must be at least 1, got {self.frames}")
+        video = model.open(self.path, crop=self.crop, stride=self.stride, aspect=self.aspect)
+        if self.frames is None:
+            return video
+        total = self.frames if video.total is None else min(self.frames, video.total)
+        return video._replace(frames=itertools.islice(video.frames, self.frames), total=total)
 
 
-def decompose_video(model: Model, video: Footage, workdir: Path) -> tuple[int, Path]:
+def decompose_video(
+    model: Model, video: Footage, workdir: Path, figure: FigureRequest | None = None
+) -> tuple[Written, Path]:
     """Decompose a video frame after frame, in constant memory.
 
     If a frame cannot be read, the video ends before it: the log and ``info.json`` say why. An older
@@ -47,9 +60,10 @@ def decompose_video(model: Model, video: Footage, workdir: Path) -> tuple[int, P
       model: that works frame after frame.
       video: of any length.
       workdir: the files go to its folder ``decompose/NAME``, see ``write_decomposition``.
+      figure: to be written of some of the frames.
 
     Returns:
-      The number of frames, and the folder.
+      What was written, and the folder.
 
     Raises:
       ValueError: the folder holds the decomposition of another video or by another model; or a
@@ -57,24 +71,34 @@ def decompose_video(model: Model, video: Footage, workdir: Path) -> tuple[int, P
     """
     folder = target(workdir, video.info.path, model.card["checkpoint"])
     faults: list[str] = []
-    card = dict(model.card)
+    card, samples, chosen = dict(model.card), Samples(), list[SlotFrame]()
     readable = video._replace(frames=_until_a_fault(video.frames, faults))
 
     def results() -> Generator[SlotFrame, None, None]:
         count = 0
-        for frame in tqdm(model.stream(readable), total=video.total, unit="frame"):
+        frames = counted(model.stream(readable), "Decomposing", total=video.total, unit="frames")
+        for frame in frames:
+            if figure is None or not figure.frames:
+                samples.append(frame)
+            elif frame.number in figure.frames:
+                chosen.append(frame)
             yield frame
             count += 1
         if faults and (not count or folder.exists()):
             raise ValueError(faults[0])
         card["ended_by"] = faults[0] if faults else None
 
-    _LOG.info("Compiling, then decomposing %s", video.info.path)
     with contextlib.closing(results()) as frames:  # an error ends the progress bar's line first
-        count = write_decomposition(folder, frames, info=video.info, card=card)
+        written = write_decomposition(
+            folder, frames, info=video.info, card=card, originals=originals(video.info)
+        )
+    if figure is not None:
+        shown = chosen or samples.frames(10)
+        numbers = [frame.number for frame in shown]
+        write_figure(figure, decomposition_strips(*stacked(shown)), numbers=numbers)
     if faults:
-        _LOG.warning("%s. The %d frames before it are decomposed", faults[0], count)
-    return count, folder
+        _LOG.warning("%s. The %d frames before it are decomposed", faults[0], written.frames)
+    return written, folder
 
 
 def target(workdir: Path, video: Path | None, checkpoint: str) -> Path:

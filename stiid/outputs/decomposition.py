@@ -5,7 +5,7 @@ import dataclasses
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -17,12 +17,33 @@ from stiid.data.spacing import spaced
 from stiid.data.video.frames import VideoInfo
 from stiid.files import atomic_directory, write_json
 from stiid.media import open_mp4, write_png
-from stiid.outputs.overlay import overlay
+from stiid.outputs.overlay import overlay, overlay_on_original
 from stiid.outputs.sheets import PALETTE, colorize, decomposition_frames, decomposition_sheet
 from stiid.outputs.trajectories import SlotPlace, slot_kinds, slot_places
+from stiid.progress import waiting
 
+_EXPLAINED = 0.7  # of a video's variance, by a model that was made for such videos
 _SIDE = 384  # pixels of the longer side that masks.mp4 and overlay.mp4 aim at
+_ONE_COLOR = 1e-6  # variance of a video in which there is nothing to explain
 _COLUMNS = 10  # frames in the sheet
+
+
+class Written(NamedTuple):
+    """What was written of a video."""
+
+    frames: int
+    explained: float  # share of the variance over its pixels that the reconstruction explains
+
+    @property
+    def note(self) -> str:
+        """How well the model knows such videos, in words."""
+        text = f"the slots explain {max(0.0, 100 * self.explained):.0f} % of this video's variance"
+        if self.explained >= _EXPLAINED:
+            return text
+        return (
+            f"{text}: this model was not made for it, and its masks mean little. Train one on such "
+            "videos, with configs/own_video.py"
+        )
 
 
 class SlotFrame(NamedTuple):
@@ -36,8 +57,13 @@ class SlotFrame(NamedTuple):
 
 
 def write_decomposition(
-    folder: Path, frames: Iterable[SlotFrame], *, info: VideoInfo, card: Mapping[str, Any]
-) -> int:
+    folder: Path,
+    frames: Iterable[SlotFrame],
+    *,
+    info: VideoInfo,
+    card: Mapping[str, Any],
+    originals: Iterator[np.ndarray] | None = None,
+) -> Written:
     """Write the files of ``open_decomposition`` and info.json, all of them or none.
 
     Args:
@@ -45,12 +71,14 @@ def write_decomposition(
       frames: of one video, decomposed as they are asked for.
       info: where they come from.
       card: what info.json says beside that; read when all frames are there.
+      originals: the same frames as they are in their file, to draw the overlay on.
 
     Returns:
-      The number of frames.
+      The number of frames, and how much of them is explained.
     """
-    count, slots = 0, 0
-    with atomic_directory(folder) as temporary:
+    count, slots, fit = 0, 0, _Fit()
+    shown = [*info.origin, info.view.width * info.scale[0], info.view.height * info.scale[1]]
+    with atomic_directory(folder) as temporary, ExitStack() as finishing:
         with open_decomposition(
             temporary,
             fps=info.fps / info.view.stride,
@@ -58,8 +86,13 @@ def write_decomposition(
             scale=np.array(info.scale),
         ) as append:
             for frame in frames:
-                append(frame)
+                original = None if originals is None else next(originals)
+                append(frame, original)
+                fit.append(frame)
                 count, slots = count + 1, len(frame.masks)
+                if original is not None:
+                    shown = [0.0, 0.0, float(original.shape[1]), float(original.shape[0])]
+            finishing.enter_context(waiting("Writing the last files"))
         content = {
             "input": None if info.path is None else str(info.path),
             "frames": count,
@@ -67,23 +100,28 @@ def write_decomposition(
             "fps": info.fps,
             "view": dataclasses.asdict(info.view),
             "slots": slots,
+            "explained": round(fit.explained, 4),
+            "shown": shown,  # by overlay.mp4: left, top, width and height in the input
         }
         write_json(temporary / "info.json", {**content, **card})
-    return count
+    return Written(count, fit.explained)
 
 
 @contextmanager
 def open_decomposition(
     folder: Path, *, fps: float, origin: np.ndarray, scale: np.ndarray
-) -> Iterator[Callable[[SlotFrame], None]]:
+) -> Iterator[Callable[[SlotFrame, np.ndarray | None], None]]:
     """Yields a function that adds a frame to all files in a folder.
+
+    It takes the frame, and as it is in the file that it comes from, if it comes from one.
 
     ================ ===============================================================================
     masks.npz        slots uint8 [T, H, W], the most probable slot; probabilities uint8
                      [T, K, H, W], of 255; frames int64 [T], their numbers in the input
     masks/           a palette PNG for every frame: a pixel's value is its slot, as in DAVIS
     masks.mp4        the same as a video
-    overlay.mp4      the input with the slots drawn on it, but for the background's
+    overlay.mp4      the input, in its own pixels and aspect ratio, with the slots drawn on it, but
+                     for the background's
     slots.mp4        input, reconstruction, masks, and every slot's own picture, side by side
     sheet.png        the same of some frames, spread evenly
     trajectories.csv a row for every frame and slot: see ``trajectories.SlotPlace`` and, for its
@@ -97,7 +135,7 @@ def open_decomposition(
       scale: (x, y) pixels of the input per pixel of the pictures.
     """
     (folder / "masks").mkdir()
-    samples = _Samples()
+    samples = Samples()
     with (
         _open_arrays(folder / "masks.npz") as append_arrays,
         open_mp4(folder / "masks.mp4", fps=fps) as append_masks,
@@ -108,7 +146,7 @@ def open_decomposition(
         table = csv.writer(file)
         table.writerow(["frame", "slot", *SlotPlace._fields, "kind"])
 
-        def append(frame: SlotFrame) -> None:
+        def append(frame: SlotFrame, original: np.ndarray | None) -> None:
             slots = frame.masks.argmax(0).astype(np.uint8)
             times = max(1, round(_SIDE / max(slots.shape)))
             append_arrays(
@@ -122,7 +160,13 @@ def open_decomposition(
             append_masks(colorize(slots).repeat(times, 0).repeat(times, 1))
             kinds = slot_kinds(slots, num_slots=len(frame.masks))
             hidden = kinds.index("background")
-            append_overlay(overlay(frame.image, slots, scale=times, hidden=hidden))
+            append_overlay(
+                overlay(frame.image, slots, scale=times, hidden=hidden)
+                if original is None
+                else overlay_on_original(
+                    original, slots, hidden=hidden, origin=origin, scale=scale, side=_SIDE
+                )
+            )
             pictures = (part[None] for part in frame[1:])
             append_slots(decomposition_frames(*pictures, numbers=[frame.number])[0])
             places = slot_places(slots, num_slots=len(frame.masks), origin=origin, scale=scale)
@@ -177,7 +221,29 @@ def _open_arrays(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
                     shutil.copyfileobj(part, file)
 
 
-class _Samples:
+class _Fit:
+    """How much of the variance over the pixels of a video its reconstruction explains."""
+
+    def __init__(self) -> None:
+        self._count, self._error = 0, 0.0
+        self._sums = np.zeros((2, 1))  # of the values and of their squares, by channels
+
+    def append(self, frame: SlotFrame) -> None:
+        image = frame.image.astype(np.float64).reshape(-1, frame.image.shape[-1]) / 255
+        reconstruction = frame.reconstruction.reshape(image.shape)
+        self._count += len(image)
+        self._sums = self._sums + np.stack([image.sum(0), (image**2).sum(0)])
+        self._error += float(((image - reconstruction) ** 2).sum())
+
+    @property
+    def explained(self) -> float:
+        """1 at best, and where all pixels are alike; 0: as good as one color; < 0: worse."""
+        means, squares = self._sums / max(self._count, 1)
+        variance = float((squares - means**2).sum()) * self._count
+        return 1.0 if variance <= _ONE_COLOR * self._count else 1 - self._error / variance
+
+
+class Samples:
     """A few frames spread evenly over a video whose length is not known in advance."""
 
     def __init__(self) -> None:
@@ -185,15 +251,24 @@ class _Samples:
         self._count, self._spacing = 0, 1
 
     def append(self, frame: SlotFrame) -> None:
+        """Keep a frame, if it is one of the few."""
         if self._count % self._spacing == 0:
             self._frames.append(frame)
         self._count += 1
         if len(self._frames) > 2 * _COLUMNS:
             self._frames, self._spacing = self._frames[::2], 2 * self._spacing
 
+    def frames(self, count: int) -> list[SlotFrame]:
+        """So many frames at most, in order."""
+        return [self._frames[place] for place in spaced(len(self._frames), count)]
+
     def sheet(self) -> np.ndarray:
         """uint8 [H', W', 3]."""
-        frames = [self._frames[place] for place in spaced(len(self._frames), _COLUMNS)]
+        frames = self.frames(_COLUMNS)
         numbers = [frame.number for frame in frames]
-        pictures = (np.stack(part) for part in zip(*(frame[1:] for frame in frames), strict=True))
-        return decomposition_sheet(*pictures, frames=range(len(frames)), numbers=numbers)
+        return decomposition_sheet(*stacked(frames), frames=range(len(frames)), numbers=numbers)
+
+
+def stacked(frames: Sequence[SlotFrame]) -> tuple[np.ndarray, ...]:
+    """Images, reconstructions, masks and means of some frames, [T, …] each."""
+    return tuple(np.stack(part) for part in zip(*(frame[1:] for frame in frames), strict=True))

@@ -1,6 +1,7 @@
 """Pictures with segments drawn on them."""
 
 import numpy as np
+from PIL import Image
 
 from stiid.outputs.sheets import colorize
 
@@ -38,6 +39,44 @@ def overlay(
     if hidden is None:
         return shown
     return np.where((ids == hidden)[..., None], pictures, shown)
+
+
+def overlay_on_original(
+    original: np.ndarray,
+    slots: np.ndarray,
+    *,
+    hidden: int,
+    origin: np.ndarray,
+    scale: np.ndarray,
+    side: int,
+) -> np.ndarray:
+    """Draws the slots on a frame of the file that they were found in, with its aspect ratio.
+
+    Args:
+        original: uint8 [H, W, 3].
+        slots: integers [h, w], the slot of each pixel that the model saw.
+        hidden: A slot that is left as it is, as the background's.
+        origin: (x, y) of the corner of what the model saw, in the original.
+        scale: (x, y) pixels of the original per pixel that the model saw.
+        side: pixels of the longer side to aim at; a longer one is reduced to twice as much.
+
+    Returns:
+        uint8 [H', W', 3]; what the model did not see is as it was.
+    """
+    height, width = original.shape[:2]
+    longest = max(height, width)
+    factor = max(1, round(side / longest)) if longest <= 2 * side else 2 * side / longest
+    size = (round(width * factor), round(height * factor))
+    method = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
+    picture = np.asarray(Image.fromarray(original).resize(size, method))
+    places = []
+    for axis, (start, step, length) in enumerate(zip(origin, scale, size, strict=True)):
+        seen = np.floor(((np.arange(length) + 0.5) / factor - start) / step).astype(int)
+        places.append(np.where((seen >= 0) & (seen < slots.shape[1 - axis]), seen, -1))
+    columns, rows = places
+    inside = (rows >= 0)[:, None] & (columns >= 0)
+    ids = np.where(inside, slots[rows[:, None], columns], hidden)
+    return overlay(picture, ids, hidden=hidden)
 
 
 def _border(ids: np.ndarray) -> np.ndarray:

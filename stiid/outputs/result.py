@@ -4,7 +4,7 @@ import dataclasses
 import io
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ import numpy as np
 from PIL import Image
 
 from stiid.data.spacing import spaced
-from stiid.data.video.frames import VideoInfo
+from stiid.data.video.frames import VideoInfo, originals
 from stiid.files import atomic_directory
 from stiid.media import write_gif
 from stiid.models.base import Decomposition, Latents
 from stiid.outputs.decomposition import SlotFrame, write_decomposition
-from stiid.outputs.sheets import decomposition_frames, decomposition_sheet
+from stiid.outputs.figure import FigureRequest, write_figure
+from stiid.outputs.sheets import decomposition_frames, decomposition_sheet, decomposition_strips
+from stiid.outputs.trajectories import slot_kinds
 
 _COLUMNS = 10  # frames in a sheet
 _UNSEEN = 128  # gray, in place of a frame that the model has not seen
@@ -82,6 +84,14 @@ class Result:
         return self.masks.argmax(-3).astype(np.uint8)
 
     @property
+    def object_counts(self) -> np.ndarray:
+        """How many slots show an object in each frame, [T]: no empty ones, and no background."""
+        slots, count = self.slots, self.masks.shape[-3]
+        frames = slots.reshape(-1, *slots.shape[-2:])
+        kinds = [slot_kinds(frame, num_slots=count) for frame in frames]
+        return np.array([k.count("object") for k in kinds]).reshape(slots.shape[:-2])
+
+    @property
     def is_batch(self) -> bool:
         """Whether arrays begin with an axis B."""
         return self.video.ndim == 5
@@ -116,7 +126,13 @@ class Result:
         """
         path = Path(folder).expanduser().resolve()
         if not self.is_batch:
-            write_decomposition(path, self._slot_frames(), info=self.info, card=self.card)
+            write_decomposition(
+                path,
+                self._slot_frames(),
+                info=self.info,
+                card=self.card,
+                originals=originals(self.info) if self._simulated_from is None else None,
+            )
             return path
         with atomic_directory(path) as temporary:
             for i, one in enumerate(self):
@@ -136,6 +152,38 @@ class Result:
         parts = self._parts(clip, true_masks)
         columns = spaced(len(parts[0]), _COLUMNS)
         return decomposition_sheet(*parts, frames=columns, simulated_from=self._simulated_from)
+
+    def figure(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        clip: int = 0,
+        frames: Sequence[int] = (),
+        rows: Sequence[str] = (),
+        scale: float = 0.0,
+        true_masks: np.ndarray | None = None,
+    ) -> Path:
+        """Write a figure for a paper or a talk, by its name as SVG, PDF or PNG.
+
+        Args:
+          path: where it goes.
+          clip: which one of a batch.
+          frames: which, by their place in the video; some if there are none.
+          rows: "input", "reconstruction", "masks", "truth", "slot 0", …; all if there are none.
+          scale: points per pixel; 0: a tile of about 54 points.
+          true_masks: see ``sheet``.
+
+        Returns:
+          The path.
+
+        Raises:
+          ValueError: there is no such frame or row, or the name has another ending.
+        """
+        place = Path(path).expanduser().resolve()
+        request = FigureRequest(place, clip, tuple(frames), tuple(rows), scale)
+        strips = decomposition_strips(*self._parts(clip, true_masks))
+        write_figure(request, strips, simulated_from=self._simulated_from)
+        return place
 
     def animation(
         self, *, clip: int = 0, true_masks: np.ndarray | None = None, fps: float = 6.0

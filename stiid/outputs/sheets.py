@@ -39,6 +39,7 @@ _INK = np.array((40, 40, 44), np.uint8)
 _LINE = np.array((168, 170, 176), np.uint8)
 
 _TILE = 112  # pixels of a tile's longer side that the automatic scale aims at
+_WIDEST = 1280  # pixels of tiles side by side in an animation
 _BORDER, _GAP, _MARGIN, _LINE_HEIGHT = 3, 5, 9, 18
 
 
@@ -78,7 +79,9 @@ def decomposition_frames(
     simulated_from: int | None = None,
     numbers: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """Animation frames: one row of tiles, input, reconstruction, (truth), masks, slot by slot.
+    """Animation frames: tiles in a row: input, reconstruction, (truth), masks, slot by slot.
+
+    A row that is too wide for a slide continues below.
 
     Args:
       video: [T, H, W, C].
@@ -97,18 +100,23 @@ def decomposition_frames(
     length, height, width, _ = rows[0].tiles.shape
     pitch = max(width, *(_text_width(row.label) for row in rows)) + _GAP
 
-    shape = (2 * (_MARGIN + _LINE_HEIGHT) + height, 2 * _MARGIN + pitch * len(rows), 3)
+    lines = -(-pitch * len(rows) // _WIDEST)
+    columns = -(-len(rows) // lines)
+    lines, line = -(-len(rows) // columns), _LINE_HEIGHT + height
+    shape = (2 * _MARGIN + lines * line + _LINE_HEIGHT, 2 * _MARGIN + pitch * columns, 3)
     canvas = np.full(shape, 255, np.uint8)
-    top = _MARGIN + _LINE_HEIGHT
-    centers = [_MARGIN + i * pitch + pitch // 2 for i in range(len(rows))]
-    for row, center in zip(rows, centers, strict=True):
-        canvas = _write(canvas, row.label, (center, top - _LINE_HEIGHT // 2), anchor="mm")
+    places = []  # of the middle of each tile's upper edge
+    for i, row in enumerate(rows):
+        x, y = _MARGIN + i % columns * pitch + pitch // 2, _MARGIN + i // columns * line
+        canvas = _write(canvas, row.label, (x, y + _LINE_HEIGHT // 2), anchor="mm")
+        places.append((x, y + _LINE_HEIGHT))
     frames = np.repeat(canvas[None], length, axis=0)
-    for row, center in zip(rows, centers, strict=True):
-        left = center - width // 2
+    for row, (x, top) in zip(rows, places, strict=True):
+        left = x - width // 2
         frames[:, top : top + height, left : left + width] = row.tiles
 
-    position = (centers[0] - width // 2 + _BORDER, top + height + _LINE_HEIGHT // 2 + 2)
+    bottom = _MARGIN + lines * line
+    position = (places[0][0] - width // 2 + _BORDER, bottom + _LINE_HEIGHT // 2 + 2)
     for t in range(length):
         simulated = simulated_from is not None and t >= simulated_from
         number = t if numbers is None else numbers[t]

@@ -3,18 +3,21 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 
 class SlotPlace(NamedTuple):
     """One slot in one frame, in pixels of the input; pixel k spans [k, k + 1].
 
-    All but the area are NaN if no pixel belongs to the slot.
+    Area and centroid are of all pixels of the slot, the box is of its largest connected region: a
+    stray pixel does not make it span the image. All but the area are NaN if no pixel belongs to the
+    slot.
     """
 
     area: float
     x: float  # centroid
     y: float
-    left: float
+    left: float  # box
     top: float
     right: float
     bottom: float
@@ -36,15 +39,19 @@ def slot_places(
     """
     places = []
     for slot in range(num_slots):
-        rows, columns = np.nonzero(slots == slot)
+        own = slots == slot
+        rows, columns = np.nonzero(own)
         if not len(rows):
             places.append(SlotPlace(0.0, *[float("nan")] * 6))
             continue
+        regions, count = ndimage.label(own, structure=np.ones((3, 3)))
+        largest = 1 + int(np.bincount(regions.ravel(), minlength=count + 1)[1:].argmax())
+        box = ndimage.find_objects(regions)[largest - 1]
         corners = np.array(
             [
                 [columns.mean() + 0.5, rows.mean() + 0.5],
-                [columns.min(), rows.min()],
-                [columns.max() + 1, rows.max() + 1],
+                [box[1].start, box[0].start],
+                [box[1].stop, box[0].stop],
             ]
         )
         area = len(rows) * float(scale.prod())

@@ -17,7 +17,7 @@ import numpy as np
 from stiid.config.experiment import Experiment
 from stiid.data import registry
 from stiid.data.pipeline import eval_batches
-from stiid.data.video.frames import Footage, footage, videos
+from stiid.data.video.frames import Footage, VideoInfo, footage, videos
 from stiid.data.view import View
 from stiid.evaluation.rollout import Clips
 from stiid.models.base import (
@@ -31,6 +31,7 @@ from stiid.models.base import (
 )
 from stiid.outputs.decomposition import SlotFrame
 from stiid.outputs.result import Result
+from stiid.progress import waiting
 from stiid.shapes import Array, Params
 from stiid.training.restore import chosen, load_clips, restored
 from stiid.typed_config import to_dict
@@ -92,6 +93,7 @@ class Model:
         *,
         crop: tuple[int, ...] | None = None,
         stride: int | None = None,
+        aspect: str | None = None,
         **settings: Any,
     ) -> Result:
         """Decompose a video, or a batch of videos, into slots.
@@ -103,12 +105,16 @@ class Model:
           crop: (left, top, width, height) of a window in pixels of the input; () for all. None:
             files as in training, arrays whole.
           stride: every n-th frame. None: files as in training, of arrays every frame.
+          aspect: what is done with another aspect ratio than the model's: "crop" shows the middle,
+            "letterbox" all of it between black bars, "stretch" all of it, distorted. None: as in
+            training; models of generated videos add bars.
           **settings: see the class.
 
         Raises:
           ValueError, OSError: one line that says what was expected, what came, and what to do.
         """
-        return self._run(video, crop, stride, 0, settings)
+        seen = videos(video, self._view, crop=crop, stride=stride, aspect=aspect)
+        return self._run(*seen, 0, settings)
 
     def predict(
         self,
@@ -117,6 +123,7 @@ class Model:
         num_frames: int = 10,
         crop: tuple[int, ...] | None = None,
         stride: int | None = None,
+        aspect: str | None = None,
         **settings: Any,
     ) -> Result:
         """Decompose a video, and simulate the frames that follow it.
@@ -126,6 +133,7 @@ class Model:
           num_frames: how many frames to simulate.
           crop: see ``decompose``.
           stride: see ``decompose``.
+          aspect: see ``decompose``.
           **settings: see the class.
 
         Returns:
@@ -136,13 +144,19 @@ class Model:
         """
         if num_frames < 1:
             raise ValueError(f"num_frames must be at least 1, got {num_frames}")
-        return self._run(video, crop, stride, num_frames, settings)
+        seen = videos(video, self._view, crop=crop, stride=stride, aspect=aspect)
+        return self._run(*seen, num_frames, settings)
 
     def open(
-        self, video: Video, *, crop: tuple[int, ...] | None = None, stride: int | None = None
+        self,
+        video: Video,
+        *,
+        crop: tuple[int, ...] | None = None,
+        stride: int | None = None,
+        aspect: str | None = None,
     ) -> Footage:
         """A video as frames for this model; see ``stream``."""
-        return footage(video, self._view, crop=crop, stride=stride)
+        return footage(video, self._view, crop=crop, stride=stride, aspect=aspect)
 
     def stream(
         self,
@@ -150,6 +164,7 @@ class Model:
         *,
         crop: tuple[int, ...] | None = None,
         stride: int | None = None,
+        aspect: str | None = None,
         **settings: Any,
     ) -> Iterator[SlotFrame]:
         """Decompose a video of any length, frame after frame, with the memory of one frame.
@@ -159,6 +174,7 @@ class Model:
             or of a folder of images; or what ``open`` returns.
           crop: see ``decompose``.
           stride: see ``decompose``.
+          aspect: see ``decompose``.
           **settings: see the class.
 
         Returns:
@@ -170,7 +186,7 @@ class Model:
         """
         decoding, key = self._decoding(settings)
         if not isinstance(frames, Footage):
-            frames = self.open(frames, crop=crop, stride=stride)
+            frames = self.open(frames, crop=crop, stride=stride, aspect=aspect)
         if not isinstance(self.network, StreamingModel):
             raise ValueError(
                 f"{self} does not decompose frame after frame: use "
@@ -253,18 +269,19 @@ class Model:
 
     def _run(
         self,
-        video: Video,
-        crop: tuple[int, ...] | None,
-        stride: int | None,
+        frames: np.ndarray,
+        info: VideoInfo,
         num_simulated: int,
         changes: dict[str, Any],
     ) -> Result:
         decoding, key = self._decoding(changes)
-        frames, info = videos(video, self._view, crop=crop, stride=stride)
         batch = frames if frames.ndim == 5 else frames[None]
         keys = row_keys(key, jnp.arange(len(batch), dtype=jnp.int32))
-        found = self._decompose(self.params, batch, keys, decoding, num_simulated=num_simulated)
-        return Result.of(frames, jax.device_get(found), info, self.card)
+        with waiting(f"Compiling, then decomposing {batch.shape[1]} frames"):
+            found = jax.device_get(
+                self._decompose(self.params, batch, keys, decoding, num_simulated=num_simulated)
+            )
+        return Result.of(frames, found, info, self.card)
 
 
 @functools.partial(jax.jit, static_argnums=0)

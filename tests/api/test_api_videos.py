@@ -30,8 +30,12 @@ def test_every_form_of_a_video_gives_the_same(model, video, tmp_path):
 
 def test_other_sizes_and_channels_are_converted(model, video):
     large = video.repeat(2, 1).repeat(3, 2)
-    np.testing.assert_array_equal(model.decompose(large).video, video)
-    np.testing.assert_array_equal(model.decompose(large, stride=2).video, video[::2])
+    stretched = model.decompose(large, aspect="stretch")
+    np.testing.assert_array_equal(stretched.video, video)
+    shorter = model.decompose(large, stride=2, aspect="stretch")
+    np.testing.assert_array_equal(shorter.video, video[::2])
+    assert model.decompose(large).video[:, 0].max() == 0  # between black bars, and not distorted
+    assert model.decompose(large, aspect="crop").info.origin == (4, 0)
     gray = model.decompose(video[..., :1])
     np.testing.assert_array_equal(gray.video, video[..., :1].repeat(3, -1))
     padded = np.pad(video, ((0, 0), (1, 2), (3, 4), (0, 0)))

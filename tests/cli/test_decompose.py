@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny
 from PIL import Image
+from scipy import ndimage
 
 from stiid.cli import modes
 from stiid.cli.decompose import Request, decompose_video
@@ -17,6 +18,7 @@ from stiid.data.video.frames import Footage, VideoInfo, footage
 from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
 from stiid.evaluation.evaluator import Evaluator
+from stiid.outputs.figure import FigureRequest
 from stiid.outputs.sheets import PALETTE
 from stiid.training.restore import restore
 
@@ -32,14 +34,14 @@ FILES = {
 }
 
 
-def decompose(trained, workdir, path, crop=None, stride=None, experiment=None):
+def decompose(trained, workdir, path, crop=None, stride=None, experiment=None, aspect="stretch"):
     with tiny.quick_compilation():
         modes.run(
             "decompose",
             experiment,
             workdir=str(workdir),
             checkpoint=str(trained),
-            video=Request(None if path is None else str(path), crop, stride),
+            video=Request(None if path is None else str(path), crop, stride, aspect),
         )
 
 
@@ -50,6 +52,31 @@ def written(trained, tmp_path_factory):
     tiny.write_video(folder / "own.mp4", frames=25)
     decompose(trained, folder, folder / "own.mp4", crop=(4, 2, 24, 16), stride=2)
     return folder / "decompose" / "own"
+
+
+def test_a_wide_video_keeps_its_shape_and_its_pixels(trained, tmp_path):
+    """32×24 pixels between bars, the first five frames, and a figure of two of them."""
+    tiny.write_video(tmp_path / "own.mp4", frames=9)
+    figure = FigureRequest(tmp_path / "f.svg", frames=(4, 1), rows=("input", "masks"))
+    with tiny.quick_compilation():
+        modes.run(
+            "decompose",
+            None,
+            workdir=str(tmp_path),
+            checkpoint=str(trained),
+            video=Request(str(tmp_path / "own.mp4"), frames=5),
+            figure=figure,
+        )
+    folder = tmp_path / "decompose" / "own"
+    assert np.load(folder / "masks.npz")["frames"].tolist() == list(range(5))
+    info = json.loads((folder / "info.json").read_text())
+    assert (info["view"]["aspect"], info["shown"]) == ("letterbox", [0, 0, 32, 24])
+    assert info["explained"] <= 1
+    video = VideoFile(folder / "overlay.mp4")
+    assert (video.width, video.height, video.num_frames) == (384, 288, 5)
+    drawn = figure.path.read_text()
+    assert [text in drawn for text in (">t = 4<", ">t = 1<", ">masks<")] == [True] * 3
+    assert drawn.count("<image") == 4
 
 
 def rows(folder):
@@ -63,7 +90,8 @@ def test_all_files_are_there(written):
     info = json.loads((written / "info.json").read_text())
     assert (info["frames"], info["slots"], info["step"]) == (13, 3, 6)
     size = {"height": 8, "width": 8, "channels": 3}
-    view = {**size, "crop": [4, 2, 24, 16], "stride": 2, "resize": "area"}
+    view = {**size, "crop": [4, 2, 24, 16], "stride": 2}
+    view |= {"aspect": "stretch", "resize": "area"}
     assert info["view"] == view
     for name in ("masks", "overlay", "slots"):
         video = VideoFile(written / f"{name}.mp4")
@@ -106,8 +134,14 @@ def test_trajectories_are_those_of_the_masks_in_pixels_of_the_input(written):
         y, x = np.argwhere(own).T
         assert float(row["x"]) == pytest.approx(4 + 3 * (x.mean() + 0.5), rel=1e-5)
         assert float(row["y"]) == pytest.approx(2 + 2 * (y.mean() + 0.5), rel=1e-5)
-        box = [float(row[name]) for name in ("left", "top", "right", "bottom")]
-        assert box == [4 + 3 * x.min(), 2 + 2 * y.min(), 7 + 3 * x.max(), 4 + 2 * y.max()]
+        regions, count = ndimage.label(own, np.ones((3, 3)))
+        boxes = []  # of the largest regions: there may be several of one size
+        for region in range(1, count + 1):
+            if (regions == region).sum() == np.bincount(regions.ravel())[1:].max():
+                y, x = np.argwhere(regions == region).T
+                corner = [4 + 3 * x.min(), 2 + 2 * y.min()]
+                boxes.append([*corner, 7 + 3 * x.max(), 4 + 2 * y.max()])
+        assert [float(row[name]) for name in ("left", "top", "right", "bottom")] in boxes
     for t in range(0, 25, 2):
         areas = [float(row["area"]) for row in table if int(row["frame"]) == t]
         assert sum(areas) == 24 * 16
@@ -124,6 +158,7 @@ def test_masks_are_those_of_a_source_of_the_same_frames(written, trained, data_d
             "height": 8,
             "width": 8,
             "stride": 2,
+            "aspect": "stretch",
             "frames": 8,
             "validation": 0.0,
         },

@@ -10,9 +10,16 @@ import pytest
 from PIL import Image
 
 from stiid.cli.decompose import target
+from stiid.data.video.frames import VideoInfo
 from stiid.data.video.video_file import VideoFile
-from stiid.outputs.decomposition import SlotFrame, open_decomposition
-from stiid.outputs.overlay import overlay
+from stiid.data.view import View
+from stiid.outputs.decomposition import (
+    SlotFrame,
+    Written,
+    open_decomposition,
+    write_decomposition,
+)
+from stiid.outputs.overlay import overlay, overlay_on_original
 from stiid.outputs.sheets import PALETTE
 from stiid.outputs.trajectories import slot_kinds, slot_places
 
@@ -30,7 +37,7 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
             masks = rng.dirichlet(np.ones(2), (4, 4)).transpose(2, 0, 1)
             picture = np.zeros((4, 4, 3), np.uint8).view(Picture)
             alive.add(_Watch.of(picture))
-            append(SlotFrame(t, picture, np.zeros((4, 4, 3)), masks, np.zeros((2, 4, 4, 3))))
+            append(SlotFrame(t, picture, np.zeros((4, 4, 3)), masks, np.zeros((2, 4, 4, 3))), None)
             del picture
             gc.collect(0)
             assert len(alive) <= 22
@@ -44,7 +51,7 @@ def test_palettes_have_room_for_every_slot(tmp_path):
     picture = np.zeros((5, 8, 3))
     with open_decomposition(tmp_path, fps=5.0, origin=np.zeros(2), scale=np.ones(2)) as append:
         means = np.zeros((40, 5, 8, 3))
-        append(SlotFrame(0, picture.astype(np.uint8), picture, masks, means))
+        append(SlotFrame(0, picture.astype(np.uint8), picture, masks, means), None)
     with Image.open(tmp_path / "masks" / "000000.png") as image:
         np.testing.assert_array_equal(np.asarray(image), slots)
 
@@ -85,6 +92,10 @@ def test_places_by_hand():
     places = slot_places(slots, num_slots=3, origin=np.array([10.0, 20]), scale=np.array([2.0, 3]))
     assert places[1] == (36, 10 + 2 * 3.5, 20 + 3 * 2, 14, 23, 20, 29)
     assert places[0].area == (24 - 6) * 6
+    slots[0, 0] = 1  # a stray pixel moves the middle a little, and the box not at all
+    stray = slot_places(slots, num_slots=3, origin=np.array([10.0, 20]), scale=np.array([2.0, 3]))
+    assert stray[1][3:] == places[1][3:]
+    assert stray[1].area == 36 + 6
     assert places[2].area == 0
     assert np.isnan(places[2][1:]).all()
 
@@ -104,7 +115,7 @@ def test_files_tell_the_background_from_objects(tmp_path):
     slots[2:6, 2:6] = 1
     masks, picture = np.eye(3)[slots].transpose(2, 0, 1), np.full((8, 8, 3), 200, np.uint8)
     with open_decomposition(tmp_path, fps=5.0, origin=np.zeros(2), scale=np.ones(2)) as append:
-        append(SlotFrame(0, picture, picture / 255, masks, np.zeros((3, 8, 8, 3))))
+        append(SlotFrame(0, picture, picture / 255, masks, np.zeros((3, 8, 8, 3))), None)
     with (tmp_path / "trajectories.csv").open() as file:
         assert [row["kind"] for row in csv.DictReader(file)] == ["background", "object", "empty"]
     shown = next(iter(VideoFile(tmp_path / "overlay.mp4").frames())).astype(int)
@@ -126,3 +137,56 @@ def test_overlay_by_hand():
     np.testing.assert_array_equal(doubled[0, 8:10], expected[[4, 4]])
     with pytest.raises(ValueError, match="same sizes"):
         overlay(picture, ids[:, :5])
+
+
+def test_the_overlay_has_the_pixels_and_the_aspect_ratio_of_the_original():
+    """A letterbox of 2 × 4 pixels shown as 4 × 4: a pixel of the model is one of the original."""
+    original = np.full((2, 4, 3), 200, np.uint8)
+    slots = np.array([[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]])
+    places = {"origin": np.array([0.0, -1.0]), "scale": np.ones(2)}
+    drawn = overlay_on_original(original, slots, hidden=2, **places, side=8)
+    assert drawn.shape == (4, 8, 3)
+    np.testing.assert_array_equal(drawn[:, :3], overlay(original, slots[1:3], scale=2)[:, :3])
+    np.testing.assert_array_equal(drawn[:, 5:], overlay(original, slots[1:3], scale=2)[:, 5:])
+    small = overlay_on_original(original, slots, hidden=2, **places, side=1)
+    assert small.shape == (1, 2, 3)  # at most twice the side
+
+
+def test_what_the_model_does_not_see_stays_as_it_is():
+    original = np.random.default_rng(0).integers(256, size=(4, 8, 3), dtype=np.uint8)
+    drawn = overlay_on_original(
+        original,
+        np.zeros((4, 4), int),
+        hidden=2,
+        origin=np.array([2.0, 0.0]),
+        scale=np.ones(2),
+        side=8,
+    )
+    np.testing.assert_array_equal(drawn[:, [0, 1, 6, 7]], original[:, [0, 1, 6, 7]])
+    assert (drawn[:, 2:6] != original[:, 2:6]).any(-1).all()
+
+
+@pytest.mark.parametrize(("level", "explained"), [(1.0, 1.0), (0.5, 0.75), (0.0, 0.0)])
+def test_how_much_of_the_variance_is_explained(tmp_path, level, explained):
+    """Two frames of black and white halves; a reconstruction of less contrast."""
+    image = np.zeros((4, 4, 3), np.uint8)
+    image[:, 2:] = 255
+    reconstruction = 0.5 + level * (image / 255 - 0.5)
+    frames = [
+        SlotFrame(t, image, reconstruction, np.ones((1, 4, 4)), np.zeros((1, 4, 4, 3)))
+        for t in range(2)
+    ]
+    info = VideoInfo(View(height=4, width=4, channels=3))
+    written = write_decomposition(tmp_path / "d", frames, info=info, card={})
+    assert written.frames == 2
+    assert written.explained == pytest.approx(explained)
+    content = json.loads((tmp_path / "d" / "info.json").read_text())
+    assert content["explained"] == pytest.approx(explained)
+    assert ("was not made for it" in written.note) == (explained < 0.7)
+
+
+def test_one_color_is_explained(tmp_path):
+    image = np.full((2, 2, 3), 7, np.uint8)
+    frame = SlotFrame(0, image, np.zeros((2, 2, 3)), np.ones((1, 2, 2)), np.zeros((1, 2, 2, 3)))
+    info = VideoInfo(View(height=2, width=2, channels=3))
+    assert write_decomposition(tmp_path / "d", [frame], info=info, card={}) == Written(1, 1.0)

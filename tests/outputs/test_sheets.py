@@ -193,3 +193,12 @@ def test_shapes_are_checked():
         decomposition_frames(video, reconstruction, masks, means, truth[..., None])
     with pytest.raises(ValueError, match="scale"):
         decomposition_frames(video, reconstruction, masks, means, scale=0)
+
+
+def test_animations_fit_a_slide():
+    """Twelve tiles of 112 pixels are too wide side by side: they continue below."""
+    frames = decomposition_frames(*decomposition(1, 9, 28, 28))
+    assert frames.shape[2] <= 1300
+    assert frames.shape[1] > 2 * 112
+    for k in range(9):
+        assert (frames[0] == PALETTE[k]).all(-1).sum() >= 6 * (112 + 112)

@@ -1,0 +1,100 @@
+"""Figures: what is in them, in the order and the size that was asked for."""
+
+import base64
+import io
+import re
+import zlib
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from drawings import decomposition
+from PIL import Image
+
+from stiid.outputs.figure import FigureRequest, write_figure
+from stiid.outputs.sheets import PALETTE, decomposition_strips
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def strips(length=4):
+    return decomposition_strips(*decomposition(length=length))
+
+
+def test_an_svg_has_the_chosen_frames_rows_and_scale(tmp_path):
+    rows = strips()
+    request = FigureRequest(
+        tmp_path / "f.svg", frames=(3, 1), rows=("masks", "input", "slot 1"), scale=2.0
+    )
+    write_figure(request, rows)
+    root = ElementTree.fromstring(request.path.read_bytes())
+    images = root.findall(f"{SVG}image")
+    by_label = {strip.label: strip for strip in rows}
+    height, width = rows[0].pictures.shape[1:3]
+    expected = [by_label[label].pictures[t] for t in (3, 1) for label in request.rows]
+    for image, pixels in zip(images, expected, strict=True):
+        data = base64.b64decode(image.get("href").split(",")[1])
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
+        assert (float(image.get("width")), float(image.get("height"))) == (2 * width, 2 * height)
+    assert [text.text for text in root.findall(f"{SVG}text")] == [
+        "t = 3",
+        "t = 1",
+        "masks",
+        "input",
+        "slot 1",
+    ]
+    frames = [rect.get("stroke") for rect in root.findall(f"{SVG}rect")]
+    assert frames == [f"rgb{tuple(PALETTE[1].tolist())}"] * 2
+    assert float(root.get("viewBox").split()[2]) >= 2 * 2 * width
+
+
+def test_a_pdf_has_its_objects_where_its_table_says(tmp_path):
+    rows = strips()
+    write_figure(FigureRequest(tmp_path / "f.pdf", frames=(0,)), rows, simulated_from=0)
+    data = (tmp_path / "f.pdf").read_bytes()
+    start = int(re.search(rb"startxref\n(\d+)\n%%EOF\n$", data)[1])
+    places = re.findall(rb"(\d{10}) 00000 n ", data[start:])
+    for number, place in enumerate(places, 1):
+        assert data[int(place) :].startswith(b"%d 0 obj\n" % number)
+    streams = [zlib.decompress(s) for s in re.findall(rb"stream\n(.*?)\nendstream", data, re.S)]
+    drawing, images = streams[0].decode("latin-1"), streams[1:]
+    assert images == [strip.pictures[0].tobytes() for strip in rows]
+    assert drawing.count(" Do Q") == len(rows)
+    assert "(t = 0) Tj" in drawing
+    assert "(reconstruction) Tj" in drawing
+
+
+def test_a_png_shows_the_tiles_in_whole_pixels(tmp_path):
+    rows = strips(length=1)
+    write_figure(FigureRequest(tmp_path / "f.png", rows=("input",), scale=2.0), rows)
+    image = np.asarray(Image.open(tmp_path / "f.png"))
+    tile = rows[0].pictures[0].repeat(6, 0).repeat(6, 1)  # three pixels a point
+    height, width = tile.shape[:2]
+    found = [
+        (y, x)
+        for y in range(image.shape[0] - height + 1)
+        for x in range(image.shape[1] - width + 1)
+        if (image[y, x] == tile[0, 0]).all()
+        and (image[y : y + height, x : x + width] == tile).all()
+    ]
+    assert len(found) == 1
+
+
+def test_frames_are_called_as_in_the_video(tmp_path):
+    write_figure(FigureRequest(tmp_path / "f.svg", frames=(20,)), strips(2), numbers=[10, 20])
+    assert ">t = 20</text>" in (tmp_path / "f.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "answer"),
+    [
+        ("f.jpg", {}, r"expected a name that ends with \('\.svg', '\.pdf', '\.png'\)"),
+        ("f.svg", {"frames": (9,)}, r"there is no frame 9, only \[0, 1, 2, 3\]"),
+        ("f.svg", {"rows": ("mask",)}, "there is no row 'mask', only input, reconstruction"),
+        ("f.svg", {"scale": -1.0}, "must not be negative"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(tmp_path, name, changes, answer):
+    with pytest.raises(ValueError, match=answer):
+        write_figure(FigureRequest(tmp_path / name, **changes), strips())
+    assert not list(tmp_path.iterdir())
