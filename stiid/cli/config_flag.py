@@ -11,7 +11,10 @@ flags.disclaim_key_flags()  # they are those of the program that asks for them
 class _ConfigParser(flags.ArgumentParser):
     """Takes the name of a config file; what the file leaves out is there to be overridden."""
 
+    name: str | None = None  # as given
+
     def parse(self, argument: str) -> ConfigDict:
+        self.name = argument
         return ConfigDict(load_complete(argument)).lock()
 
     def flag_type(self) -> str:
@@ -21,5 +24,13 @@ class _ConfigParser(flags.ArgumentParser):
 def define_config(help_text: str) -> "flags.FlagHolder[ConfigDict | None]":
     """Define the flag; its value is the config with all fields, or None."""
     holder = config_flags.DEFINE_config_file("config", None, help_text)
-    flags.FLAGS["config"].parser = _ConfigParser()
+    flags.FLAGS["config"].parser = _PARSER
     return holder
+
+
+def config_name() -> str | None:
+    """The config file that was given, with its variant."""
+    return _PARSER.name
+
+
+_PARSER = _ConfigParser()

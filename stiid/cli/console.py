@@ -10,6 +10,7 @@ from pathlib import Path
 from stiid import __version__
 from stiid.cli import streams
 from stiid.errors import one_line
+from stiid.progress import waiting
 from stiid.training import signals
 
 _PREFIX = "--config."
@@ -68,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
-    from stiid.cli.main import cli
+    with waiting("Loading JAX"):
+        from stiid.cli.main import cli
 
     cli(["stiid", *flags])
     return 0
@@ -86,7 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (
         ("train", "train a model, or resume; ends with scores in WORKDIR/eval/metrics.json"),
         ("eval", "score a model on held-out clips: ARI, F-ARI, mIoU, MSE"),
-        ("predict", "infer some frames of held-out clips, simulate those that follow"),
+        (
+            "predict",
+            "infer frames of held-out clips, simulate those that follow (IODINE cannot)",
+        ),
         ("decompose", "decompose a video: masks, an image of every slot, trajectories"),
         ("import", "make a checkpoint from a state_dict of PyTorch's IODINE"),
         ("config", "print all fields of a config file, or of a model"),
@@ -112,6 +117,18 @@ def _parser() -> argparse.ArgumentParser:
             )
             command.add_argument("--crop", help="left,top,width,height of a window, () for all")
             command.add_argument("--stride", help="look at every n-th frame")
+            command.add_argument(
+                "--frames",
+                type=int,
+                metavar="N",
+                help="the first N of these; default: all",
+            )
+            command.add_argument(
+                "--aspect",
+                choices=("crop", "letterbox", "stretch"),
+                help="of another aspect ratio show the middle, or all of it between black bars, or "
+                "distorted; default: as in training",
+            )
         if name == "import":
             command.add_argument("input", metavar="FILE", help="the saved state_dict")
         where = "runs/CONFIG" if name in ("train", "import") else "the run, or runs/MODEL"
@@ -122,6 +139,8 @@ def _parser() -> argparse.ArgumentParser:
             )
             for flag, (_, text) in _FIELDS[name].items():
                 command.add_argument(f"--{flag}", type=int, metavar="N", help=text)
+        if name in ("predict", "decompose"):
+            _add_figure_flags(command)
         _add_machine_flags(command, several=name == "train")
     for name, text in (
         ("data", "list, prepare, check and preview data sets"),
@@ -137,6 +156,17 @@ def _epilog(name: str) -> str:
     return (
         f"{_PREFIX}SECTION.FIELD=VALUE changes any field of the config; `stiid config` prints them."
     )
+
+
+def _add_figure_flags(command: argparse.ArgumentParser) -> None:
+    """Flags that are the same in ``python -m stiid.main``."""
+    group = command.add_argument_group("figure")
+    group.add_argument("--figure", metavar="FILE", help="write one: .svg, .pdf or .png")
+    if command.prog.endswith("predict"):
+        group.add_argument("--figure_clip", metavar="N", help="which of the clips; default: 0")
+    group.add_argument("--figure_frames", metavar="N,N,…", help="its frames; default: some")
+    group.add_argument("--figure_rows", metavar="ROW,ROW,…", help="input,masks,slot 0; default all")
+    group.add_argument("--figure_scale", metavar="X", help="points per pixel; default: 54 a tile")
 
 
 def _add_machine_flags(command: argparse.ArgumentParser, *, several: bool) -> None:
@@ -178,11 +208,11 @@ def _config_file(text: str) -> tuple[str, Path]:
     Raises:
       FileNotFoundError: there is no such file.
     """
-    from stiid.config.files import find
+    from stiid.config.files import find, run_folder
 
     name, colon, variant = text.partition(":")
-    file = find(name)
-    return f"{file}{colon}{variant}", Path("runs", f"{file.stem}{'-' if variant else ''}{variant}")
+    file = f"{find(name)}{colon}{variant}"
+    return file, run_folder(file)
 
 
 def _print_config(name: str, fields: Sequence[str]) -> None:

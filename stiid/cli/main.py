@@ -5,6 +5,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import jax
@@ -12,17 +13,25 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from stiid.cli import modes, overrides
-from stiid.cli.config_flag import define_config
+from stiid.cli.config_flag import config_name, define_config
 from stiid.cli.decompose import Request
 from stiid.config.experiment import Experiment
+from stiid.config.files import run_folder
+from stiid.data.view import ASPECTS
 from stiid.errors import escape_log, first_line, one_line
+from stiid.outputs.figure import FigureRequest
+from stiid.paths import local_path
+from stiid.progress import Formatter, waiting
 from stiid.training import devices, signals
 from stiid.training.interrupt import Interrupted
+from stiid.training.locate import RELEASED
 from stiid.training.processes import find_processes, initialize_processes, joined, partner_ended
 from stiid.typed_config import parse
 
 _CONFIG = define_config("Config file, with --config.section.field=value overrides.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of checkpoints, logs and results.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of checkpoints, logs and results; default: runs/CONFIG, or runs/MODEL."
+)
 _MODE = flags.DEFINE_enum("mode", "train", [*modes.MODES, "decompose", "import"], "What to do.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
@@ -44,6 +53,25 @@ _CROP = flags.DEFINE_list(
 _STRIDE = flags.DEFINE_integer(
     "stride", None, "For decompose: look at every n-th frame; default: as in training."
 )
+_FRAMES = flags.DEFINE_integer(
+    "frames", None, "For decompose: the first frames only, so many; default: all."
+)
+_ASPECT = flags.DEFINE_enum(
+    "aspect",
+    None,
+    ASPECTS,
+    "For decompose: what to do with another aspect ratio than the model's: show the middle, all of "
+    "it between black bars, or all of it distorted; default: as in training.",
+)
+_FIGURE = flags.DEFINE_string(
+    "figure", None, "For predict and decompose: a figure, .svg, .pdf or .png, is written there."
+)
+_FIGURE_CLIP = flags.DEFINE_integer("figure_clip", 0, "Which of the predicted clips it shows.")
+_FIGURE_FRAMES = flags.DEFINE_list("figure_frames", None, "Numbers of its frames; default: some.")
+_FIGURE_ROWS = flags.DEFINE_list(
+    "figure_rows", None, "Its rows, such as input,masks,slot 0; default: all."
+)
+_FIGURE_SCALE = flags.DEFINE_float("figure_scale", 0.0, "Points per pixel; default: 54 a tile.")
 _PROGRAMS = flags.DEFINE_string(
     "compilation_cache",
     devices.PROGRAMS,
@@ -76,9 +104,11 @@ def main(argv: Sequence[str]) -> None:
         modes.run(
             _MODE.value,
             experiment,
-            workdir=_WORKDIR.value,
+            workdir=_workdir(),
             checkpoint=_CHECKPOINT.value,
-            video=Request(_INPUT.value, _crop(), _STRIDE.value),
+            config=config_name(),
+            video=Request(_INPUT.value, _crop(), _STRIDE.value, _ASPECT.value, _FRAMES.value),
+            figure=_figure(),
             fields=fields,
         )
     except (*modes.USER_ERRORS, jax.errors.JaxRuntimeError) as error:
@@ -109,11 +139,38 @@ def _start_jax(experiment: Experiment | None) -> None:
     processes = find_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     devices.configure_host_devices(
         _DEVICES.value,
-        batch_sizes=modes.batch_sizes(_MODE.value, experiment, _WORKDIR.value, _CHECKPOINT.value),
+        batch_sizes=modes.batch_sizes(_MODE.value, experiment, _workdir(), _CHECKPOINT.value),
         processes=processes,
     )
     initialize_processes(processes)
-    logging.getLogger("stiid").info(devices.start_backend())
+    with waiting("Starting JAX"):
+        found = devices.start_backend()
+    logging.getLogger("stiid").info(found)
+
+
+def _workdir() -> str | None:
+    """The folder of results; by default it is named like the config or the released model."""
+    if _WORKDIR.value is not None:
+        return _WORKDIR.value
+    if _CHECKPOINT.value.startswith(RELEASED):
+        return str(Path("runs", _CHECKPOINT.value.removeprefix(RELEASED)))
+    name = config_name()
+    return None if name is None else str(run_folder(name))
+
+
+def _figure() -> FigureRequest | None:
+    if _FIGURE.value is None:
+        return None
+    frames = _FIGURE_FRAMES.value or []
+    if not all(number.isdigit() for number in frames):
+        raise ValueError(f"--figure_frames must be numbers of frames, got {','.join(frames)}")
+    return FigureRequest(
+        local_path(_FIGURE.value, "--figure"),
+        _FIGURE_CLIP.value,
+        tuple(int(number) for number in frames),
+        tuple(_FIGURE_ROWS.value or ()),
+        _FIGURE_SCALE.value,
+    )
 
 
 def _crop() -> tuple[int, ...] | None:
@@ -143,7 +200,7 @@ def _speak() -> None:
     """Send our own messages to standard error; what libraries raise is told once, by us."""
     absl_logging.set_verbosity(absl_logging.FATAL)
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(Formatter())
     logger = logging.getLogger("stiid")
     logger.setLevel(logging.INFO)
     logger.addFilter(escape_log)

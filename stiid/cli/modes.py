@@ -1,7 +1,6 @@
 """The modes of the command line: train, eval, predict, decompose, import."""
 
 import contextlib
-import importlib.metadata
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,10 +8,12 @@ from typing import Any
 
 import jax
 
+from stiid.cli.announcement import advise_variance, announce
 from stiid.cli.decompose import Request, decompose_video
 from stiid.cli.overrides import changed
+from stiid.cli.results import keep_older, run_card, write_clip_figure, write_scores
 from stiid.config.experiment import Experiment
-from stiid.data.source import Source
+from stiid.config.resolve import resolved
 from stiid.data.video.frames import SAMPLE
 from stiid.errors import printable
 from stiid.evaluation.evaluator import (
@@ -20,17 +21,20 @@ from stiid.evaluation.evaluator import (
     Evaluator,
     check_best_metric,
     check_lengths,
-    empty_clips,
-    report,
-    table_text,
 )
-from stiid.evaluation.prediction import predict_clips, prediction_scores, sheets, write_pictures
-from stiid.evaluation.slot_usage import findings, summary
+from stiid.evaluation.prediction import (
+    predict_clips,
+    prediction_scores,
+    sheets,
+    write_pictures,
+)
 from stiid.evaluation.track_agreement import motion_check
 from stiid.files import atomic_directory, sole_writer, write_json
 from stiid.interop.import_model import import_model
 from stiid.media import write_png
+from stiid.outputs.figure import FigureRequest
 from stiid.paths import local_path, refuse_url
+from stiid.progress import waiting
 from stiid.training.checkpoints import Checkpoints
 from stiid.training.compatibility import (
     check_begun,
@@ -60,7 +64,9 @@ def run(
     *,
     workdir: str | None,
     checkpoint: str,
+    config: str | None = None,
     video: Request | None = None,
+    figure: FigureRequest | None = None,
     fields: Sequence[str] = (),
 ) -> None:
     """Run a mode.
@@ -71,7 +77,9 @@ def run(
       workdir: folder of results.
       checkpoint: "latest", "best", a path, or "stiid://NAME"; training always resumes from the
         latest of its own.
+      config: name of the config file, for advice.
       video: what to decompose.
+      figure: to be written by "predict" or "decompose", beside their files.
       fields: "--config.section.field=value" each, to change in the stored config.
 
     Raises:
@@ -87,18 +95,28 @@ def run(
         refuse_url(request.path, "--input")
     if fields and experiment is None and mode not in ("train", "import"):
         experiment = changed(stored_experiment(path, checkpoint), fields)
+    if figure is not None:
+        figure.check()
+        if mode not in ("predict", "decompose"):
+            raise ValueError("--figure goes with --mode=predict or decompose")
     if mode == "decompose":
-        decompose(experiment, path, checkpoint, request)
+        decompose(experiment, path, checkpoint, request, figure)
     elif request != Request(request.path if mode == "import" else None):
         raise ValueError(
-            "--input goes with --mode=decompose or import, --crop and --stride with decompose"
+            "--input goes with --mode=decompose or import; --crop, --stride, --aspect and --frames "
+            "with decompose"
         )
     elif mode == "import":
         if checkpoint != "latest":
             raise ValueError("--checkpoint does not go with --mode=import, which makes one")
         import_model(experiment, path, request.path)
     else:
-        MODES[mode](experiment, path, checkpoint)
+        if mode == "train" and experiment is not None:
+            announce(experiment, config)
+        wanted: dict[str, Any] = {"figure": figure} if figure is not None else {}
+        if mode == "train" and config is not None:
+            wanted["config"] = config
+        MODES[mode](experiment, path, checkpoint, **wanted)
 
 
 def batch_sizes(
@@ -117,7 +135,9 @@ def batch_sizes(
     return stored_batch_sizes(directory)
 
 
-def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
+def train(
+    experiment: Experiment | None, workdir: Path, checkpoint: str, *, config: str | None = None
+) -> None:
     """Train, or resume; evaluate at the end into ``eval/metrics.json``."""
     if experiment is None:
         raise ValueError("--config is missing: training needs one")
@@ -132,11 +152,13 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
         )
     check_memory(experiment)
     train_source, eval_source = load_clips(experiment, "train"), load_clips(experiment)
+    advise_variance(experiment, train_source)
     check_lengths(experiment.evaluate, eval_source)
     check_best_metric(experiment.train.best_metric, eval_source)
-    trained = trained_shapes(experiment, train_source[0]["video"].shape[1:]).params
-    check_stages(experiment, train_source, eval_source, trained)
-    check_test(experiment, eval_source[0]["video"].shape[1:], trained)
+    with waiting("Checking all stages of the training"):
+        trained = trained_shapes(experiment, train_source[0]["video"].shape[1:]).params
+        check_stages(experiment, train_source, eval_source, trained)
+        check_test(experiment, eval_source[0]["video"].shape[1:], trained)
     chief = jax.process_index() == 0
     with contextlib.ExitStack() as stack:
         if chief:
@@ -166,16 +188,20 @@ def train(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None
 
         trainer = Trainer(experiment, train_source, eval_source, checkpoints, writer, on_evaluation)
         if chief:
-            write_json(workdir / "run.json", _run_card(experiment, train_source))
+            write_json(
+                workdir / "run.json",
+                {"config_file": config, **run_card(experiment, train_source)},
+            )
+            writer.write_text(resume_step or 0, "config", resolved(experiment))
         state, evaluation = trainer.run()
-    _write_scores(workdir, evaluation, int(state.step), experiment, eval_source)
+    write_scores(workdir, evaluation, int(state.step), experiment, eval_source)
 
 
 def evaluate(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
     """Restore, score, print, and write ``eval/metrics.json``."""
     experiment, state, source, system = restore(experiment, workdir, checkpoint)
     evaluation = Evaluator(experiment.evaluate, system, source)(state.params)
-    _write_scores(workdir, evaluation, int(state.step), experiment, source)
+    write_scores(workdir, evaluation, int(state.step), experiment, source)
     if "tracks" in source[0]:
         content = motion_check(experiment.evaluate, system, source, state.params)
         if jax.process_index() == 0:
@@ -183,7 +209,13 @@ def evaluate(experiment: Experiment | None, workdir: Path, checkpoint: str) -> N
             print(printable(f"wrote {workdir / 'eval' / 'motion.json'}: {content}"))
 
 
-def predict(experiment: Experiment | None, workdir: Path, checkpoint: str) -> None:
+def predict(
+    experiment: Experiment | None,
+    workdir: Path,
+    checkpoint: str,
+    *,
+    figure: FigureRequest | None = None,
+) -> None:
     """Restore, infer n frames, simulate m; animations and scores become the folder ``predict/``."""
     experiment, state, source, system = restore(experiment, workdir, checkpoint)
     settings = experiment.predict
@@ -193,14 +225,26 @@ def predict(experiment: Experiment | None, workdir: Path, checkpoint: str) -> No
         folder = workdir / "predict"
         origin = {"step": int(state.step), "data": source.fingerprint}
         content = {**scores, **origin, "config": to_dict(experiment)}
+        keep_older(folder, content)
+        if not settings.num_simulated:
+            print(
+                "note: no frame is simulated (predict.num_simulated = 0); IODINE, which sees every "
+                "frame by itself, cannot"
+            )
         with atomic_directory(folder) as temporary:
             paths = write_pictures(temporary, clips, result, num_observed=settings.num_observed)
             write_json(temporary / "metrics.json", content)
         print(printable(f"wrote {len(paths)} pictures and animations and metrics.json to {folder}"))
+        if figure is not None:
+            write_clip_figure(figure, clips, result, num_observed=settings.num_observed)
 
 
 def decompose(
-    experiment: Experiment | None, workdir: Path, checkpoint: str, request: Request
+    experiment: Experiment | None,
+    workdir: Path,
+    checkpoint: str,
+    request: Request,
+    figure: FigureRequest | None = None,
 ) -> None:
     """Restore, decompose a video of any length; see ``write_decomposition`` for what is written."""
     if jax.process_count() > 1:
@@ -209,51 +253,15 @@ def decompose(
             "start it by itself (--num_processes=1)"
         )
     model = Model.restore(experiment, workdir, checkpoint)
-    count, folder = decompose_video(model, request.open(model), workdir)
-    print(printable(f"wrote masks, images and trajectories of {count} frames to {folder}"))
+    written, folder = decompose_video(model, request.open(model), workdir, figure)
+    print(printable(f"wrote masks, images and trajectories of {written.frames} frames to {folder}"))
+    print(written.note)
+    if figure is not None:
+        print(printable(f"wrote {figure.path}"))
 
 
-MODES: dict[str, Callable[[Experiment | None, Path, str], None]] = {
+MODES: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": evaluate,
     "predict": predict,
 }
-
-
-def _run_card(experiment: Experiment, source: Source) -> dict[str, Any]:
-    """What a result needs beside its numbers."""
-    packages = ("stiid", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
-    return {
-        "config": to_dict(experiment),
-        "data": source.fingerprint,
-        "devices": [str(device) for device in jax.devices()],
-        "processes": jax.process_count(),
-        # Of float32 numbers; on GPUs the default is TensorFloat-32, if they have it.
-        "matmul_precision": getattr(jax.config, "jax_default_matmul_precision", None) or "default",
-        "versions": {name: _version(name) for name in packages},
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # a checkout on the path will do
-        return "not installed"
-
-
-def _write_scores(
-    workdir: Path, evaluation: Evaluation, step: int, experiment: Experiment, source: Source
-) -> None:
-    if jax.process_index() == 0:
-        path = workdir / "eval" / "metrics.json"
-        content = report(
-            evaluation, step=step, experiment=experiment, fingerprint=source.fingerprint
-        )
-        write_json(path, content)
-        print(table_text(evaluation.scores))
-        if note := empty_clips(evaluation):
-            print(f"note: {note}")
-        print(summary(evaluation.use))
-        for finding in findings(evaluation.use, family=experiment.model.family):
-            print(f"note: {finding}")
-        print(printable(f"wrote {path}"))

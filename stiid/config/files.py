@@ -6,6 +6,7 @@ with the package, by its stem, ``clevrer:small``. The variant follows the colon.
 
 import contextlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,6 +34,8 @@ def load(name: str) -> dict[str, Any]:
         module = load_module(file)
         if not hasattr(module, "get_config"):
             raise ValueError(f"{path} has no function get_config: add one, see configs/README.md")
+        if variant and not inspect.signature(module.get_config).parameters:
+            raise ValueError(f"{path} has no variants: leave out :{variant}")
         config = module.get_config(*[variant] if variant else [])
     content = config.to_dict() if hasattr(config, "to_dict") else config
     if not isinstance(content, Mapping):
@@ -47,6 +50,30 @@ def find(path: str) -> Path:
             return file
     names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.py")))
     raise FileNotFoundError(f"no config file {path}: name a file, or one of {names}")
+
+
+def small_variants(name: str) -> list[str]:
+    """The variants of a config file that train on two CPU cores within hours, if it has any.
+
+    Args:
+      name: as of ``load``.
+    """
+    path = name.partition(":")[0]
+    file = find(path)
+    with _configs_importable(file):
+        variants = getattr(load_module(file), "VARIANTS", ())
+    return [
+        f"{path}:{variant}"
+        for variant in variants
+        if variant.startswith(("small", "quick", "fast"))
+        and not variant[-1].isdigit()  # tests only
+    ]
+
+
+def run_folder(name: str) -> Path:
+    """Where the runs of a config file go, unless the user says otherwise: runs/NAME-VARIANT."""
+    path, _, variant = name.partition(":")
+    return Path("runs", f"{Path(path).stem}{'-' if variant else ''}{variant}")
 
 
 def load_module(file: Path) -> ModuleType:

@@ -55,7 +55,7 @@ def check_stages(experiment: Experiment, source: Source, held_out: Source, train
         system = experiment.at_stage(name).model.build(image_shape)
         if stage.model:
             _check_parameters(where, system, trained)
-        _trace(where, system.loss, trained, *_clips(stage.num_frames, image_shape))
+        _trace(where, system.loss, trained, *clip_shapes(stage.num_frames, image_shape))
 
 
 def check_test(experiment: Experiment, image_shape: ImageShape, trained: Params) -> None:
@@ -71,7 +71,7 @@ def check_test(experiment: Experiment, image_shape: ImageShape, trained: Params)
     if settings.model:
         _check_parameters(where, system, trained)
     decompose = functools.partial(system.decompose, decoding=settings.decoding)
-    _trace(where, decompose, trained, *_clips(max(settings.lengths), image_shape))
+    _trace(where, decompose, trained, *clip_shapes(max(settings.lengths), image_shape))
 
 
 def _check_parameters(where: str, system: VideoModel, trained: Params) -> None:
@@ -97,7 +97,7 @@ def _trace(where: str, function: Callable[..., Any], *arguments: Any) -> Any:
         raise ValueError(f"{where}: {kind}{first_line(error)}") from error
 
 
-def _clips(num_frames: int, image_shape: ImageShape) -> tuple[jax.ShapeDtypeStruct, Any]:
+def clip_shapes(num_frames: int, image_shape: ImageShape) -> tuple[jax.ShapeDtypeStruct, Any]:
     """A batch of one clip, and its key."""
     video = jax.ShapeDtypeStruct((1, num_frames, *image_shape), jnp.uint8)
     return video, jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))

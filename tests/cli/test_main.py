@@ -75,7 +75,7 @@ def failures(trained, data_dir, tmp_path_factory):
     new = f"--workdir={folder / 'new'}"
     old = f"--workdir={trained}"
     return {
-        "no workdir": (config, "--workdir is missing"),
+        "no workdir": ([], "--workdir is missing"),
         "workdir in a bucket": (
             [*config, "--workdir=gs://bucket/run"],
             "only local paths are read",
@@ -97,6 +97,10 @@ def failures(trained, data_dir, tmp_path_factory):
         "no config": ([new], "--config is missing: training needs one"),
         "config file missing": (["--config=configs/nowhere.py", new], "configs/nowhere.py"),
         "config file broken": ([f"--config={broken}", new], "invalid syntax"),
+        "no variants": (
+            ["--config=configs/quickstart.py:small", new],
+            "has no variants: leave out",
+        ),
         "unknown variant": (["--config=configs/bouncing_balls.py:pink", new], "got 'pink'"),
         "unknown section": ([*config, "--config.modle.num_slots=3", new], "modle"),
         "unknown field": (
