@@ -9,6 +9,7 @@ files, as tables and curves.
 """
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from experiments.report import results, workdir
 from experiments.report.page import page
 from stiid.cli import modes
 from stiid.files import atomic_path
+from stiid.progress import Formatter
 from stiid.training import devices
 from stiid.training.processes import Processes
 
@@ -37,11 +39,17 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m experiment
     devices.enable_compilation_cache(devices.PROGRAMS)
     sizes = modes.batch_sizes("predict", None, str(options.folder), "latest")
     devices.configure_host_devices(0, batch_sizes=sizes, processes=Processes(1))
+    logger, handler = logging.getLogger("stiid"), logging.StreamHandler()
+    handler.setFormatter(Formatter())
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
         path = write_report(options.folder, options.output, clips=options.clips)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    finally:
+        logger.removeHandler(handler)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
@@ -61,7 +69,7 @@ def write_report(folder: Path, output: Path | None = None, *, clips: int) -> Pat
     if clips < 0:
         raise ValueError(f"--clips must not be negative, got {clips}")
     if workdir.is_workdir(folder):
-        subtitle, sections = "A run of stiid", workdir.sections(folder, clips=clips)
+        subtitle, sections = workdir.subtitle(folder), workdir.sections(folder, clips=clips)
     elif results.is_results(folder):
         subtitle, sections = "Results of stiid", results.sections(folder)
     else:

@@ -2,7 +2,6 @@
 
 import csv
 import math
-from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from stiid.outputs.trajectories import slot_places
 
 Points = Sequence[tuple[float, float]]  # NaN where there is nothing
 
-_POINTS = 1000  # of a path that is read
+MOST_FRAMES = 100  # that paths are drawn of: those of more would be a scribble
 
 
 def clip_paths(clips: Clips, result: Decomposition, i: int, *, num_observed: int) -> list[Html]:
@@ -38,31 +37,17 @@ def clip_paths(clips: Clips, result: Decomposition, i: int, *, num_observed: int
     ]
 
 
-def read_paths(table: Path) -> tuple[list[Html], tuple[float, float, float, float]]:
-    """Paths of a ``trajectories.csv``, and the box (x, y, width, height) that they are in.
-
-    Every pixel belongs to a slot, so that the boxes of the slots cover all that the model saw.
-    """
-    points: dict[int, array[float]] = {}
-    left = top = math.inf
-    right = bottom = -math.inf
+def read_paths(table: Path) -> list[Html]:
+    """Paths of the slots in a ``trajectories.csv``, in pixels of the video."""
+    points: dict[int, list[tuple[float, float]]] = {}
     with table.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            place = (_number(row["x"]), _number(row["y"]))
-            points.setdefault(int(row["slot"]), array("d")).extend(place)
-            if row["left"]:
-                left, top = min(left, float(row["left"])), min(top, float(row["top"]))
-                right, bottom = max(right, float(row["right"])), max(bottom, float(row["bottom"]))
+            path = points.setdefault(int(row["slot"]), [])
+            if len(path) < MOST_FRAMES:
+                path.append((_number(row["x"]), _number(row["y"])))
     if not points:
         raise ValueError(f"{table.name} has no rows")
-    paths = [slot_path(_thinned(points[slot]), slot) for slot in sorted(points)]
-    return paths, (left, top, right - left, bottom - top)
-
-
-def _thinned(flat: Sequence[float]) -> Points:
-    """At most about ``_POINTS`` of x, y, x, y, ..., evenly spread."""
-    places = np.asarray(flat).reshape(-1, 2)
-    return [(float(x), float(y)) for x, y in places[:: math.ceil(len(places) / _POINTS)]]
+    return [slot_path(path, slot) for slot, path in sorted(points.items())]
 
 
 def slot_path(points: Points, slot: int) -> Html:

@@ -18,10 +18,12 @@ from experiments.report.tables import display_name, score_table
 from stiid.cli.modes import USER_ERRORS
 from stiid.data.spacing import spaced
 from stiid.evaluation.prediction import predict_clips
+from stiid.progress import waiting
 from stiid.training.log import read_log
 from stiid.training.restore import restore
 
 TRACES = ("metrics.jsonl", "run.json", "checkpoints", "eval", "predict", "decompose")
+_TRAINED = ("metrics.jsonl", "run.json", "checkpoints")  # of which training leaves some
 _FRAME_SCORES = ("f_ari", "ari", "miou")  # beside the error
 _SHEETS = 6  # pictures of training that are shown
 
@@ -39,16 +41,31 @@ def sections(workdir: Path, *, clips: int) -> list[Section]:
       clips: how many to decompose for the slider; with 0 no checkpoint is restored.
     """
     media = Media()
-    parts: dict[str, Callable[[], Html]] = {
-        "Scores": lambda: _scores(workdir / "eval" / "metrics.json"),
-        "Clips": lambda: _clips(workdir, clips, media),
-        "Training": lambda: _training(workdir / "metrics.jsonl"),
-        "Prediction": lambda: _prediction(workdir / "predict", media),
-        "Pictures of training": lambda: _pictures(workdir / "pictures", media),
-        "Own videos": lambda: decompositions(workdir / "decompose", media),
-        "The run": lambda: _run(workdir / "run.json"),
+    parts: dict[str, tuple[str, Callable[[], Html]]] = {
+        "Scores": ("eval", lambda: _scores(workdir / "eval" / "metrics.json")),
+        "Clips": ("checkpoints", lambda: _clips(workdir, clips, media)),
+        "Training": ("metrics.jsonl", lambda: _training(workdir / "metrics.jsonl")),
+        "Prediction": ("predict", lambda: _prediction(workdir / "predict", media)),
+        "Pictures of training": ("pictures", lambda: _pictures(workdir / "pictures", media)),
+        "Own videos": ("decompose", lambda: decompositions(workdir / "decompose", media)),
+        "The run": ("run.json", lambda: _run(workdir / "run.json")),
     }
-    return [Section(title, _or_why_not(part)) for title, part in parts.items()]
+    if not any((workdir / name).exists() for name in _TRAINED):  # another model's results only
+        parts = {title: part for title, part in parts.items() if (workdir / part[0]).exists()}
+    found = []
+    for title, (_, part) in parts.items():
+        with waiting(f"Report: {title.lower()}"):
+            found.append(Section(title, _or_why_not(part)))
+    return found
+
+
+def subtitle(workdir: Path) -> str:
+    """What the run is of, if its files say so."""
+    try:
+        config = json.loads((workdir / "run.json").read_text(encoding="utf-8"))["config_file"]
+    except (OSError, ValueError, KeyError, TypeError):
+        config = None
+    return "A run of stiid" if config is None else f"A run of stiid with the config {config}"
 
 
 def _or_why_not(part: Callable[[], Html]) -> Html:

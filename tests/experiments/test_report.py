@@ -145,8 +145,7 @@ def test_a_young_run_says_what_it_lacks(trained, tmp_path):
 
 
 def test_paths_are_read_back(complete):
-    paths, box = read_paths(complete / "decompose" / "own" / "trajectories.csv")
-    assert box == (4, 2, 24, 16)  # the crop
+    paths = read_paths(complete / "decompose" / "own" / "trajectories.csv")
     assert len(paths) == 3
     red, green, blue = colorize(np.array(1)).tolist()
     assert f'stroke="#{red:02x}{green:02x}{blue:02x}"' in paths[1]
@@ -155,10 +154,24 @@ def test_paths_are_read_back(complete):
 def test_files_without_a_field_and_clips_not_asked_for(tmp_path):
     (tmp_path / "eval").mkdir()
     (tmp_path / "eval" / "metrics.json").write_text("{}")
+    (tmp_path / "checkpoints").mkdir()
     page = Parsed(write_report(tmp_path, clips=0).read_text(encoding="utf-8"))
     said = [e["text"] for e in page.having("p", **{"class": "missing"})]
     assert "'clips'" in said[0]
     assert "--clips=0" in said[1]
+
+
+def test_a_folder_of_decompositions_has_no_empty_sections(complete, tmp_path):
+    shutil.copytree(complete / "decompose", tmp_path / "decompose")
+    page = Parsed(write_report(tmp_path, clips=2).read_text(encoding="utf-8"))
+    assert [e["text"] for e in page.found["h2"]] == ["Own videos"]
+    assert page.having("p", **{"class": "missing"}) == []
+
+
+def test_the_config_is_named(tmp_path):
+    (tmp_path / "run.json").write_text('{"config_file": "configs/clevrer.py:small"}')
+    page = Parsed(write_report(tmp_path, clips=0).read_text(encoding="utf-8"))
+    assert "A run of stiid with the config configs/clevrer.py:small" in page.found["p"][0]["text"]
 
 
 PROBE = """<script>
