@@ -1,9 +1,13 @@
-"""Notebooks: stored without outputs, and run from top to bottom on the tiny experiment."""
+"""Notebooks: stored with small outputs, and run from top to bottom on the tiny experiment."""
+
+import re
 
 import nbformat
 import pytest
 import tiny
 from nbclient import NotebookClient
+
+from experiments import store_notebooks
 
 FOLDER = tiny.ROOT / "experiments" / "notebooks"
 # The first one trains; the others find its checkpoint.
@@ -21,14 +25,43 @@ def test_all_notebooks_are_listed():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_is_stored_without_outputs(name):
+def test_a_notebook_is_stored_with_small_outputs(name):
     notebook = read(name)
     nbformat.validate(notebook)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
+    assert store_notebooks.size(notebook) <= store_notebooks.MOST
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert any(
+        "image/png" in o.get("data", {}) or "image/gif" in o.get("data", {}) for o in outputs
+    )
+    assert all(cell.execution_count is None for cell in cells)
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    said = [f"{o.get('text', '')}{o.get('data', {}).get('text/plain', '')}" for o in outputs]
+    assert not re.search(r"(?i)warning|/home/|/root/|/opt/|/tmp/|object at 0x", "".join(said))
     assert notebook.cells[0].source.startswith("# ")
-    assert notebook.cells[1:6] == read(NAMES[0]).cells[1:6]  # install and settings are the same
+    assert notebook.cells[1:5] == read(NAMES[0]).cells[1:5]  # install and settings are the same
     assert max(len(cell.source.splitlines()) for cell in cells) <= 24
+
+
+def test_large_outputs_are_left_out():
+    page = {"text/html": "x" * 300_000, "text/plain": "<IPython.core.display.HTML object at 0x7f>"}
+    picture = {"image/png": "abcd", "text/plain": "<Image>"}
+    outputs = [
+        nbformat.v4.new_output("stream", name="stderr", text="a warning"),
+        nbformat.v4.new_output("stream", name="stdout", text="a line\n" * 100),
+        nbformat.v4.new_output("display_data", data=page),
+        nbformat.v4.new_output("execute_result", data=picture, execution_count=3),
+    ]
+    cell = nbformat.v4.new_code_cell("1", outputs=outputs, execution_count=3)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# a"), cell])
+    store_notebooks.trim(notebook)
+    assert [o.output_type for o in cell.outputs] == ["stream", "execute_result"]
+    assert cell.outputs[0].text == "a line\n" * 40
+    assert cell.outputs[1].data == picture
+    assert cell.execution_count is cell.outputs[1].execution_count is None
+    cell.outputs[1].data["image/png"] = "x" * 300_000
+    with pytest.raises(ValueError, match="expected at most 200000"):
+        store_notebooks.trim(notebook)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,75 @@
+"""Run notebooks, and store them with the outputs that are small.
+
+    python -m experiments.store_notebooks [NAME …]
+
+Images and text are stored; pages and films are left out, and so is what is written to standard
+error. It takes a few minutes a notebook on two CPU cores; ``quickstart`` trains, as it says.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parent / "notebooks"
+MOST = 200_000  # bytes of the outputs of a notebook
+_STORED = ("image/png", "image/gif", "text/plain")
+_LINES = 40  # of printed text in a cell
+
+
+def main(names: list[str]) -> None:
+    for name in names or [path.stem for path in sorted(FOLDER.glob("*.ipynb"))]:
+        path = FOLDER / f"{name}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        resources = {"metadata": {"path": str(FOLDER)}}
+        NotebookClient(notebook, timeout=None, resources=resources).execute()
+        trim(notebook)
+        nbformat.write(notebook, path)
+        print(f"{name}: {size(notebook)} bytes of outputs")
+
+
+def trim(notebook: Any) -> None:
+    """Leave of the outputs what is small and the same everywhere.
+
+    Raises:
+      ValueError: that is still too much.
+    """
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type != "code":
+            continue
+        cell.execution_count = None
+        kept = [output for output in map(_trimmed, cell.outputs) if output is not None]
+        cell.outputs = kept
+    if size(notebook) > MOST:
+        raise ValueError(f"the outputs have {size(notebook)} bytes, expected at most {MOST}")
+
+
+def size(notebook: Any) -> int:
+    """Bytes of all outputs."""
+    outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
+    return sum(len(str(output)) for output in outputs)
+
+
+def _trimmed(output: Any) -> Any:
+    if output.output_type == "stream":
+        if output.name != "stdout":
+            return None
+        lines = output.text.splitlines(keepends=True)
+        output.text = "".join(lines[:_LINES])
+        return output
+    if output.output_type not in ("display_data", "execute_result"):
+        return None
+    output.data = {kind: data for kind, data in output.data.items() if kind in _STORED}
+    if output.output_type == "execute_result":
+        output.execution_count = None
+    pictures = output.data.keys() & {"image/png", "image/gif"}
+    if not pictures and "object at 0x" in output.data.get("text/plain", ""):
+        return None  # stands for what was left out
+    return output if output.data else None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
