@@ -148,14 +148,14 @@ def infer_frame(
     idle = jax.tree.map(jnp.zeros_like, start.time)
     state = start.time if settings.time_axis == "chain" else idle
     cell = Cell(start.posterior, state, jnp.array(True))
-    features = None if frame is None else model.refiner.frame_features(params["refiner"], frame)
+    shared = None if frame is None else model.refiner.frame_inputs(params["refiner"], frame)
     improve: Callable[..., Any] = partial(refine, model)
     last: Callable[..., Any] = partial(score, model)
     if settings.remat:
         improve, last = _recompute(improve), _recompute(last)
 
     def step(cell: Cell, noise: Array) -> tuple[Cell, tuple[Terms, FrameResult | None]]:
-        cell, terms, result = improve(params, cell, start, frame, noise, weights, features)
+        cell, terms, result = improve(params, cell, start, frame, noise, weights, shared)
         return cell, (terms, None if last_decode else result)
 
     rest, final = noise[:-1], noise[-1]

@@ -46,13 +46,14 @@ class SlotModel(Generic[_Options_co]):
     def propose_update(
         self,
         params: Params,
+        frame: Array,
         images: Array,
         vectors: Array,
         refinement: LSTMState,
         time: LSTMState | None,
-        features: Array | None = None,
+        shared: Array | None = None,
     ) -> tuple[Gaussian, LSTMState]:
         """f_φ(a, h_{t,r−1}, h_{t−1,R̂}), see ``nn.refiner``."""
         variables = {"params": params["refiner"]}
-        update = self.refiner.apply(variables, images, vectors, refinement, time, features)
+        update = self.refiner.apply(variables, frame, images, vectors, refinement, time, shared)
         return cast(tuple[Gaussian, LSTMState], update)

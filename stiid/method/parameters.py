@@ -43,18 +43,19 @@ def init_params(model: SlotModel[ParameterOptions], key: Array) -> Params:
     size = model.prior.latent_size
     z, h = jnp.zeros((1, 1, size)), jnp.zeros((1, 1, model.refiner.lstm_features))
     state = LSTMState(h, h)
-    images = jnp.zeros((1, 1, decoder.height, decoder.width, 3 * decoder.channels + 7))
+    size_of_images = (decoder.height, decoder.width)
+    frame = jnp.zeros((1, *size_of_images, decoder.channels))
+    images = jnp.zeros((1, 1, *size_of_images, 2 * decoder.channels + 5))
     vectors = jnp.zeros((1, 1, 4 * size))
     time = state if options.time_axis == "lstm2d" else None
     noise = jax.random.uniform(keys[3], (2 * size,), minval=-1.0) * options.init_scale
     params = {
         "decoder": decoder.init(keys[0], z, h if options.generation else None)["params"],
-        "refiner": model.refiner.init(keys[1], images, vectors, state, time)["params"],
+        "refiner": model.refiner.init(keys[1], frame, images, vectors, state, time)["params"],
     }
     if options.conditional_prior:
         params["prior"] = model.prior.init(keys[2], h)["params"]
     if options.posterior_start == "seeds":
-        frame = jnp.zeros((1, decoder.height, decoder.width, decoder.channels))
         params["seeds"] = model.seeds.init(jax.random.fold_in(keys[3], 1), frame, 1)["params"]
     if options.initial_weights == "uniform":
         params = uniform_weights(params, keys[0], model.refiner.lstm_features)

@@ -21,7 +21,6 @@ from stiid.method.elbo import (
 )
 from stiid.method.latents import LatentOptions
 from stiid.method.networks import SlotModel
-from stiid.nn.positions import positions
 from stiid.shapes import Array, Gaussian, LSTMState, Params
 
 TIME_AXES = ("lstm2d", "none", "chain")
@@ -115,13 +114,13 @@ def refine(
     frame: Array | None,
     noise: Array,
     weights: ElboWeights,
-    features: Array | None = None,
+    shared: Array | None = None,
 ) -> tuple[Cell, Terms, FrameResult]:
     """One cell (t, r): λ_{t,r+1} = λ_{t,r} + f_φ(a, h_{t,r−1}, h_{t−1,R̂}), z ~ q_λ (Eq. 4).
 
-    The inputs a are those of IODINE, see ``_image_inputs``, with λ and ∇_λ L beside them. In
-    simulation (``frame`` is None) the reconstruction stands in for the frame and all three
-    gradients are zero (section 3.2.3). For ``features`` see ``Refiner.frame_features``.
+    The inputs a are those of IODINE: the frame and its coordinates, ``_image_inputs``, and λ and
+    ∇_λ L. In simulation (``frame`` is None) the reconstruction stands in for the frame and all
+    three gradients are zero (section 3.2.3). For ``shared`` see ``Refiner.frame_inputs``.
 
     Returns:
       The next cell; terms and result of the decode of this one, before its update.
@@ -140,10 +139,11 @@ def refine(
             model, params, cell.posterior, start.context, frame, noise, weights, first=cell.first
         )
     gradient = _normalize(latents.to_vector(grads.posterior), axes=(-1,))
-    images = _image_inputs(model, evaluation, grads, frame)
+    images = _image_inputs(model, evaluation, grads)
     vectors = jnp.concatenate([latents.to_vector(cell.posterior), gradient], axis=-1)
     time = start.time if model.inference.time_axis == "lstm2d" else None
-    delta, state = model.propose_update(params, images, vectors, cell.state, time, features)
+    states = (cell.state, time)
+    delta, state = model.propose_update(params, frame, images, vectors, *states, shared)
     if model.inference.gradient_skip:
         step = latents.from_vector(params["gradient_skip"].reshape(1, 1, -1) * gradient)
         delta = jax.tree.map(jnp.subtract, delta, step)
@@ -172,35 +172,27 @@ def score(
 
 
 def _image_inputs(
-    model: SlotModel[RefinementOptions],
-    evaluation: ElboEvaluation,
-    grads: Gradients,
-    frame: Array,
+    model: SlotModel[RefinementOptions], evaluation: ElboEvaluation, grads: Gradients
 ) -> Array:
-    """The image-sized inputs of the refinement network: [B, K, H, W, 3C + 7].
+    """A slot's own image-sized inputs of the refinement network: [B, K, H, W, 2C + 5].
 
-    In order: x, μ_x, m, mask logits, ∇_{μ_x}L, ∇_m L, posterior mask, log-likelihood, coordinates.
-    Gradients and log-likelihood are layer-normalized constants; the rest carries gradients.
+    In order: μ_x, m, mask logits, ∇_{μ_x}L, ∇_m L, posterior mask, and the log-likelihood, which
+    slots share. Gradients and log-likelihood are layer-normalized constants; the rest carries
+    gradients.
     """
     decoded = evaluation.decoded
     everywhere = (-3, -2, -1)
     log_likelihood = _normalize(lax.stop_gradient(evaluation.log_likelihood), axes=(-2, -1))
-    shape = decoded.logits.shape
-    x, log_likelihood = (
-        broadcast_slots(image[:, None], shape[1]) for image in (frame, log_likelihood[..., None])
-    )
-    grid = jnp.broadcast_to(positions(*shape[2:4]), (*shape[:4], 2))
+    slots = decoded.logits.shape[1]
     return jnp.concatenate(
         [
-            x,
             decoded.means,
             evaluation.masks,
             decoded.logits,
             _normalize(grads.means, axes=everywhere),
             _normalize(grads.masks, axes=everywhere),
             likelihood.posterior_masks(evaluation.exponents, kind=model.inference.posterior_mask),
-            log_likelihood,
-            grid,
+            broadcast_slots(log_likelihood[:, None, ..., None], slots),
         ],
         axis=-1,
     )

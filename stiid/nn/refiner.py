@@ -9,7 +9,8 @@ from stiid.kernels.conv import Conv
 from stiid.kernels.elu import elu
 from stiid.kernels.precision import image_sized
 from stiid.nn.lstm2d import LSTM2D, MixingLSTM2D
-from stiid.nn.squeezenet import SqueezeFeatures
+from stiid.nn.shared_conv import SharedConv, convolve_shared
+from stiid.nn.squeezenet import CODE, SqueezeFeatures
 from stiid.shapes import Array, Gaussian, LSTMState, Params
 
 POOLS = ("average", "mean", "none")
@@ -74,43 +75,53 @@ class Refiner(nn.Module):
     @nn.compact
     def __call__(
         self,
+        frame: Array,
         images: Array,
         vectors: Array,
         refinement: LSTMState,
         time: LSTMState | None,
-        features: Array | None = None,
+        shared: Array | None = None,
     ) -> tuple[Gaussian, LSTMState]:
         """One update.
 
         Args:
-          images: [B, K, H, W, F] image-sized inputs, the frame first.
+          frame: [B, H, W, C].
+          images: [B, K, H, W, I] image-sized inputs of the slots.
           vectors: [B, K, V] vector-sized inputs.
           refinement: state (t, r−1).
           time: state (t−1, R̂), or None without a time axis.
-          features: [B, H, W, 16] of ``frame_features``, or None to compute them here.
+          shared: of ``frame_inputs``, or None to compute it here.
 
         Returns:
           Δλ as (Δμ, Δ log σ²), and the state (t, r).
         """
         x = vectors
         if self.layers:
-            x = jnp.concatenate([vectors, self._image_features(images, features)], axis=-1)
+            x = jnp.concatenate([vectors, self._image_features(frame, images, shared)], axis=-1)
         state = self._lstm()(x, refinement, time)
         init = nn.initializers.variance_scaling(self.output_scale**2, "fan_in", "truncated_normal")
         delta = nn.Dense(2 * self.latent_size, kernel_init=init, name="out")(state.h)
         return Gaussian(*jnp.split(delta, 2, axis=-1)), state
 
     @nn.nowrap
-    def frame_features(self, params: Params, frame: Array) -> Array | None:
-        """SqueezeNet's features of a frame, the same for all of its cells; None without them.
+    def frame_inputs(self, params: Params, frame: Array) -> Array | None:
+        """What the first convolution makes of the inputs that a frame's cells share, see there.
 
         Args:
           params: of this network.
-          frame: [B, H, W, 3].
+          frame: [B, H, W, C].
+
+        Returns:
+          [B, ⌈H/stride⌉, ⌈W/stride⌉, features], or None without image-sized inputs.
         """
-        if not self.squeezenet:
+        if not self.layers:
             return None
-        return cast(Array, SqueezeFeatures().apply({"params": params["squeezenet"]}, frame))
+        code = None
+        if self.squeezenet:
+            squeezenet = SqueezeFeatures()
+            code = cast(Array, squeezenet.apply({"params": params["squeezenet"]}, _rgb(frame)))
+        frame = image_sized(frame, precision=self.precision)
+        return convolve_shared(params["conv_0"], frame, code, stride=self.stride)
 
     @nn.nowrap
     def _lstm(self) -> nn.Module:
@@ -120,17 +131,18 @@ class Refiner(nn.Module):
         return LSTM2D(self.lstm_features, *gates, name="lstm")
 
     @nn.nowrap
-    def _image_features(self, images: Array, features: Array | None) -> Array:
+    def _image_features(self, frame: Array, images: Array, shared: Array | None) -> Array:
         """Features of the image-sized inputs: [B, K, hidden]; a part of ``__call__``."""
-        slots = images.shape[:2]
-        if self.squeezenet:
-            code = features
-            if code is None:
-                code = SqueezeFeatures(name="squeezenet")(_rgb(images))
-            code = jnp.broadcast_to(code[:, None], (*slots, *code.shape[1:]))
-            images = jnp.concatenate([images, code], axis=-1)
-        x = image_sized(images.reshape(-1, *images.shape[2:]), precision=self.precision)
-        for i in range(self.layers):
+        slots, code = images.shape[:2], None
+        if self.squeezenet and shared is None:
+            code = SqueezeFeatures(name="squeezenet")(_rgb(frame))
+        given, own = (image_sized(x, precision=self.precision) for x in (frame, images))
+        first = SharedConv(
+            self.features, self.stride, CODE if self.squeezenet else 0, name="conv_0"
+        )
+        x = first(given, own, code, shared)
+        x = elu(x.reshape(-1, *x.shape[2:]))
+        for i in range(1, self.layers):
             x = elu(Conv(self.features, stride=self.stride, name=f"conv_{i}")(x))
         x = x.astype(images.dtype)
         if self.pool == "average":
@@ -149,10 +161,8 @@ class Refiner(nn.Module):
         return elu(nn.Dense(self.hidden, name="in")(x.reshape(*slots, -1)))
 
 
-def _rgb(images: Array) -> Array:
-    """The frame [B, H, W, 3] among the 3C + 7 image-sized inputs."""
-    if images.shape[-1] != 16:
-        raise ValueError(
-            f"refiner.squeezenet needs RGB frames, got {(images.shape[-1] - 7) // 3} channel(s)"
-        )
-    return images[:, 0, ..., :3]
+def _rgb(frame: Array) -> Array:
+    """The frame, if it is in RGB."""
+    if frame.shape[-1] != 3:
+        raise ValueError(f"refiner.squeezenet needs RGB frames, got {frame.shape[-1]} channel(s)")
+    return frame

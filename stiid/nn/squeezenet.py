@@ -7,6 +7,8 @@ from stiid.kernels.conv import Conv
 from stiid.kernels.elu import elu
 from stiid.shapes import Array
 
+CODE = 16  # channels of the features
+
 
 class Fire(nn.Module):
     """Fire block: squeeze to 16 channels, expand to 64 by 1×1 and 64 by 3×3, all with ReLU."""
@@ -39,6 +41,6 @@ class SqueezeFeatures(nn.Module):
         x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((0, 1), (0, 1)))
         x = Fire(name="fire_0")(x)
         x = Fire(name="fire_1")(x)
-        for i, features in enumerate((64, 32, 16)):
+        for i, features in enumerate((64, 32, CODE)):
             x = elu(Conv(features, name=f"head_{i}")(x))
         return x

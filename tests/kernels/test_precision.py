@@ -69,7 +69,7 @@ def test_image_sized_layers_compute_in_bfloat16_alone(make_model, random_params)
     model = make_model(precision="bfloat16", kernel_size=1)
     params = random_params(model, dtype=np.float32)
     z, h = np.zeros((1, 3, 4), np.float32), np.zeros((1, 3, 6), np.float32)
-    images = np.zeros((1, 3, 8, 8, 16), np.float32)
+    images = (np.zeros((1, 8, 8, 3), np.float32), np.zeros((1, 3, 8, 8, 11), np.float32))
     vectors = np.zeros((1, 3, 16), np.float32)
 
     def formats(function, *arguments):
@@ -84,7 +84,7 @@ def test_image_sized_layers_compute_in_bfloat16_alone(make_model, random_params)
     decoder = formats(lambda z, h: model.decode(params, z, h), z, h)
     state = LSTMState(h, h)
     refiner = formats(
-        lambda *inputs: model.propose_update(params, *inputs, state, state), images, vectors
+        lambda *inputs: model.propose_update(params, *inputs, state, state), *images, vectors
     )
     assert decoder[True] == refiner[True] == {"bfloat16"}
     assert refiner[False] == {"float32"}

@@ -9,6 +9,7 @@ import oracles
 import pytest
 
 from stiid.nn.lstm2d import LSTM2D
+from stiid.nn.positions import positions
 from stiid.nn.prior import ConditionalPrior
 from stiid.nn.refiner import Refiner
 from stiid.shapes import LSTMState
@@ -129,14 +130,25 @@ def test_prior_is_an_mlp_that_predicts_mean_and_log_sigma():
 )
 def test_refiner_equals_numpy(states, layers, stride, pool, with_time):
     refiner = dataclasses.replace(REFINER, layers=layers, stride=stride, pool=pool)
-    images, vectors = normal(1, *SLOTS, 9, 14, 3), normal(2, *SLOTS, 6)
+    frame, images, vectors = (
+        normal(3, 2, 9, 14, 2),
+        normal(1, *SLOTS, 9, 14, 3),
+        normal(2, *SLOTS, 6),
+    )
     refinement, time = states if with_time else (states[0], None)
-    inputs = (images, vectors, refinement, time)
+    inputs = (frame, images, vectors, refinement, time)
     params = with_random_biases(refiner.init(jax.random.key(0), *inputs)["params"])
     assert ("in" in params) == (layers > 0)
     delta, state = refiner.apply({"params": params}, *inputs)
+    grid = np.broadcast_to(positions(9, 14), (*SLOTS, 9, 14, 2))
+    repeated = np.broadcast_to(frame[:, None], (*SLOTS, 9, 14, 2))
+    side_by_side = np.concatenate([repeated, images, grid], axis=-1)
     expected, expected_state = oracles.refiner(
-        refiner, oracles.float64(params), *map(np.float64, inputs[:2]), refinement, time
+        refiner,
+        oracles.float64(params),
+        *map(np.float64, (side_by_side, vectors)),
+        refinement,
+        time,
     )
     np.testing.assert_allclose(delta.mean, expected[..., :4], **CLOSE)
     np.testing.assert_allclose(delta.log_var, expected[..., 4:], **CLOSE)
@@ -145,7 +157,8 @@ def test_refiner_equals_numpy(states, layers, stride, pool, with_time):
 
 
 def test_output_scale_multiplies_the_initial_weights_of_the_last_layer_only(states):
-    inputs = (normal(1, *SLOTS, 8, 8, 3), normal(2, *SLOTS, 6), *states)
+    images = normal(3, 2, 8, 8, 2), normal(1, *SLOTS, 8, 8, 3)
+    inputs = (*images, normal(2, *SLOTS, 6), *states)
     whole = REFINER.init(jax.random.key(0), *inputs)["params"]
     tenth = dataclasses.replace(REFINER, output_scale=0.1).init(jax.random.key(0), *inputs)
     whole["out"]["kernel"] = 0.1 * whole["out"]["kernel"]
@@ -153,7 +166,8 @@ def test_output_scale_multiplies_the_initial_weights_of_the_last_layer_only(stat
 
 
 def test_squeezenet_needs_color(states):
-    inputs = (normal(1, *SLOTS, 8, 8, 10), normal(2, *SLOTS, 6), *states)
+    images = normal(3, 2, 8, 8, 1), normal(1, *SLOTS, 8, 8, 7)
+    inputs = (*images, normal(2, *SLOTS, 6), *states)
     with pytest.raises(ValueError, match=r"refiner.squeezenet needs RGB frames, got 1 channel"):
         dataclasses.replace(REFINER, squeezenet=True).init(jax.random.key(0), *inputs)
 

@@ -78,21 +78,24 @@ def test_elu_after_the_second_layer_of_the_mlp():
 
 
 @pytest.mark.slow
-def test_features_computed_beforehand_are_those_of_the_refiner():
+@pytest.mark.parametrize("squeezenet", [False, True])
+def test_inputs_convolved_beforehand_are_those_of_the_refiner(squeezenet):
     refiner = Refiner(
-        latent_size=4, features=5, layers=1, squeezenet=True, lstm_features=WIDTH, cell="mixing"
+        latent_size=4, features=5, layers=1, squeezenet=squeezenet, lstm_features=WIDTH
     )
-    images, vectors = normal(1, *SLOTS, 8, 8, 16), normal(2, *SLOTS, 6)
-    images[..., :3] = images[:, :1, ..., :3]
-    inputs = (images, vectors, random_state(10), random_state(20))
-    params = random_params(refiner, *inputs)
-    features = refiner.frame_features(params, images[:, 0, ..., :3])
-    assert features.shape == (2, 8, 8, 16)
+    frame, images, vectors = normal(3, 2, 8, 8, 3), normal(1, *SLOTS, 8, 8, 7), normal(2, *SLOTS, 6)
+    inputs = (frame, images, vectors, random_state(10), random_state(20))
+    params = jax.tree.map(lambda x: 0.3 * x, random_params(refiner, *inputs))
+    assert params["conv_0"]["kernel"].shape == (3, 3, 28 if squeezenet else 12, 5)
+    shared = refiner.frame_inputs(params, frame)
+    assert shared.shape == (2, 8, 8, 5)
     one, two = (
-        refiner.apply({"params": params}, *inputs, given)[0].mean for given in (None, features)
+        refiner.apply({"params": params}, *inputs, given)[0].mean for given in (None, shared)
     )
     np.testing.assert_allclose(one, two, **CLOSE)
-    assert Refiner(latent_size=4).frame_features({}, images[:, 0, ..., :3]) is None
+    other = refiner.apply({"params": params}, *inputs, shared + 1)[0].mean
+    assert np.abs(other - two).max() > 1e-3
+    assert Refiner(latent_size=4, layers=0).frame_inputs({}, frame) is None
 
 
 @pytest.mark.parametrize(
