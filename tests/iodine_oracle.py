@@ -97,14 +97,14 @@ def run(state, x, noise, *, mistake=None):
     per = 1 if mistake == "gradients summed over the batch" else n
     lmbda = np.broadcast_to(state["lmbda0"], (n, k, state["lmbda0"].size))
     h = c = np.zeros((n * k, state["h0"].size))
-    features = _squeezenet(state, x) if "feature_extractor.0.0.weight" in state else None
+    features = squeezenet(state, x) if "feature_extractor.0.0.weight" in state else None
     losses = []
     for it in range(steps):
         mean, logvar = np.split(lmbda, 2, -1)
         if mistake == "log-variance before mean":
             mean, logvar = logvar, mean
         z = mean + noise[it] * np.exp(logvar / 2)
-        decoded, pullback = _decode(state, z.reshape(n * k, -1), mistake)
+        decoded, pullback = decode(state, z.reshape(n * k, -1), mistake)
         decoded = decoded.reshape(n, k, *decoded.shape[1:])
         mu, logits = sigmoid(decoded[:, :, :3]), decoded[:, :, 3:]
         masks = softmax(logits, axis=1)
@@ -125,15 +125,15 @@ def run(state, x, noise, *, mistake=None):
         dz = pullback(back.reshape(n * k, *back.shape[2:])).reshape(n, k, -1)
         dmean = dz + mean / per
         dlogvar = dz * noise[it] * np.exp(logvar / 2) / 2 + (np.exp(logvar) - 1) / 2 / per
-        images = _images(state, x, mu, masks, logits, dmu, dmasks, exponents, ll, mistake)
+        images = image_inputs(state, x, mu, masks, logits, dmu, dmasks, exponents, ll, mistake)
         if features is not None:
             shape = (n, k, *features.shape[1:])
             images = np.concatenate([images, np.broadcast_to(features[:, None], shape)], 2)
         dlmbda = np.concatenate([dmean, dlogvar], -1)
         if mistake == "posterior gradient normalized by halves":
-            dlmbda = np.concatenate([_norm(dmean, (-1,)), _norm(dlogvar, (-1,))], -1)
+            dlmbda = np.concatenate([norm(dmean, (-1,)), norm(dlogvar, (-1,))], -1)
         else:
-            dlmbda = _norm(dlmbda, (-1,))
+            dlmbda = norm(dlmbda, (-1,))
         vectors = [lmbda, dlmbda]
         if mistake == "posterior after its gradient":
             vectors.reverse()
@@ -155,22 +155,22 @@ def run(state, x, noise, *, mistake=None):
     }
 
 
-def _images(state, x, mu, masks, logits, dmu, dmasks, exponents, ll, mistake):
+def image_inputs(state, x, mu, masks, logits, dmu, dmasks, exponents, ll, mistake):
     everywhere = (-3, -2, -1)
     p = np.exp(exponents.sum(2, keepdims=True))
     if mistake == "normalized posterior masks":
         p = np.log(p)
     per_channel = mistake == "mean gradient normalized per channel"
     over_slots = mistake == "mask gradient normalized over slots"
-    ll = ll if mistake == "likelihood not normalized" else _norm(ll, everywhere)
+    ll = ll if mistake == "likelihood not normalized" else norm(ll, everywhere)
     one = masks.shape
     parts = [
         np.broadcast_to(x[:, None], mu.shape),
         mu,
         masks,
         logits,
-        _norm(dmu, (-2, -1) if per_channel else everywhere),
-        _norm(dmasks, (1, -2, -1) if over_slots else everywhere),
+        norm(dmu, (-2, -1) if per_channel else everywhere),
+        norm(dmasks, (1, -2, -1) if over_slots else everywhere),
         softmax(p, axis=1),
         np.broadcast_to(ll[:, None], one),
         *(np.broadcast_to(grid[None, None, None], one) for grid in _grids(state, mistake)),
@@ -183,7 +183,7 @@ def _grids(state, mistake):
     return (columns, rows) if mistake == "columns before rows" else (rows, columns)
 
 
-def _decode(state, z, mistake):
+def decode(state, z, mistake):
     """Output before the sigmoid, [N·K, 4, H, W], and the function from its gradient to z's."""
     grids = np.stack(_grids(state, mistake))
     size = (len(z), *grids.shape[1:])
@@ -192,7 +192,7 @@ def _decode(state, z, mistake):
     names = [f"decoder.conv_layer.{2 * i}" for i in range(5)]
     before = []
     for i, name in enumerate(names):
-        y = _conv(a, state[f"{name}.weight"]) + state[f"{name}.bias"][:, None, None]
+        y = conv(a, state[f"{name}.weight"]) + state[f"{name}.bias"][:, None, None]
         before.append(y)
         a = elu(y) if i < 4 else y
 
@@ -201,22 +201,26 @@ def _decode(state, z, mistake):
             if i < 4:
                 g = g * np.where(before[i] > 0, 1.0, np.exp(np.minimum(before[i], 0.0)))
             weight = state[f"{names[i]}.weight"]
-            g = _conv(g, np.swapaxes(weight[:, :, ::-1, ::-1], 0, 1))
+            g = conv(g, np.swapaxes(weight[:, :, ::-1, ::-1], 0, 1))
         return g[:, 2:].sum((2, 3))
 
     return a, pullback
 
 
-def _refine(state, x, vectors, h, c, mistake):
+def encode(state, x, mistake):
+    """Features of the image-sized inputs of a refinement network, [N·K, hidden]."""
     for i in range(4):
         name = f"refine_net.convnet.model.{2 * i}"
-        x = elu(_conv(x, state[f"{name}.weight"]) + state[f"{name}.bias"][:, None, None])
+        x = elu(conv(x, state[f"{name}.weight"]) + state[f"{name}.bias"][:, None, None])
     n, channels, height, width = x.shape
     x = x.reshape(n, channels, height // 4, 4, width // 4, 4).mean((3, 5))
     if mistake == "flattened channels last":
         x = np.moveaxis(x, 1, -1)
-    x = elu(_linear(state, "refine_net.fc_in.0", x.reshape(n, -1)))
-    x = np.concatenate([vectors, x], 1)
+    return elu(linear(state, "refine_net.fc_in.0", x.reshape(n, -1)))
+
+
+def _refine(state, x, vectors, h, c, mistake):
+    x = np.concatenate([vectors, encode(state, x, mistake)], 1)
     prefix = "refine_net.lstm"
     gates = x @ state[f"{prefix}.weight_ih"].T + h @ state[f"{prefix}.weight_hh"].T
     gates = gates + state[f"{prefix}.bias_ih"]
@@ -227,19 +231,23 @@ def _refine(state, x, vectors, h, c, mistake):
         f, g = g, f
     c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
     h = sigmoid(o) * np.tanh(c)
-    return _linear(state, "refine_net.fc_out", h), h, c
+    return linear(state, "refine_net.fc_out", h), h, c
 
 
-def _squeezenet(state, x):
-    """[N, 16, H, W]."""
+def squeezenet(state, x, *, mistake=None):
+    """SqueezeNet's features with the head of three convolutions, [N, 16, H, W]."""
 
-    def conv(name, x):
-        return _conv(x, state[f"{name}.weight"]) + state[f"{name}.bias"][:, None, None]
+    def layer(name, x):
+        return conv(x, state[f"{name}.weight"]) + state[f"{name}.bias"][:, None, None]
 
+    if mistake == "images normalized for SqueezeNet":
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        x = (x - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
     size = 4 * x.shape[-1] + 1
-    nearest = np.floor(np.arange(size) * (x.shape[-1] / size)).astype(int)
+    from_centers = 0.5 * (mistake == "nearest pixels by their centers")
+    nearest = np.floor((np.arange(size) + from_centers) * (x.shape[-1] / size)).astype(int)
     x = x[:, :, nearest][:, :, :, nearest]
-    x = np.maximum(conv("feature_extractor.0.0", x)[:, :, 1:-1:2, 1:-1:2], 0)
+    x = np.maximum(layer("feature_extractor.0.0", x)[:, :, 1:-1:2, 1:-1:2], 0)
     padded = np.pad(x, ((0, 0), (0, 0), (0, 1), (0, 1)))  # what was ≥ 0 has a maximum ≥ 0
     half = x.shape[-1] // 2
     windows = [
@@ -248,15 +256,15 @@ def _squeezenet(state, x):
     x = np.max(windows, axis=0)
     for i in (3, 4):
         fire = f"feature_extractor.0.{i}"
-        x = np.maximum(conv(f"{fire}.squeeze", x), 0)
-        x = np.concatenate([conv(f"{fire}.expand{j}x{j}", x) for j in (1, 3)], 1)
+        x = np.maximum(layer(f"{fire}.squeeze", x), 0)
+        x = np.concatenate([layer(f"{fire}.expand{j}x{j}", x) for j in (1, 3)], 1)
         x = np.maximum(x, 0)
     for i in (1, 3, 5):
-        x = elu(conv(f"feature_extractor.{i}", x))
+        x = elu(layer(f"feature_extractor.{i}", x))
     return x
 
 
-def _conv(x, weight):
+def conv(x, weight):
     """Zero padding that keeps the size, [N, I, H, W] by [O, I, k, k]."""
     size = weight.shape[-1]
     height, width = x.shape[2:]
@@ -268,9 +276,9 @@ def _conv(x, weight):
     )
 
 
-def _linear(state, name, x):
+def linear(state, name, x):
     return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
 
 
-def _norm(x, axes):
+def norm(x, axes):
     return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-5)

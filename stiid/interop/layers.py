@@ -88,6 +88,30 @@ def nested(state: State, names: Mapping[str, str]) -> Params:
     return params
 
 
+def network_sizes(state: State) -> dict[str, int]:
+    """What a file's layers say about its networks, as fields of our config."""
+    sizes = {
+        "decoder.layers": _count(state, "decoder.conv_layer") - 1,
+        "decoder.features": size(state, "decoder.conv_layer.0.weight", 0),
+        "decoder.kernel_size": size(state, "decoder.conv_layer.0.weight", -1),
+        "refiner.layers": _count(state, "refine_net.convnet.model"),
+        "refiner.features": size(state, "refine_net.convnet.model.0.weight", 0),
+        "refiner.hidden": size(state, "refine_net.fc_in.0.weight", 0),
+        "refiner.lstm_features": size(state, "refine_net.fc_out.weight", -1),
+    }
+    return {name: number for name, number in sizes.items() if number is not None}
+
+
+def size(state: State, name: str, axis: int) -> int | None:
+    """The size of a weight along an axis; None without such a weight, which other checks name."""
+    return state[name].shape[axis] if name in state and state[name].ndim > 1 else None
+
+
+def _count(state: State, prefix: str) -> int:
+    """Number of layers below a name."""
+    return sum(name.startswith(f"{prefix}.") and name.endswith(".weight") for name in state)
+
+
 def check_fields(config: SpatioTemporalConfig, wanted: Mapping[str, Any]) -> None:
     """Compare fields of a config, named with dots, with what a file needs.
 

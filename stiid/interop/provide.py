@@ -98,8 +98,11 @@ def _check_procedure(state: State, config: SpatioTemporalConfig) -> None:
         "inference.variance": number("var_x"),
         "num_slots": number("K"),
         "latent_size": number("z_dim"),
+        "decoder.mlp_features": layers.size(state, "decoder.pre_mlp.0.weight", 0),
+        "prior.features": layers.size(state, "prior.0.weight", 0),
     }
-    layers.check_fields(config, PROCEDURE | changing)
+    known = {name: value for name, value in changing.items() if value is not None}
+    layers.check_fields(config, PROCEDURE | known | layers.network_sizes(state))
 
 
 def _check_names(state: State, config: SpatioTemporalConfig) -> None:

@@ -79,7 +79,7 @@ def _check_procedure(state: State, config: SpatioTemporalConfig) -> None:
         "latent_size": number("z_dim"),
         "refiner.squeezenet": any(name.startswith("feature_extractor.") for name in state),
     }
-    layers.check_fields(config, PROCEDURE | changing)
+    layers.check_fields(config, PROCEDURE | changing | layers.network_sizes(state))
 
 
 def _check_names(state: State, config: SpatioTemporalConfig) -> None:
