@@ -13,7 +13,7 @@ for scores, ``annotation_train.zip``; for tests ``video_validation.zip`` and
 
 Variants: the default trains with 6 slots and tests on 3 to 5 objects. ``six`` only tests a model
 that was trained so: 6 objects, 7 slots. ``small`` is for two CPU cores and for data that need no
-download, a rendered stand-in in the format of the archives:
+download, a rendered substitute in the format of the archives:
 
     python -m stiid.data render clevrer train=200 validation=50
     python -m stiid.main --config=configs/clevrer.py:small --workdir=runs/clevrer_small

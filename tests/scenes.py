@@ -1,4 +1,4 @@
-"""Scenes of the rendered stand-in, made by hand."""
+"""Scenes of the rendered substitute, made by hand."""
 
 import numpy as np
 

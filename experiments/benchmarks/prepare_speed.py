@@ -2,7 +2,7 @@
 
     python -m experiments.benchmarks.prepare_speed [--path FOLDER] [--videos 24]
 
-Without a folder a stand-in is rendered first, which takes some seconds a video. Processor time
+Without a folder a substitute is rendered first, which takes some seconds a video. Processor time
 counts, so that other work on the machine disturbs less; the process keeps to one core.
 """
 
@@ -33,7 +33,7 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as folder:
-        path = arguments.path or f"{folder}/stand-in"
+        path = arguments.path or f"{folder}/substitute"
         if not arguments.path:
             count = arguments.videos
             layout = ClevrerLayout(train=count, validation=count, proposals=1)

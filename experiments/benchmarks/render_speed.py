@@ -1,4 +1,4 @@
-"""How fast the stand-in for CLEVRER is made, in frames and videos per second of one core's time.
+"""How fast the substitute for CLEVRER is made, in frames and videos per second of one core's time.
 
     python -m experiments.benchmarks.render_speed [--clips 12]
 

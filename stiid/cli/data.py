@@ -80,7 +80,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         command.add_argument(f"--{split}", type=int, default=count, help="default: %(default)s")
     command.add_argument("--seed", type=int, default=0)
     command.set_defaults(run=_simulate)
-    command = commands.add_parser("render", help="write a stand-in for CLEVRER in its own layout")
+    command = commands.add_parser("render", help="write a substitute for CLEVRER in its own layout")
     command.add_argument("folder", metavar="FOLDER")
     defaults = " ".join(
         f"{field.name}={_text(field.default)}" for field in dataclasses.fields(ClevrerLayout)

@@ -68,7 +68,7 @@ ENTRIES = {
         "clevrer.verify:verify_clevrer",
     ),
     "rendered": Entry(
-        "a stand-in for CLEVRER: colored solids on a floor, rendered on first use",
+        "a substitute for CLEVRER: colored solids on a floor, rendered on first use",
         "solids.clips:RenderedSpec",
         "solids.rendered:open_rendered",
     ),

@@ -1,4 +1,4 @@
-"""Clips of the rendered stand-in, and their storage."""
+"""Clips of the rendered substitute, and their storage."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""How the objects of the rendered stand-in start and move."""
+"""How the objects of the rendered substitute start and move."""
 
 import itertools
 

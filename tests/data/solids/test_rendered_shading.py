@@ -1,4 +1,4 @@
-"""Pictures and masks of the rendered stand-in."""
+"""Pictures and masks of the rendered substitute."""
 
 import mujoco
 import numpy as np
