@@ -13,8 +13,10 @@ from experiments.config_files import load_config
 from stiid import parallel
 from stiid.config.curriculum import Stage
 from stiid.config.experiment import Experiment
+from stiid.models.base import VideoModel
 from stiid.training import devices
 from stiid.training.processes import Processes
+from stiid.training.state import TrainState
 from stiid.training.update import init_state, make_update
 from stiid.typed_config import parse
 
@@ -39,12 +41,27 @@ def experiment_of(config: Any, **stage: Any) -> Experiment:
     return dataclasses.replace(experiment, train=train).at_stage(name)
 
 
+def state_of_noise(experiment: Experiment, system: VideoModel) -> TrainState:
+    """A state with parameters from NumPy: to compile their initialization takes long."""
+    shapes = jax.eval_shape(lambda: init_state(experiment, system))
+    rng = np.random.default_rng(0)
+    return TrainState(
+        step=np.int32(0),
+        params=jax.tree.map(
+            lambda leaf: (0.05 * rng.normal(size=leaf.shape)).astype(leaf.dtype), shapes.params
+        ),
+        opt_state=jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes.opt_state),
+        key=jax.random.key(experiment.seed),
+        skipped=np.int32(0),
+    )
+
+
 def timed_updates(experiment: Experiment, image_shape: tuple[int, int, int]) -> Iterator[float]:
     """Seconds of one update after the other, without end; the first compiles."""
     (stage,) = experiment.train.stages.values()
     system = experiment.model.build(image_shape)
     update = make_update(experiment, system)
-    state = parallel.replicate(jax.jit(lambda: init_state(experiment, system))())
+    state = parallel.replicate(state_of_noise(experiment, system))
     shape = (stage.batch_size, stage.num_frames, *image_shape)
     video = parallel.shard(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
     rows = parallel.shard(parallel.global_rows(stage.batch_size))

@@ -27,11 +27,11 @@ from experiments.benchmarks.gpu.operations import operations
 from experiments.benchmarks.gpu.results import Rows
 from experiments.benchmarks.gpu.step import Step, parse, peak_gb, shrink, start_jax
 from experiments.benchmarks.gpu_model import clip_gflop
-from experiments.benchmarks.updates import experiment_of
+from experiments.benchmarks.updates import experiment_of, state_of_noise
 from experiments.config_files import load_config
 from stiid import parallel
 from stiid.kernels import slot_sums
-from stiid.training.update import init_state, make_update
+from stiid.training.update import make_update
 
 WARM_UP, SECONDS, UPDATES = 2, 3.0, 50  # of measuring: at most so long, and so many
 PAPER = "bouncing_balls:color"
@@ -106,7 +106,7 @@ def compile_update(cell: Cell) -> Callable[[], dict[str, Any]]:
     stage = {"batch_size": cell.batch, "num_frames": cell.frames, "micro_batches": 1}
     experiment = experiment_of(config, **stage)
     system = experiment.model.build((size, size, 3))
-    state = parallel.replicate(jax.jit(lambda: init_state(experiment, system))())
+    state = parallel.replicate(state_of_noise(experiment, system))
     shape = (cell.batch, cell.frames, size, size, 3)
     video = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     shards = parallel.shard((video, parallel.global_rows(cell.batch)))
