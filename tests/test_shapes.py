@@ -36,3 +36,9 @@ def test_known_sizes_bind_the_first_array():
         ValueError, match=r"video: expected shape \[T, C\] = \(T, 3\), got \(4, 1\)"
     ):
         check_shapes({"C": 3}, video=(np.zeros((4, 1)), "T C"))
+
+
+def test_lists_are_arrays_too():
+    check_shapes(video=([[1, 2], [3, 4], [5, 6]], "T C"))
+    with pytest.raises(ValueError, match=r"got \(2,\)$"):
+        check_shapes(video=([1, 2], "T C"))
