@@ -66,7 +66,7 @@ def _trimmed(output: Any) -> Any:
     if output.output_type == "execute_result":
         output.execution_count = None
     pictures = output.data.keys() & {"image/png", "image/gif"}
-    if not pictures and "object at 0x" in output.data.get("text/plain", ""):
+    if not pictures and output.data.get("text/plain", "").startswith("<IPython"):
         return None  # stands for what was left out
     return output if output.data else None
 
