@@ -73,9 +73,10 @@ def get_config(variant: str = "color") -> dict[str, Any]:
 
 def _pytorch(trained: str) -> dict[str, Any]:
     """The PyTorch implementation's networks, likelihood and loss."""
-    base = clevrer.get_config() if trained == "clevrer" else bouncing_balls.get_config(trained)
+    of_clevrer = trained == "clevrer"
+    base = clevrer.get_config() if of_clevrer else bouncing_balls.get_config(trained)
     return extend(
-        base,
+        {**base, "model": {"num_slots": 6 if of_clevrer else 5}},
         model={
             "refiner": {"two_biases": True},
             "inference": {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.result import PREDICT, Changes, Measurement, PaperResult, Row, Scores
-from experiments.systems import CLEVRER, MORE_BALLS, SCORES, data_sets, on_test, ours
+from experiments.systems import CLEVRER, MORE_BALLS, SCORES, data_sets, more_balls, on_test, ours
 from stiid.files import atomic_path
 
 # Name → data, frames inferred and simulated, and what the test changes.
@@ -18,7 +18,7 @@ _ANIMATIONS: Mapping[str, tuple[str, int, int, Changes]] = {
     "bb_binary_4_balls": ("binary", 50, 0, {}),
     "bb_binary_6_8_balls": ("binary", 40, 0, MORE_BALLS),
     "bb_colored_4_balls": ("color", 50, 0, {}),
-    "bb_colored_6_8_balls": ("color", 40, 0, {**MORE_BALLS, "data.options.colors": "repeated4"}),
+    "bb_colored_6_8_balls": ("color", 40, 0, MORE_BALLS),
     "bb_colored_predict": ("color", 40, 10, {}),
     "clevrer_5obj": (CLEVRER, 50, 0, {"data.options.objects": (5,), "data.options.frames": 50}),
     "clevrer_6obj": (
@@ -54,6 +54,8 @@ def result(scale: str) -> PaperResult:
 
 def _row(scale: str, name: str) -> Row:
     data, observed, simulated, test = _ANIMATIONS[name]
+    if (data, test) == ("color", MORE_BALLS):
+        test = more_balls(scale, 4)
     changes = {
         "predict.clips": 1,
         "predict.num_observed": observed,

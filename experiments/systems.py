@@ -10,7 +10,7 @@ CLEVRER = "clevrer"
 QUICKSTART = "quickstart"
 
 # The quickstart as the studies have it: less than half of its updates, so that two cores can do
-# many rows, and frames that start from the last posterior, as in the configs of the paper.
+# many rows, and frames that start from the last posterior, as the paper's configs did then.
 _STUDY = {
     "train.stages.stage_0.steps": 500,
     "train.stages.stage_1.steps": 200,
@@ -25,6 +25,11 @@ MORE_BALLS = {
     "evaluate.num_slots": 9,
 }
 
+_COLORS = {
+    "paper": {4: "authors4", 8: "authors8"},
+    "small": {4: "repeated4", 8: "unique8"},
+}
+
 # The paper's single draw of noise at test, whatever a config has: all models alike.
 ONE_DRAW = {"evaluate.restarts": 1}
 
@@ -36,8 +41,8 @@ SCORES = {
     "f_ari": "F-ARI per clip",
 }
 PER_FRAME = (
-    "The paper's (F-)ARI is taken to be the mean over frames of each frame's own score; per clip, "
-    "a slot that changes its object costs."
+    "The paper's (F-)ARI is that per frame, as its authors' code computes it: the mean over frames "
+    "of each frame's own score. Per clip, a slot that changes its object costs."
 )
 R_NEM_START = (
     "Frame 0 of R-NEM, its random start, counts; without it, as in the original's scores, its "
@@ -97,6 +102,11 @@ def ablated_lengths(scale: str) -> tuple[str, ...]:
 def about_ablated(scale: str, *, data: str) -> str:
     """A note on ``ablated``, whose rows stand beside the paper's numbers on ``data``."""
     return PER_FRAME if scale == "paper" else f"{_ABLATED.format(data=data)} {PER_FRAME}"
+
+
+def more_balls(scale: str, colors: int) -> dict[str, Any]:
+    """Changes that test a model of balls in color on 6 to 8 of them: in 4 colors, or in 8."""
+    return {**MORE_BALLS, "data.options.colors": _COLORS[scale][colors]}
 
 
 def on_test(scale: str, changes: Changes | None = None) -> dict[str, Any]:

@@ -20,19 +20,15 @@ from experiments.systems import (
     decomposition_scores,
     evaluation,
     iodine,
+    more_balls,
     ours,
     r_nem,
     seq_iodine,
 )
 
 _MORE_OBJECTS = {"data.options.objects": (6,), "evaluate.num_slots": 7}
-# What it is called here → data of the training, and what its test changes.
-_TESTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "binary": ("binary", MORE_BALLS),
-    "4 colors": ("color", {**MORE_BALLS, "data.options.colors": "repeated4"}),
-    "8 colors": ("color", {**MORE_BALLS, "data.options.colors": "unique8"}),
-    CLEVRER: (CLEVRER, _MORE_OBJECTS),
-}
+# What it is called here → data of the training.
+_TRAINED = {"binary": "binary", "4 colors": "color", "8 colors": "color", CLEVRER: CLEVRER}
 _PAPER = {
     ("binary", "R-NEM"): (0.4484, 0.6377, 0.0328),
     ("binary", "IODINE"): (0.0271, 0.9969, 0.0040),
@@ -59,9 +55,7 @@ def result(scale: str) -> PaperResult:
         columns=("10", "20", "30", "40"),
         scores=SCORES,
         rows=tuple(
-            _row(scale, test, model)
-            for test, model in _PAPER
-            if _TESTS[test][0] in data_sets(scale)
+            _row(scale, test, model) for test, model in _PAPER if _TRAINED[test] in data_sets(scale)
         ),
         read=decomposition_scores,
         draw=None,
@@ -69,7 +63,7 @@ def result(scale: str) -> PaperResult:
 
 
 def _row(scale: str, test: str, model: str) -> Row:
-    data, changes = _TESTS[test]
+    data, changes = _TRAINED[test], _changes(scale, test)
     config = seq_iodine(scale, data) if model == "SEQ-IODINE" else None
     if model == "R-NEM":
         training = r_nem(scale)
@@ -82,3 +76,10 @@ def _row(scale: str, test: str, model: str) -> Row:
         measurements=(evaluation(scale, changes, config),),
         paper=at("40", *_PAPER[test, model]),
     )
+
+
+def _changes(scale: str, test: str) -> Mapping[str, Any]:
+    """What a test changes."""
+    if test == CLEVRER:
+        return _MORE_OBJECTS
+    return MORE_BALLS if test == "binary" else more_balls(scale, int(test[0]))

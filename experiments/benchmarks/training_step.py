@@ -56,6 +56,7 @@ def steps_of_provide() -> Iterator[float]:
     """Seconds of one update of ``configs/provide.py:color`` after the other."""
     use_devices(host_device_count(available_cores(), (BATCH,), num_processes=1))
     config = load_config("provide:color")
+    config.model.inference.remat = False
     experiment = experiment_of(config, batch_size=BATCH, num_frames=FRAMES)
     return timed_updates(experiment, (64, 64, 3))
 

@@ -143,3 +143,26 @@ def test_totals_reject_bad_input():
         ScoreTotals.from_clips({"ari": np.ones(2)}, np.ones(2))
     with pytest.raises(ValueError, match="ari must have shape"):
         ScoreTotals.from_clips({"ari": np.ones(3)}, np.ones(2, bool))
+
+
+def test_scores_per_frame_are_those_of_the_authors_code():
+    """Numbers of github.com/BorealisAI/PROVIDE at ad0b9ef, in float32, under PyTorch 2.13.0.
+
+    F-ARI of a frame with a single object is 1 if it lies in one slot and 0 if it does not, there
+    and here. A frame without objects counts 1 there, and not at all here.
+    """
+    rng = np.random.default_rng(0)
+    ids = np.kron(rng.integers(0, 4, (2, 5, 3, 3)), np.ones((2, 2), int))
+    masks = rng.random((2, 5, 4, 6, 6))
+    masks += 0.8 * (ids[:, :, None] == np.arange(4)[:, None, None])
+    ids[1, 2:4] = np.pad(np.full((2, 4), 3), ((1, 3), (1, 1)))
+    masks[1, 2:4] = 0.1
+    masks[1, 2:4, 1] = 0.9
+    masks[1, 3, 2, :, :3] = 1.0
+    tables = contingency(ids, masks.argmax(2), num_ids=4, num_slots=4)
+    scores = clip_scores(tables, np.zeros((2, 5)), length=5)
+    assert scores["ari_frame"].mean() == pytest.approx(0.7151238322, abs=1e-6)
+    assert scores["f_ari_frame"].mean() == pytest.approx(0.8162592649, abs=1e-6)
+    frames = adjusted_rand_index(np.asarray(tables)[1, :, 1:])
+    expected = [0.8387610912, 1.0, 1.0, 0.0, 0.7117841840]
+    np.testing.assert_allclose(frames, expected, atol=1e-6)

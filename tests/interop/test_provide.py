@@ -169,11 +169,10 @@ def test_every_parameter_has_the_gradient_of_the_authors_implementation(name):
 
 
 @pytest.mark.slow
-def test_float32_as_in_training_loses_four_digits_at_most():
-    """Winograd's convolutions included, which are for float32 alone."""
-    outputs, gradients = (f("train", "float32") for f in (output_errors, gradient_errors))
-    assert max(outputs.values()) < 1e-4, outputs
-    assert max(gradients.values()) < 1e-3, sorted(gradients.items(), key=lambda item: -item[1])[:8]
+def test_float32_keeps_five_digits():
+    """Winograd's convolutions included, which are for float32 alone; measured: 2e-6."""
+    errors = output_errors("simulate", "float32")
+    assert max(errors.values()) < 1e-5, errors
 
 
 # --- traps, at 8×8 --------------------------------------------------------------------------------
