@@ -20,7 +20,7 @@ download, a rendered substitute in the format of the archives:
 
 It took 96 minutes on one of two cores that were shared with other work, and reached F-ARI 0.90 at
 10 and at 20 frames (seed 0, 30 clips; experiments/results/clevrer_small.json). Its evaluations take
-minutes: eight draws, of which every frame is refined six times.
+minutes: eight noise samples, of which every frame is refined six times.
 
 What the paper leaves open about the model, its authors' code decides, as in
 ``configs/bouncing_balls.py``; about the data, this is ours (``configs/provide.py:clevrer`` has

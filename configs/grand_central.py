@@ -1,6 +1,6 @@
 """Grand Central Station: a crowd at 128×128 in sequences of 20 frames (section 4.1 of the paper).
 
-Hardware: 8 GPUs of 11 GB or more. Not measured by us. Expected: the paper shows pictures only, and
+Hardware: 8 GPUs of 11 GB or more. Not measured by us. Expected: the paper shows images only, and
 no true masks exist: evaluation gives the MSE, and with tracklets the motion check of
 ``stiid.evaluation.track_agreement`` in ``eval/motion.json``.
 

@@ -16,7 +16,7 @@ refinement, from frames < t (``last_decode=True`` scores the one after it). ``se
 For two CPU cores: ``quick`` and ``seq_quick`` have data, networks and switches of
 ``quickstart.py``; ``small_binary`` and ``small_color`` those of the variants of
 ``bouncing_balls.py`` with that name (three hours of a core), and ``seq_small_binary``,
-``seq_small_binary_10`` and ``seq_small_color`` test them as sequences. IODINE has one draw of noise
+``seq_small_binary_10`` and ``seq_small_color`` test them as sequences. IODINE has one noise sample
 at test: eight would take eight times the time, since every frame has its own
 (``--config.evaluate.restarts=8``). Sequences have eight.
 

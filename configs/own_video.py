@@ -4,7 +4,7 @@
         --config.data.options.path=FOLDER
     python -m stiid.main --workdir=runs/mine --mode=decompose --input=VIDEO
 
-FOLDER holds video files, folders of pictures, or arrays (.npy, .npz); it may be a single video. The
+FOLDER holds video files, folders of images, or arrays (.npy, .npz); it may be a single video. The
 variant ``fast`` is for a first look: 32×32 pixels and about half the updates of the quickstart,
 which is some 15 minutes on two cores; ``default`` has 64×64 pixels and takes some two hours.
 

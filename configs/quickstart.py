@@ -5,8 +5,8 @@ Expected, at 10 and at 20 frames: F-ARI per clip 0.99 (experiments/results/quick
 
     python -m stiid.main --config=configs/quickstart.py --workdir=runs/quickstart
 
-Stills first, at a small ψ, then clips of five frames; more refinements, a larger ψ and eight draws
-of the first frame's noise at test.
+Single frames first, at a small ψ, then clips of five frames; more refinements, a larger ψ and eight
+noise samples at test.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Figure 14: walks along single dimensions of single slots, with scores where the truth is known.
 
 The paper shows color, size and position of CLEVRER's objects, and gives no numbers. Here the
-dimensions with the largest effect on the picture are taken, whatever they turn out to mean; R² says
+dimensions with the largest effect on the image are taken, whatever they turn out to mean; R² says
 how well a line through z tells position, color and size of a ball on held-out clips.
 """
 

@@ -3,7 +3,7 @@
     python -m experiments.flawed_masks --config=configs/bouncing_balls.py:small_binary \
         --output=experiments/results/flawed_masks.json
 
-F-ARI does not see the ground; ARI is mostly about it. Prints mean ARI and F-ARI of the first
+F-ARI does not see the background; ARI is mostly about it. Prints mean ARI and F-ARI of the first
 ``--frames`` frames of test clips, and writes them with the fingerprint of the data.
 """
 
@@ -20,7 +20,7 @@ from stiid.files import write_json
 
 
 def object_in_ground(masks: np.ndarray) -> np.ndarray:
-    """The first object shares the ground's slot."""
+    """The first object shares the background's slot."""
     return np.where(masks == 1, 0, masks)
 
 
@@ -30,7 +30,7 @@ def two_objects(masks: np.ndarray) -> np.ndarray:
 
 
 def wider(masks: np.ndarray) -> np.ndarray:
-    """Objects take the ground's pixels beside them, diagonals included."""
+    """Objects take the background's pixels beside them, diagonals included."""
     height, width = masks.shape[-2:]
     padded = np.pad(masks, [(0, 0)] * (masks.ndim - 2) + [(1, 1), (1, 1)])
     beside = [padded[..., y : y + height, x : x + width] for y in range(3) for x in range(3)]
@@ -38,16 +38,16 @@ def wider(masks: np.ndarray) -> np.ndarray:
 
 
 def divided_ground(masks: np.ndarray) -> np.ndarray:
-    """A slot that holds nothing else has the lower half of the ground."""
+    """A slot that holds nothing else has the lower half of the background."""
     lower = np.arange(masks.shape[-2])[:, None] >= masks.shape[-2] // 2
     return np.where((masks == 0) & lower, masks.max() + 1, masks)
 
 
 FLAWS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "an object in the ground's slot": object_in_ground,
+    "an object in the background's slot": object_in_ground,
     "two objects in a slot": two_objects,
     "objects a pixel wider": wider,
-    "ground in halves": divided_ground,
+    "background in halves": divided_ground,
 }
 
 
@@ -55,7 +55,7 @@ def scores(masks: np.ndarray, flaw: Callable[[np.ndarray], np.ndarray]) -> dict[
     """Mean scores of flawed masks.
 
     Args:
-      masks: true ids [B, T, H, W], 0 the ground.
+      masks: true ids [B, T, H, W], 0 the background.
       flaw: of ``FLAWS``.
     """
     slots = flaw(masks).astype(np.int32)

@@ -2,7 +2,7 @@
 
     python -m experiments.latent_walk --config=configs/NAME.py --checkpoint=RUN --workdir=DIR
 
-Writes ``DIR/walk.npz`` (pictures [walks, offsets, H, W, C]) and ``DIR/latent_walk.json``: which
+Writes ``DIR/walk.npz`` (images [walks, offsets, H, W, C]) and ``DIR/latent_walk.json``: which
 dimension of which slot each walk is along, and, where the clips say what their balls are like, the
 linear scores of ``disentanglement``. The frame is the last one of the first clip of the evaluation.
 """
@@ -26,7 +26,7 @@ from stiid.models.base import Latents, VideoModel
 from stiid.models.spatiotemporal.model import SpatioTemporal
 from stiid.shapes import Array, Params
 
-SLOTS, DIMENSIONS = 3, 3  # walks: the most telling dimensions of the largest slots but the ground
+SLOTS, DIMENSIONS = 3, 3  # walks of the dimensions with most effect, of the largest objects
 OFFSETS = np.linspace(-3.0, 3.0, 7)  # standard deviations of the dimension over slots and clips
 
 
@@ -79,7 +79,7 @@ def walk(
     dimension: int,
     offsets: np.ndarray,
 ) -> np.ndarray:
-    """Pictures [n, H, W, C] of one frame with z of one slot moved along one dimension.
+    """Images [n, H, W, C] of one frame with z of one slot moved along one dimension.
 
     Args:
       system: the model.
@@ -87,7 +87,7 @@ def walk(
       latents: of the frame, [1, 1, K, …].
       slot: that changes.
       dimension: of its z.
-      offsets: [n] added to it; at 0 the picture is the reconstruction.
+      offsets: [n] added to it; at 0 the image is the reconstruction.
     """
     z, h = (jnp.repeat(jnp.asarray(x), len(offsets), axis=1) for x in latents)
     z = z.at[:, :, slot, dimension].add(jnp.asarray(offsets, z.dtype))
@@ -103,7 +103,7 @@ def choose_walks(
 ) -> list[tuple[int, int, float]]:
     """(slot, dimension, effect) of the walks to show.
 
-    The effect of a dimension is the mean squared difference of the pictures at its last and its
+    The effect of a dimension is the mean squared difference of the images at its last and its
     first offset.
 
     Args:
@@ -111,7 +111,7 @@ def choose_walks(
       params: of it.
       latents: of a frame, [1, 1, K, …].
       spread: [D] standard deviation of z.
-      areas: [K] pixels of the slots; the largest is taken for the ground.
+      areas: [K] pixels of the slots; the largest is taken for the background.
     """
     order = np.argsort(-areas, kind="stable")[1 : 1 + SLOTS]
     ends = OFFSETS[-1] * spread

@@ -1,7 +1,7 @@
 """What makes the small models learn: the quickstart with one thing changed at a time (ours).
 
-Each row is trained for 500 updates on stills and 200 on clips of 5 frames, less than half of what
-the quickstart takes; with no stills, for as many updates on clips as take the same time. Frames
+Each row is trained for 500 updates on single frames and 200 on clips of 5 frames, less than half of
+the quickstart's; without single frames, for as many updates on clips as take the same time. Frames
 start from the last posterior but in the row that changes this, and from which the quickstart has
 it.
 """
@@ -35,7 +35,7 @@ _FACTORS: Mapping[str, Mapping[str, Any]] = {
     "decoder kernel 3": {"model.decoder.kernel_size": 3},
     "decoder width 16": {"model.decoder.features": 16},
     "decoder width 64": {"model.decoder.features": 64},
-    "no stills": {"train.stages.stage_0.steps": 0, "train.stages.stage_1.steps": 420},
+    "no single frames": {"train.stages.stage_0.steps": 0, "train.stages.stage_1.steps": 420},
     "frame starts from the prior": {"model.inference.posterior_start": "prior"},
     "mixture per pixel": {"model.inference.mixture": "pixel"},
     "variance 0.09": {"model.inference.variance": 0.09},
@@ -69,7 +69,7 @@ def result(scale: str) -> PaperResult:
         name="recipe",
         title="What makes the small models learn",
         note="The quickstart, but for frames that start from the last posterior, with one thing "
-        "changed: 500 updates on stills and 200 on clips of 5 frames; one draw of noise at test. "
+        "changed: 500 updates on single frames and 200 on clips of 5; one noise sample at test. "
         f"Not in the paper. {PER_FRAME}",
         columns=ablated_lengths(scale),
         scores=SCORES,

@@ -30,7 +30,7 @@ _COLORS = {
     "small": {4: "repeated4", 8: "unique8"},
 }
 
-# The paper's single draw of noise at test, whatever a config has: all models alike.
+# The paper's single noise sample at test, whatever a config has: all models alike.
 ONE_DRAW = {"evaluate.restarts": 1}
 
 SCORES = {
@@ -49,8 +49,9 @@ R_NEM_START = (
     "F-ARI per frame is T / (T − 1) times as high."
 )
 _ABLATED = (
-    "All on the three colored balls of `configs/quickstart.py`, 500 updates on stills and 200 on "
-    "clips; frames start from the last posterior; the paper's numbers are of its {data} balls."
+    "All on the three colored balls of `configs/quickstart.py`, 500 updates on single frames and "
+    "200 on clips; frames start from the last posterior; the paper's numbers are of its {data} "
+    "balls."
 )
 
 
@@ -131,7 +132,7 @@ def simulation(scale: str, *, observed: int, simulated: int) -> Measurement:
 
 
 def eight_draws(scale: str, data: str) -> list[Row]:
-    """Ours with the draws of noise at test that the small config has, not the paper's protocol.
+    """Ours with the noise samples at test that the small config has, not the paper's protocol.
 
     Then with fewer and fewer refinements, the paper's protocol, which the small configs leave.
     """
@@ -149,8 +150,8 @@ def eight_draws(scale: str, data: str) -> list[Row]:
             measurements=(evaluation(scale, {"evaluate.restarts": 8, **changes}),),
         )
         for model, changes in (
-            ("Our, 8 draws", {}),
-            ("Our, 8 draws, triangular grid", triangular),
+            ("Our, 8 noise samples", {}),
+            ("Our, 8 noise samples, triangular grid", triangular),
         )
     ]
 

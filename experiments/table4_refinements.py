@@ -54,7 +54,7 @@ def result(scale: str) -> PaperResult:
 
 
 def _refine(scale: str, refinements: int) -> Changes:
-    """R everywhere; the small recipe has other numbers for stills and at test."""
+    """R everywhere; the small recipe has other numbers for single frames and at test."""
     fields = ["model.inference.refinements"]
     if scale == "small":
         fields += [f"{part}.{fields[0]}" for part in ("train.stages.stage_0", "evaluate")]

@@ -32,7 +32,7 @@ def move_on(slots: np.ndarray, frames: np.ndarray, *, num_slots: int, count: int
     """Each slot's part of the last frame moves on with its last velocity.
 
     A velocity is that of the center of the slot's bounding box over the last two frames, and shifts
-    are whole pixels. The largest slot is the ground: it stays, and shows its mean color where
+    are whole pixels. The largest slot is the background: it stays, and shows its mean color where
     something has left. Of two slots that meet the smaller is in front; what leaves the frame is
     gone.
 

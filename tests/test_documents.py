@@ -19,7 +19,7 @@ DOCUMENTS = (
 
 
 def links(document: Path) -> list[str]:
-    """Targets of links and pictures that are not on the network."""
+    """Targets of links and images that are not on the network."""
     text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.M | re.S)
     return [to for to in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in to]
 

@@ -81,7 +81,7 @@ def test_training_does_not_resume_from_a_release(data_dir, tmp_path):
 
 @pytest.mark.slow
 def test_it_tells_balls_apart(tmp_path):
-    """On eight clips with a single draw of noise; on 128 with eight draws F-ARI is 0.99."""
+    """On eight clips with a single noise sample; on 128 with eight noise samples F-ARI is 0.99."""
     experiment, _, _ = restore_model(None, tmp_path, "stiid://quickstart")
     options = {**experiment.data.options, "train": 0, "validation": 8}
     experiment = dataclasses.replace(

@@ -260,7 +260,7 @@ def scores(workdir: Path) -> dict[str, Any]:
 def write_video(
     path: Path, *, frames: int = 12, width: int = 32, height: int = 24, fps: int = 25
 ) -> np.ndarray:
-    """Write a bright square that crosses a dark ground, one frame number per shade of the ground.
+    """Write a bright square that crosses a dark background, whose shade is the frame number.
 
     Returns:
       uint8 [T, height, width, 3]: what was encoded. Decoded frames differ a little.

@@ -5,8 +5,8 @@
 The first row is the model's own inference: that of the quickstart, the default, ends at one
 refinement a frame. The others refine every frame equally often. Frames come one by one (batch 1,
 one host device), as in ``--mode=decompose``; the peak of the resident memory should grow by next to
-nothing from a tenth of the video to its end. Scores are those of the evaluation, with one draw of
-the first frame's noise.
+nothing from a tenth of the video to its end. Scores are those of the evaluation, with one noise
+sample of the first frame.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python -m experiments.report runs/quickstart                  # runs/quickstart/report.html
     python -m experiments.report experiments/results --output=results.html
 
-Of a run's workdir it shows scores, curves, pictures and animations as far as they are there, and
+Of a run's workdir it shows scores, curves, images and animations as far as they are there, and
 takes a few held-out clips apart with the latest checkpoint; of a folder of results all its JSON
 files, as tables and curves.
 """

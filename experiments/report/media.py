@@ -1,4 +1,4 @@
-"""Pictures and videos inside of the page, as long as there is room."""
+"""Images and videos inside of the page, as long as there is room."""
 
 import base64
 import io
@@ -25,15 +25,15 @@ class Media:
         self._room = limit
 
     def array(self, picture: np.ndarray) -> str | None:
-        """The address of a picture, uint8 [H, W, 3], or None if there is no room."""
+        """The address of an image, uint8 [H, W, 3], or None if there is no room."""
         return _only(self.arrays([picture]))
 
     def arrays(self, pictures: Sequence[np.ndarray]) -> list[str] | None:
-        """The addresses of pictures, or None, and no room taken, if there is none for all."""
+        """The addresses of images, or None, and no room taken, if there is none for all."""
         return self._addresses([_png(picture) for picture in pictures], "image/png")
 
     def picture(self, path: Path, alt: str) -> Html:
-        """A picture file."""
+        """An image file."""
         address = self._file(path)
         return tag("img", src=address, alt=alt) if address else _left_out(path)
 

@@ -1,4 +1,4 @@
-"""Paths of objects over a picture: where the pixels of each slot have their middle."""
+"""Paths of objects over an image: where the pixels of each slot have their middle."""
 
 import csv
 import math
@@ -22,7 +22,7 @@ def clip_paths(clips: Clips, result: Decomposition, i: int, *, num_observed: int
     """Paths of a clip's slots over the frames that the model saw, in pixels of its frames.
 
     With true masks only pixels of objects count, as for F-ARI, since nothing tells which slot a
-    plain ground belongs to; the paths of true objects are drawn too. Without them all pixels do.
+    plain background belongs to; paths of true objects are drawn too. Without them all pixels do.
     """
     slots = np.asarray(result.masks[i, :num_observed]).argmax(1)
     count = result.masks.shape[2]

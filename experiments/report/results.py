@@ -22,7 +22,7 @@ def is_results(folder: Path) -> bool:
 
 
 def sections(folder: Path) -> list[Section]:
-    """A section per file, with the picture of the same name if there is one."""
+    """A section per file, with the image of the same name if there is one."""
     media = Media()
     return [Section(path.stem, _file(path, media)) for path in _files(folder)]
 
@@ -34,7 +34,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _file(path: Path, media: Media) -> Html:
     picture = path.with_suffix(".png")
-    drawn = [media.picture(picture, f"Picture of {path.stem}")] if picture.exists() else []
+    drawn = [media.picture(picture, f"Image of {path.stem}")] if picture.exists() else []
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         mapping = content if isinstance(content, Mapping) else {"": content}

@@ -25,7 +25,7 @@ from stiid.training.restore import restore
 TRACES = ("metrics.jsonl", "run.json", "checkpoints", "eval", "predict", "decompose")
 _TRAINED = ("metrics.jsonl", "run.json", "checkpoints")  # of which training leaves some
 _FRAME_SCORES = ("f_ari", "ari", "miou")  # beside the error
-_SHEETS = 6  # pictures of training that are shown
+_SHEETS = 6  # images of training that are shown
 
 
 def is_workdir(folder: Path) -> bool:
@@ -46,7 +46,7 @@ def sections(workdir: Path, *, clips: int) -> list[Section]:
         "Clips": ("checkpoints", lambda: _clips(workdir, clips, media)),
         "Training": ("metrics.jsonl", lambda: _training(workdir / "metrics.jsonl")),
         "Prediction": ("predict", lambda: _prediction(workdir / "predict", media)),
-        "Pictures of training": ("pictures", lambda: _pictures(workdir / "pictures", media)),
+        "Images of training": ("pictures", lambda: _pictures(workdir / "pictures", media)),
         "Own videos": ("decompose", lambda: decompositions(workdir / "decompose", media)),
         "The run": ("run.json", lambda: _run(workdir / "run.json")),
     }

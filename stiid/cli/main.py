@@ -42,7 +42,7 @@ _CHECKPOINT = flags.DEFINE_string(
 _INPUT = flags.DEFINE_string(
     "input",
     None,
-    "For decompose: a video file, or a folder of pictures. For import: a state_dict file of "
+    "For decompose: a video file, or a folder of images. For import: a state_dict file of "
     "PyTorch's IODINE.",
 )
 _CROP = flags.DEFINE_list(

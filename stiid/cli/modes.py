@@ -234,7 +234,7 @@ def predict(
         with atomic_directory(folder) as temporary:
             paths = write_pictures(temporary, clips, result, num_observed=settings.num_observed)
             write_json(temporary / "metrics.json", content)
-        print(printable(f"wrote {len(paths)} pictures and animations and metrics.json to {folder}"))
+        print(printable(f"wrote {len(paths)} images and animations and metrics.json to {folder}"))
         if figure is not None:
             write_clip_figure(figure, clips, result, num_observed=settings.num_observed)
 

@@ -1,4 +1,4 @@
-"""What modes write beside pictures; results of other models and settings stay there."""
+"""What modes write beside images; results of other models and settings stay there."""
 
 import importlib.metadata
 import json

@@ -64,8 +64,8 @@ class View:
         left, top, across, down = self.crop or (0, 0, width, height)
         if left + across > width or top + down > height:
             raise ValueError(
-                f"crop (left, top, width, height) = {self.crop} does not fit pictures of "
-                f"{width}x{height}: make it smaller, or () for the whole picture"
+                f"crop (left, top, width, height) = {self.crop} does not fit images of "
+                f"{width}x{height}: make it smaller, or () for the whole image"
             )
         if self.aspect != "stretch":
             fits = min if self.aspect == "crop" else max
@@ -133,7 +133,7 @@ class View:
 def _padded(
     picture: np.ndarray, window: tuple[int, int, int, int]
 ) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """A picture with black where the window reaches beyond it, and the window in that."""
+    """An image with black where the window reaches beyond it, and the window in that."""
     left, top, right, bottom = window
     height, width = picture.shape[:2]
     above, below = max(0, -top), max(0, bottom - height)

@@ -122,7 +122,7 @@ def open_decomposition(
     masks.mp4        the same as a video
     overlay.mp4      the input, in its own pixels and aspect ratio, with the slots drawn on it, but
                      for the background's
-    slots.mp4        input, reconstruction, masks, and every slot's own picture, side by side
+    slots.mp4        input, reconstruction, masks, and every slot's own image, side by side
     sheet.png        the same of some frames, spread evenly
     trajectories.csv a row for every frame and slot: see ``trajectories.SlotPlace`` and, for its
                      last column, ``trajectories.slot_kinds``
@@ -131,8 +131,8 @@ def open_decomposition(
     Args:
       folder: exists and is empty.
       fps: of the videos.
-      origin: (x, y) of the pictures' corner in the input.
-      scale: (x, y) pixels of the input per pixel of the pictures.
+      origin: (x, y) of the images' corner in the input.
+      scale: (x, y) pixels of the input per pixel of the images.
     """
     (folder / "masks").mkdir()
     samples = Samples()

@@ -1,4 +1,4 @@
-"""Pictures with segments drawn on them."""
+"""Images with segments drawn on them."""
 
 import numpy as np
 from PIL import Image
@@ -27,7 +27,7 @@ def overlay(
     """
     if pictures.shape[:-1] != ids.shape or pictures.shape[-1] not in (1, 3) or scale < 1:
         raise ValueError(
-            "expected pictures [..., H, W, 1 or 3] and ids [..., H, W] of the same sizes and a "
+            "expected images [..., H, W, 1 or 3] and ids [..., H, W] of the same sizes and a "
             f"positive scale, got {pictures.shape}, {ids.shape} and {scale}"
         )
     pictures = np.broadcast_to(pictures, (*ids.shape, 3))

@@ -1,4 +1,4 @@
-"""Pictures of a source: a contact sheet and an animation, with masks."""
+"""Images of a source: a contact sheet and an animation, with masks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,7 +84,7 @@ def _tiles(clip: Mapping[str, Any]) -> list[np.ndarray]:
 
 
 def _side_by_side(tiles: np.ndarray) -> np.ndarray:
-    """Tiles [n, h, w, 3] as one picture with white gaps."""
+    """Tiles [n, h, w, 3] as one image with white gaps."""
     gap = [(0, 0), (0, 0), (0, _GAP), (0, 0)]
     row = np.concatenate(list(np.pad(tiles, gap, constant_values=255)), axis=1)
     return row[:, :-_GAP]

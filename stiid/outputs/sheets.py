@@ -1,6 +1,6 @@
-"""Pictures of a decomposition: what goes in, what comes out, and what each slot explains.
+"""Images of a decomposition: what goes in, what comes out, and what each slot explains.
 
-Shapes: T frames, K slots, H x W pixels, C = 1 or 3 channels. Pictures are uint8 in 0..255 or float
+Shapes: T frames, K slots, H x W pixels, C = 1 or 3 channels. Images are uint8 in 0..255 or float
 in 0..1. A slot has one color everywhere: in the masks, and as the frame around its own tile.
 """
 
@@ -33,7 +33,7 @@ PALETTE = np.array(
     ],
     np.uint8,
 )
-GROUND = np.array((52, 54, 60), np.uint8)  # behind a slot's picture: black objects still show
+GROUND = np.array((52, 54, 60), np.uint8)  # behind a slot's image: black objects still show
 SIMULATED = np.array((214, 66, 0), np.uint8)  # marks frames that the model has not seen
 _INK = np.array((40, 40, 44), np.uint8)
 _LINE = np.array((168, 170, 176), np.uint8)
@@ -44,7 +44,7 @@ _BORDER, _GAP, _MARGIN, _LINE_HEIGHT = 3, 5, 9, 18
 
 
 class Strip(NamedTuple):
-    """What is shown of one quantity: a label and one picture per frame."""
+    """What is shown of one quantity: a label and one image per frame."""
 
     label: str
     pictures: np.ndarray  # uint8 [T, H, W, 3]
@@ -141,7 +141,7 @@ def decomposition_sheet(
     simulated_from: int | None = None,
     numbers: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """A still picture: the tiles of `decomposition_frames`, the chosen `frames` as columns.
+    """A sheet: the tiles of `decomposition_frames`, the chosen `frames` as columns.
 
     Returns:
       uint8 [H', W', 3].

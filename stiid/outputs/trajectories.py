@@ -31,8 +31,8 @@ def slot_places(
     Args:
         slots: integers [H, W], the slot of each pixel.
         num_slots: K.
-        origin: (x, y) of the pictures' corner in the input.
-        scale: (x, y) pixels of the input per pixel of the picture.
+        origin: (x, y) of the images' corner in the input.
+        scale: (x, y) pixels of the input per pixel of the image.
 
     Returns:
         K places.

@@ -115,7 +115,7 @@ class Trainer:
       eval_source: clips to evaluate on.
       checkpoints: where to save.
       writer: where to log.
-      on_evaluation: called with the step and the result of each evaluation (pictures).
+      on_evaluation: called with the step and the result of each evaluation (images).
     """
 
     experiment: Experiment

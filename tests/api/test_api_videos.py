@@ -74,7 +74,7 @@ def test_a_stream_is_checked_frame_by_frame(model, video):
         (lambda m, v: m.decompose("stiid://other"), OSError, "the only one of the package is"),
         (lambda m, v: m.decompose(v, slots=3), TypeError, "no keyword 'slots': expected num_slots"),
         (lambda m, v: m.decompose(v, num_slots=0), ValueError, "num_slots must be at least 1"),
-        (lambda m, v: m.decompose(v, crop=(9, 9, 9, 9)), ValueError, "does not fit pictures of"),
+        (lambda m, v: m.decompose(v, crop=(9, 9, 9, 9)), ValueError, "does not fit images of"),
         (lambda m, v: m.predict(v, num_frames=0), ValueError, "num_frames must be at least 1"),
         (lambda m, v: m.decode(np.zeros((3, 5))), ValueError, r"shape \[..., K, 4\], got \[3, 5\]"),
         (lambda m, v: m.decode(np.zeros((3, 4)), np.zeros((2, 6))), ValueError, r"h must have"),

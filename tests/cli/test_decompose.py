@@ -182,7 +182,7 @@ def test_masks_are_those_of_a_source_of_the_same_frames(written, trained, data_d
 
 
 def test_pictures_without_a_crop_and_of_training_size(trained, tmp_path):
-    """A folder of pictures; the default is the view of the training data: everything, stride 1."""
+    """A folder of images; the default is the view of the training data: everything, stride 1."""
     (tmp_path / "in").mkdir()
     for t in range(3):
         Image.new("RGB", (16, 8), (80 * t, 0, 0)).save(tmp_path / "in" / f"{t}.png")
@@ -203,7 +203,7 @@ def test_a_model_that_needs_less_at_test_is_restored(trained, data_dir, tmp_path
 
 
 def test_a_failure_keeps_the_last_good_result(trained, tmp_path):
-    """A picture in the middle is damaged: one error, and the older folder stays whole."""
+    """An image in the middle is damaged: one error, and the older folder stays whole."""
     (tmp_path / "in").mkdir()
     for t in range(4):
         Image.new("RGB", (16, 8), (60 * t, 0, 0)).save(tmp_path / "in" / f"{t}.png")
@@ -220,7 +220,7 @@ def test_a_failure_keeps_the_last_good_result(trained, tmp_path):
     [
         (None, None, None, "--input is missing"),
         ("nowhere.mp4", None, None, "no video at"),
-        ("own.mp4", (20, 0, 16, 8), None, "does not fit pictures of 32x24: make it smaller, or ()"),
+        ("own.mp4", (20, 0, 16, 8), None, "does not fit images of 32x24: make it smaller, or ()"),
         ("own.mp4", (1, 2), None, "crop must be"),
         ("own.mp4", None, 0, "stride must be at least 1"),
     ],
@@ -287,7 +287,7 @@ def test_the_view_of_the_training_data_is_the_default(tmp_path):
         assert footage(path, trained, **changes).info.view == dataclasses.replace(
             trained, **changes
         )
-    with pytest.raises(ValueError, match="does not fit pictures of 32x24"):
+    with pytest.raises(ValueError, match="does not fit images of 32x24"):
         footage(path, trained, crop=(9, 0, 24, 16))
-    with pytest.raises(ValueError, match="does not fit pictures of 32x24"):
+    with pytest.raises(ValueError, match="does not fit images of 32x24"):
         footage(path, dataclasses.replace(trained, crop=(0, 9, 24, 16)))

@@ -1,4 +1,4 @@
-"""Oracles: pictures small enough to count by hand."""
+"""Oracles: images small enough to count by hand."""
 
 import itertools
 import re

@@ -17,20 +17,20 @@ def clip(*rows_of_frames):
     return np.array([[[int(digit) for digit in row] for row in frame] for frame in rows_of_frames])
 
 
-# Slot 1 moves a column to the right each frame, slot 2 half a row down; 0 is the ground.
+# Slot 1 moves a column to the right each frame, slot 2 half a row down; 0 is the background.
 OBSERVED = clip(
     ("110000", "000002", "000000", "000000"),
     ("011000", "000002", "000000", "000000"),
     ("001100", "000000", "000002", "000000"),
 )
-# Of 0, 1, 2; a lighter ground, 10 of its 21 pixels; their mean; a part of slot 1.
+# Of 0, 1, 2; a lighter background, 10 of its 21 pixels; their mean; a part of slot 1.
 COLORS = np.array([[0.25], [0.5], [1.0], [0.75], [41 / 84], [0.6]])
 
 
 def test_slots_that_move_on():
     """By hand: they leave the frame on the right and below; 1/2, 1, 3/2 rows are 0, 1, 2 (to even).
 
-    The ground keeps its colors, and has its mean color where something has left.
+    The background keeps its colors, and has its mean color where something has left.
     """
     frames = COLORS[OBSERVED]
     frames[-1] = COLORS[clip(("335133", "333333", "000002", "000000"))[0]]

@@ -16,10 +16,10 @@ MASKS = np.array([[_FIRST] * 2, [_SECOND] * 2], np.uint8)
 @pytest.mark.parametrize(
     ("name", "first"),
     [
-        ("an object in the ground's slot", [[0, 0, 0, 0], [0, 0, 0, 2], [0, 0, 0, 2]]),
+        ("an object in the background's slot", [[0, 0, 0, 0], [0, 0, 0, 2], [0, 0, 0, 2]]),
         ("two objects in a slot", [[2, 2, 0, 0], [0, 0, 0, 2], [0, 0, 0, 2]]),
         ("objects a pixel wider", [[1, 1, 2, 2], [1, 1, 2, 2], [0, 0, 2, 2]]),
-        ("ground in halves", [[1, 1, 0, 0], [4, 4, 4, 2], [4, 4, 4, 2]]),
+        ("background in halves", [[1, 1, 0, 0], [4, 4, 4, 2], [4, 4, 4, 2]]),
     ],
 )
 def test_scores_of_flaws(name, first):
@@ -46,4 +46,4 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert (content["clips"], content["frames"]) == (3, 30)
     assert content["scores"]["objects a pixel wider"]["f_ari"] == 1
     assert 0 < content["scores"]["objects a pixel wider"]["ari"] < 1
-    assert "ground in halves: ARI" in capsys.readouterr().out
+    assert "background in halves: ARI" in capsys.readouterr().out

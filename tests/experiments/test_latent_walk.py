@@ -66,7 +66,7 @@ class Picture(NamedTuple):
 
 
 class Weighted:
-    """A model whose picture is one pixel: Σ_kd w_kd z_kd."""
+    """A model whose image is one pixel: Σ_kd w_kd z_kd."""
 
     weights = np.array([[9.0, 9.0, 9.0, 9.0], [0.0, 3.0, 1.0, 2.0], [4.0, 0.0, 5.0, 6.0]])
 
@@ -79,7 +79,7 @@ class Weighted:
 
 
 def test_the_dimensions_with_the_largest_effect_are_chosen():
-    """By hand: an effect is (2 · 3 σ w)²; slot 0 is the ground; σ = 2 lifts the last dimension."""
+    """By hand: an effect is (2 · 3 σ w)²; slot 0 is the background; σ of the last is 2."""
     latents = Latents(jnp.zeros((1, 1, 3, 4)), jnp.zeros((1, 1, 3, 1)))
     spread = np.array([1.0, 1.0, 1.0, 2.0])
     chosen = choose_walks(Weighted(), None, latents, spread, np.array([50, 7, 8]))

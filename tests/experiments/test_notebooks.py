@@ -81,7 +81,7 @@ def folder(tmp_path_factory):
     ],
 )
 def test_a_notebook_runs(folder, monkeypatch, name, shows):
-    """In its own folder, as Jupyter does; every cell works, and pictures come out."""
+    """In its own folder, as Jupyter does; every cell works, and images come out."""
     environment = {**tiny.environment(), "STIID_SMOKE": str(folder), "JAX_NUM_CPU_DEVICES": "1"}
     environment |= {"IPYTHONDIR": str(folder / "ipython"), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     for key, value in environment.items():

@@ -129,7 +129,7 @@ def test_what_does_not_fit_is_said(tmp_path):
 
 
 def test_a_clip_that_does_not_fit_takes_no_room(tmp_path):
-    """Its films fit one by one, but not together; a picture that comes later does."""
+    """Its films fit one by one, but not together; an image that comes later does."""
     video = np.random.default_rng(0).integers(0, 256, (1, 2, 8, 8, 3), np.uint8)
     masks = np.full((1, 2, 3, 8, 8), 1 / 3)
     means = np.broadcast_to(video[:, :, None] / 255, (1, 2, 3, 8, 8, 3))

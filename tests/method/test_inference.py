@@ -190,7 +190,7 @@ def without_state(result):
 
 
 def test_a_chain_is_one_long_run_of_refinements(make_model, random_params, eager_float64):
-    """Two frames with the same picture: the second goes on where the first stopped."""
+    """Two frames with the same image: the second goes on where the first stopped."""
     model, longer = (
         make_model(kernel_size=1, refinements=r, **IODINE | {"time_axis": "chain"}) for r in (1, 2)
     )

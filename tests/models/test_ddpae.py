@@ -127,7 +127,7 @@ def decompose(small, clips, *, num_simulated=1, noise="first", num_slots=N, rest
 
 
 def test_decomposition(small):
-    """Means, no sampling; a video's result is its own; the ground is the last slot."""
+    """Means, no sampling; a video's result is its own; the background is the last slot."""
     clips = video()
     result = decompose(small, clips)
     alone = decompose(small, clips[1:2])  # key 0, batch of one

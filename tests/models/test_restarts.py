@@ -1,4 +1,4 @@
-"""Restarts: of several draws for frame 0, the one with the lowest free energy is kept.
+"""Restarts: of several noise samples for frame 0, the one with the lowest negative ELBO is kept.
 
 It is that of frame 0, or summed over the first frames.
 """
@@ -110,7 +110,7 @@ def test_draws_belong_to_their_video(case, results):
 
 
 def test_a_draw_that_cannot_be_evaluated_is_not_chosen(case, monkeypatch):
-    """The second draw is NaN, and so is all that comes of it."""
+    """The second noise sample is NaN, and so is all that comes of it."""
     first = sample(case, num_frames=1)
 
     def poisoned(*args, **options):
@@ -121,7 +121,7 @@ def test_a_draw_that_cannot_be_evaluated_is_not_chosen(case, monkeypatch):
 
 
 def test_the_chosen_draw_is_that_of_lowest_free_energy(case, results):
-    """All draws, each decomposed alone: the second of two draws is draw 1 of any number."""
+    """Each sample decomposed alone: the second of two is sample 1 of any number."""
     first = sample(case, num_frames=1)
     draws = [first[0], *further_samples(case, 5)]
     chosen = choose(case, first, restarts=6)[0]
@@ -132,7 +132,7 @@ def test_the_chosen_draw_is_that_of_lowest_free_energy(case, results):
 
 @pytest.mark.parametrize("judges", [1, 2])
 def test_draws_are_judged_by_so_many_frames(case, monkeypatch, judges):
-    """Each draw decomposed alone, its free energy in NumPy, over so many frames."""
+    """Each noise sample decomposed alone, its negative ELBO in NumPy, over so many frames."""
     first = sample(case, num_frames=2)
     draws = [first[0], *further_samples(case, 7)]
     chosen = decompose(case, 8, restart_frames=judges)
@@ -151,7 +151,7 @@ def test_draws_are_judged_by_so_many_frames(case, monkeypatch, judges):
 
 
 def test_frames_to_come_change_the_choice(case):
-    """One frame alone chooses other draws than two, in some of the videos."""
+    """One frame alone chooses other noise samples than two, in some of the videos."""
     one, two = (decompose(case, 64, restart_frames=judges) for judges in (1, 2))
     sums = [sum(free_energy(case, result, t) for t in range(2)) for result in (one, two)]
     assert (sums[1] <= sums[0] + 1e-3).all()
@@ -170,7 +170,7 @@ def test_frames_without_memory_all_draw_and_choose(case, tmp_path):
     params = jax.jit(system.init)(jax.random.key(0))
     anew = system, params, video, keys
     once, chosen = (decompose(anew, restarts) for restarts in (1, 6))
-    # Slots of the second frame differ too, and its choice costs no more free energy either.
+    # Slots of the second frame differ too, and its choice costs no more negative ELBO either.
     assert (np.ptp(np.asarray(once.means)[:, 1], axis=1).max((1, 2, 3)) > 1e-3).all()
     for t in range(2):
         rest = [result._replace(masks=result.masks[:, t:]) for result in (once, chosen)]

@@ -43,7 +43,7 @@ KEY = jax.random.key(5)
 
 
 def later_key(t):
-    """Of frame t > 0; ``fold_in(KEY, 1)`` is that of the further draws for frame 0."""
+    """Of frame t > 0; ``fold_in(KEY, 1)`` is that of the further noise samples for frame 0."""
     return jax.random.fold_in(jax.random.fold_in(KEY, 2), t)
 
 
@@ -124,7 +124,7 @@ def test_a_model_without_memory_draws_in_every_frame(tmp_path):
     [({"restarts": 1, "restart_frames": 3}, 1), ({"restarts": 2, "restart_frames": 3}, 3)],
 )
 def test_no_more_frames_are_taken_than_needed(tmp_path, draws, ahead):
-    """An endless video: frames are taken one by one, but for those that judge draws."""
+    """An endless video: frames are taken one by one, but for those that judge noise samples."""
     system, params, video = make(tmp_path, refinements=1)
     taken = []
 

@@ -17,7 +17,7 @@ from stiid.outputs.sheets import (
 
 
 def tiles(frame, height, width):
-    """Upper left corners of the tiles: the places where a (height, width) picture is framed."""
+    """Upper left corners of the tiles: the places where a (height, width) image is framed."""
     row = frame.shape[0] // 2
     inside = (frame[row] != 255).any(-1)
     starts = np.flatnonzero(np.diff(inside.astype(int), prepend=0) == 1)
@@ -173,7 +173,7 @@ def test_sheet_has_a_column_per_frame():
     # The three tiles of slot 2 are the places with its color for its frame (and its mask band).
     row_of_slot = np.flatnonzero((sheet == PALETTE[2]).all(-1).sum(1) >= 3 * (128 + 6))
     frame_rows = row_of_slot[row_of_slot > sheet.shape[0] // 2]
-    assert len(frame_rows) == 6  # three rows above, three below the pictures
+    assert len(frame_rows) == 6  # three rows above, three below the images
     assert frame_rows[3] - frame_rows[2] == 128 + 1
     with pytest.raises(ValueError, match=r"0\.\.4, got \[5\]"):
         decomposition_sheet(*arrays, frames=[5])

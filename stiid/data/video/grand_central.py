@@ -28,7 +28,7 @@ class GrandCentralSpec:
         path: The video, of any format that FFmpeg reads.
         tracklets: `trajectoriesNew.mat`, or "": the motion check of evaluation needs it.
         crop: (left, top, width, height) of the window in pixels of the file; () is the whole
-            picture. The default is a square on the open floor.
+            image. The default is a square on the open floor.
         resolution: Height and width of the result.
         stride: Frames of the file per frame of a clip. People move 1 to 3 pixels per frame of the
             file.

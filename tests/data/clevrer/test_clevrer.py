@@ -103,7 +103,7 @@ def test_test_clips_are_chosen_by_their_objects(folder, data_dir):
 
 
 def test_the_earliest_part_begins_when_the_third_object_is_seen(folder, data_dir):
-    """In the crop, not in the picture: column 440 of 480, less the radius of the sphere."""
+    """In the crop, not in the image: column 440 of 480, less the radius of the sphere."""
     clip = load(folder, data_dir)[1]
     places = [official.location(ENTERING, 2, t) for t in range(128)]
     column = np.array([240 + 525 * y / (5 - 0.8660254 * x - 0.5 * z) for x, y, z in places])

@@ -147,7 +147,7 @@ def test_a_changed_file_is_prepared_again(tmp_path):
     [
         ({"frames": 0}, "frames must be at least 1"),
         ({"frames": 65, "stride": 2}, "fit a video of 128 frames at stride 2, got 65"),
-        ({"crop": (100, 0, 400, 320)}, "does not fit pictures of 480x320"),
+        ({"crop": (100, 0, 400, 320)}, "does not fit images of 480x320"),
         ({"objects": ()}, "objects must be numbers"),
         ({"objects": (2, 3)}, "objects must be numbers of at least min_objects = 3"),
         ({"masks": "none"}, "masks must be one of"),

@@ -49,7 +49,7 @@ def test_known_places(location, pixel):
 
 
 def test_out_of_sight():
-    assert not cast(["sphere"], [(3, 0, 0.2)]).any()  # below the picture, at v = 463
+    assert not cast(["sphere"], [(3, 0, 0.2)]).any()  # below the image, at v = 463
     assert not cast(["cube"], [2 * CAMERA]).any()  # behind the camera
 
 

@@ -1,4 +1,4 @@
-"""Pictures and masks of the rendered substitute."""
+"""Images and masks of the rendered substitute."""
 
 import mujoco
 import numpy as np

@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drawn():
-    """The first training video: scene, motion, pictures and masks."""
+    """The first training video: scene, motion, images and masks."""
     scene, motion = make_motion(LAYOUT, "train", 0, frames=128, seed=4)
     return scene, motion, *render(scene, motion, WHOLE, CENTER)
 
@@ -194,7 +194,7 @@ def test_the_loaders_masks_equal_the_renderers_of_tumbling_objects():
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Pictures that cost nothing."""
+    """Images that cost nothing."""
 
     def draw(scene, motion, view, samples):
         shape = (len(motion.locations), 16, 16)

@@ -118,7 +118,7 @@ EIGHT = {
 
 @pytest.mark.parametrize("orientation", EIGHT)
 def test_all_eight_ways_of_lying_down(tmp_path, orientation):
-    """A video's matrix and a picture's EXIF mean the same."""
+    """A video's matrix and an image's EXIF mean the same."""
     (a, b, c, d), turned = EIGHT[orientation]
     path = write(tmp_path / "a.mp4", [PICTURE] * 3, crf="1")
     content = bytearray(path.read_bytes())

@@ -22,7 +22,7 @@ def own(tmp_path, split="train", **options):
 
 
 def write_masks(folder, count, ids=(0, 7, 30)):
-    """Ids in columns, one picture per frame; the second id moves down by a row a frame."""
+    """Ids in columns, one image per frame; the second id moves down by a row a frame."""
     folder.mkdir(parents=True)
     masks = np.zeros((count, 24, 32), np.uint8)
     masks[:, :, 20:] = ids[1]
@@ -126,14 +126,14 @@ def test_a_picture_beside_videos_is_no_video(tmp_path):
 
 
 def write_pictures(folder, count):
-    """A folder of pictures, one per frame."""
+    """A folder of images, one per frame."""
     folder.mkdir(parents=True)
     for t in range(count):
         Image.new("RGB", (32, 24), (9 * t, 0, 0)).save(folder / f"{t}.png")
 
 
 def test_folders_of_pictures_with_dots_in_their_names(tmp_path):
-    """And a picture beside them is no frame."""
+    """And an image beside them is no frame."""
     for name in ("scene.001", "scene.002"):
         write_pictures(tmp_path / "videos" / name, 8)
         write_masks(tmp_path / "masks" / name, 8)
@@ -231,7 +231,7 @@ def broken_own(tmp_path, fault):
         ("truncated", r"b\.mp4 is no video that can be read"),
         ("twice", "several videos of the name 'b'"),
         ("too short", "no clip of 9 frames at stride 1 fits the train split"),
-        ("crop", r"a\.mp4: crop .* does not fit pictures of 32x24"),
+        ("crop", r"a\.mp4: crop .* does not fit images of 32x24"),
         ("masks missing", "no masks at .*b: expected a folder"),
         ("mask missing", "holds 7 PNG masks, its video has 8 frames"),
         ("colored mask", "has mode RGB"),

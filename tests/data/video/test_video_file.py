@@ -43,7 +43,7 @@ def test_every_kind_of_file(files, name, loss, fps):
     frames = np.stack(list(video.frames()))
     assert (frames.dtype, frames.shape) == (np.uint8, truth.shape)
     assert np.abs(frames.astype(int) - truth).mean() <= loss
-    # The ground's shade names the frame: coded or not, every frame is nearest to its own truth.
+    # The background's shade names the frame: coded or not, every frame is nearest to its own truth.
     distance = np.abs(frames[:, None, -4:, :, 0].astype(int) - truth[None, :, -4:, :, 0])
     np.testing.assert_array_equal(distance.mean((2, 3)).argmin(1), range(23))
 
@@ -288,5 +288,5 @@ def test_bad_views(changes, message):
 
 
 def test_a_crop_must_fit():
-    with pytest.raises(ValueError, match="does not fit pictures of 8x6"):
+    with pytest.raises(ValueError, match="does not fit images of 8x6"):
         View(height=2, width=2, channels=3, crop=(5, 0, 4, 4)).frame(np.zeros((6, 8, 3), np.uint8))
