@@ -29,12 +29,7 @@ _STAGES = [
         "optim": {"learning_rate": 2e-3, "final_learning_rate": 1e-3},
     },
     quickstart.clips(4, 600, optim={"final_learning_rate": 3e-4}),
-    quickstart.clips(
-        8,
-        300,
-        optim={"learning_rate": 5e-4, "final_learning_rate": 5e-5},
-        objective={"num_simulated": 4},
-    ),
+    quickstart.clips(4, 200, optim={"learning_rate": 3e-4, "final_learning_rate": 3e-5}),
 ]
 
 
