@@ -1,7 +1,7 @@
 """Masks as a person would draw them, from one noise sample, in minutes on two CPU cores.
 
-Hardware: 2 CPU cores, no GPU. Time: 7 minutes on one of them.
-Expected of ``quick``, at 10 and at 20 frames: ARI 0.98, F-ARI 0.98, and every ball in a slot of its
+Hardware: 2 CPU cores, no GPU. Time: 12 minutes of CPU time (``quick``).
+Expected of ``quick``, at 10 and at 20 frames: ARI 1.00, F-ARI 1.00, and every ball in a slot of its
 own (experiments/lab_notes.md).
 
     python -m stiid.main --config=configs/masks.py:quick --workdir=runs/masks_quick
