@@ -19,7 +19,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,21 +62,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="faults_") as temporary:
         folder = options.folder or Path(temporary)
         deadline = None if minutes is None else time.monotonic() + 60 * minutes
-        tallies = _soak(wanted, folder, deadline, seed=options.seed, first=options.first)
+        tallies: dict[str, Any] = {}
+        for tallies in _soak(wanted, folder, deadline, seed=options.seed, first=options.first):
+            if options.output:  # now, as whoever stops this wants to know
+                _write(options.output, tallies, seed=options.seed)
     for name, tally in tallies.items():
         print(f"{name:>8} {tally['tried']:>6} tried {tally['survived']:>6} survived")
-    if options.output:
-        _write(options.output, tallies, seed=options.seed)
     return 0 if all(tally["survived"] == tally["tried"] for tally in tallies.values()) else 1
 
 
 def _soak(
     wanted: Mapping[str, int], folder: Path, deadline: float | None, *, seed: int, first: int
-) -> dict[str, Any]:
+) -> Iterator[dict[str, Any]]:
     """Try kinds in proportion to their wanted counts, each at least once.
 
-    Returns:
-      For each kind how many were tried and survived, the seconds that they took, and the faults.
+    Yields:
+      After each attempt, for each kind: how many were tried and survived, the seconds that they
+      took, and the faults.
     """
     tallies: dict[str, Any] = {
         name: {"tried": 0, "survived": 0, "seconds": 0.0, "faults": []} for name in wanted
@@ -105,10 +107,11 @@ def _soak(
         tallies[name]["survived"] += attempt(
             name, functools.partial(kinds[name].attempt, chance), number
         )
+        yield tallies
     for name, kind in kinds.items():
         if not attempt(name, kind.close, first + tallies[name]["tried"] - 1):
             tallies[name]["survived"] -= 1
-    return tallies
+    yield tallies
 
 
 def _tried(tally: Mapping[str, Any]) -> bool:
