@@ -80,13 +80,30 @@ def read_pickle(stream: BinaryIO) -> Any:
             warnings.simplefilter(
                 "error", DeprecationWarning
             )  # Python warns of escapes that nobody writes
-            for opcode, argument, _ in pickletools.genops(stream):
+            for opcode, argument, _ in pickletools.genops(_InPieces(stream)):
                 if opcode.name == "STOP":
                     return machine.result()
                 machine.step(opcode.name, argument)
     except (IndexError, KeyError, TypeError, OverflowError, DeprecationWarning) as error:
         raise ValueError(f"a pickle in the file is damaged: {error!r}") from None
     raise ValueError("a pickle in the file is damaged: it has no end")
+
+
+class _InPieces:
+    """A stream that allocates what it has to give, not what a damaged length asks of it."""
+
+    PIECE = 1 << 20  # bytes
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.readline = stream.readline
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        pieces = []
+        while size > 0 and (piece := self._stream.read(min(size, self.PIECE))):
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
 
 
 class _Machine:

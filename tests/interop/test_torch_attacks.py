@@ -183,6 +183,15 @@ def test_few_bytes_take_little_time(name):
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.parametrize("instruction", [b"\x8e", b"\x8d", b"\x96"])
+def test_a_length_beyond_the_end_takes_no_memory(tmp_path, instruction):
+    """BINBYTES8, BINUNICODE8 and BYTEARRAY8 of 2^62 bytes, of which the file has one."""
+    path = tmp_path / "x"
+    path.write_bytes(b"\x80\x05" + instruction + struct.pack("<Q", 1 << 62) + b"a")
+    with path.open("rb") as stream, pytest.raises(ValueError, match="expected"):
+        read_pickle(stream)
+
+
 def test_text_of_devices_does_not_grow():
     """Each level would join the text of the level before with itself: 2^60 characters."""
     device = b"ctorch\ndevice\n"
