@@ -1,6 +1,6 @@
 """Make the README's animation: input, reconstruction, colored overlay and slots of a model.
 
-    python -m experiments.showcase small_color [--input=VIDEO] [--output=FILE.gif]
+    python -m experiments.showcase masks_small_color [--input=VIDEO] [--output=FILE.gif]
 
 To be run again when the released model changes.
 """

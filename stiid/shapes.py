@@ -20,6 +20,7 @@ refinements r = 1 … R̂_t, as in the paper.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import numpy as np
 
@@ -63,13 +64,15 @@ def check_shapes(sizes: Mapping[str, int] | None = None, /, **arrays: tuple[Any,
     for name, (array, axes) in arrays.items():
         letters = axes.split()
         expected = [known.get(axis, int(axis) if axis.isdigit() else axis) for axis in letters]
-        shape = np.shape(array)
-        if len(shape) != len(expected) or any(
-            isinstance(wanted, int) and wanted != size
-            for wanted, size in zip(expected, shape, strict=True)
-        ):
+        shape = np.shape(array)  # of a list, too
+        try:
+            chex.assert_shape(
+                jax.ShapeDtypeStruct(shape, np.float32),
+                [size if isinstance(size, int) else None for size in expected],
+            )
+        except AssertionError:
             raise ValueError(
                 f"{name}: expected shape [{', '.join(letters)}] = "
                 f"({', '.join(map(str, expected))}), got {shape}"
-            )
+            ) from None
         known.update(zip(letters, shape, strict=True))

@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
                 help="a video file, a folder of images, or stiid://sample",
             )
             command.add_argument(
-                "--model", default="small_color", help=f"{_MODEL}; default: %(default)s"
+                "--model", default="masks_small_color", help=f"{_MODEL}; default: %(default)s"
             )
             command.add_argument("--crop", help="left,top,width,height of a window, () for all")
             command.add_argument("--stride", help="look at every n-th frame")

@@ -44,9 +44,10 @@ from stiid.training.compatibility import (
 )
 from stiid.training.locate import locate, stored_batch_sizes
 from stiid.training.log import MetricWriter
-from stiid.training.loop import NonFiniteError, Trainer, check_position, position_of
+from stiid.training.loop import NonFiniteError, Trainer
 from stiid.training.memory import check_memory
 from stiid.training.migration import migrate
+from stiid.training.position import check_position, position_of
 from stiid.training.released import is_release
 from stiid.training.restore import load_clips, restore, stored_experiment
 from stiid.training.trained_model import Model

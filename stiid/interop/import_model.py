@@ -17,7 +17,7 @@ from stiid.interop.torch_file import read_state_dict
 from stiid.models.spatiotemporal.config import SpatioTemporalConfig
 from stiid.paths import local_path
 from stiid.training.checkpoints import Checkpoints
-from stiid.training.loop import Position
+from stiid.training.position import Position
 from stiid.training.state import TrainState
 from stiid.typed_config import to_dict
 

@@ -8,7 +8,7 @@ the few names below. Whatever else a file asks for is refused before anything ha
 import pickletools
 import warnings
 from collections.abc import Callable
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def read_pickle(stream: BinaryIO) -> Any:
             warnings.simplefilter(
                 "error", DeprecationWarning
             )  # Python warns of escapes that nobody writes
-            for opcode, argument, _ in pickletools.genops(_InPieces(stream)):
+            for opcode, argument, _ in pickletools.genops(cast(BinaryIO, _InPieces(stream))):
                 if opcode.name == "STOP":
                     return machine.result()
                 machine.step(opcode.name, argument)

@@ -9,8 +9,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import grain
 import jax
@@ -29,9 +27,10 @@ from stiid.training.checkpoints import Checkpoints
 from stiid.training.early_stopping import validation_loss
 from stiid.training.interrupt import Interrupted, StopRequest
 from stiid.training.log import MetricWriter, Progress
+from stiid.training.position import Position, position_of
 from stiid.training.state import TrainState
 from stiid.training.update import init_state, make_update
-from stiid.typed_config import parse, to_dict
+from stiid.typed_config import to_dict
 
 _LOG = logging.getLogger("stiid")
 _SHOWN = ("total", "nll", "kl", "mse")
@@ -39,45 +38,6 @@ _SHOWN = ("total", "nll", "kl", "mse")
 
 class NonFiniteError(RuntimeError):
     """Loss, gradient or new parameters were not finite; the parameters are those before."""
-
-
-@dataclass
-class Position:
-    """Where a run stands; with the state and the data iterator, all that resuming needs."""
-
-    stage: int
-    step_in_stage: int
-    skips: int  # updates that were not finite, in a row
-    watch: Mapping[str, Any]
-    processes: int  # that train together; each has its own place in the data
-
-
-def position_of(progress: Mapping[str, Any], *, where: Path) -> Position:
-    """The position that a checkpoint stores, each field of its type.
-
-    Args:
-      progress: as stored; the fingerprint of the data among it is left out.
-      where: the checkpoint is, for messages.
-    """
-    fields = {name: value for name, value in progress.items() if name != "data"}
-    try:
-        position: Position = parse(Position, fields, where="progress")
-    except ValueError as error:
-        raise ValueError(f"the latest checkpoint in {where} is damaged ({error})") from error
-    return position
-
-
-def check_position(position: Position, experiment: Experiment, *, where: Path) -> None:
-    """Refuse a position that no run of these stages can have reached."""
-    names = experiment.train.order
-    steps = [*(experiment.train.stages[name].steps for name in names), 0]
-    stage, step = position.stage, position.step_in_stage
-    if not (0 <= stage <= len(names) and 0 <= step <= steps[stage] and position.skips >= 0):
-        raise ValueError(
-            f"the latest checkpoint in {where} says that it is at step {step} of stage {stage}, "
-            f"and there are {len(names)} stages with {steps[:-1]} steps: move the folder of that "
-            "checkpoint away, or use the config that it was trained with"
-        )
 
 
 def stage_data(

@@ -174,3 +174,15 @@ def find_model(source: str | os.PathLike[str]) -> tuple[Path, str]:
         f"{os.fspath(source)!r} is neither the folder of a run nor a released model "
         f"({', '.join(names)})"
     )
+
+
+@contextlib.contextmanager
+def errors_only(name: str) -> Iterator[None]:
+    """Keep the warnings of a logger back."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

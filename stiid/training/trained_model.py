@@ -1,9 +1,7 @@
 """A trained model, ready to decompose and predict videos."""
 
-import contextlib
 import functools
 import itertools
-import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
@@ -33,7 +31,7 @@ from stiid.outputs.decomposition import SlotFrame
 from stiid.outputs.result import Result
 from stiid.progress import waiting
 from stiid.shapes import Array, Params
-from stiid.training.restore import chosen, load_clips, restored
+from stiid.training.restore import chosen, errors_only, load_clips, restored
 from stiid.typed_config import to_dict
 
 Video = str | os.PathLike[str] | np.ndarray | Iterable[Any]
@@ -70,7 +68,7 @@ class Model:
         """A checkpoint as a model; see ``training.restore.restore_model``."""
         opened = chosen(experiment, workdir, checkpoint)
         # Orbax warns of what reading only implies.
-        with _errors_only("absl"), opened as (experiment, checkpoints, step):
+        with errors_only("absl"), opened as (experiment, checkpoints, step):
             state, network = restored(checkpoints, step, experiment)
             where = checkpoints.directory
         return cls(
@@ -292,15 +290,3 @@ def _decode(network: LatentModel, params: Params, latents: Latents) -> Decomposi
 def _single(part: Decomposition) -> tuple[Any, ...]:
     """Reconstruction, masks and means of a batch of one frame."""
     return part.reconstruction[0, 0], part.masks[0, 0], part.means[0, 0]
-
-
-@contextlib.contextmanager
-def _errors_only(name: str) -> Iterator[None]:
-    """Keep the warnings of a logger back."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -46,8 +46,9 @@ def handed_on(monkeypatch, tmp_path):
         ),
         (
             "decompose a.mp4 --crop=0,0,8,8 --stride=2 --config.evaluate.seed=1 --traceback",
-            "--mode=decompose --checkpoint=stiid://small_color --workdir=runs/small_color "
-            "--input=a.mp4 --crop=0,0,8,8 --stride=2 --traceback --config.evaluate.seed=1",
+            "--mode=decompose --checkpoint=stiid://masks_small_color "
+            "--workdir=runs/masks_small_color --input=a.mp4 --crop=0,0,8,8 --stride=2 --traceback "
+            "--config.evaluate.seed=1",
         ),
     ],
 )

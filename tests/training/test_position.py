@@ -3,7 +3,7 @@
 import pytest
 import tiny
 
-from stiid.training.loop import check_position, position_of
+from stiid.training.position import check_position, position_of
 
 
 @pytest.mark.parametrize(

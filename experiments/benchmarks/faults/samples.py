@@ -4,11 +4,8 @@ import contextlib
 import io
 import json
 import pickle
-import struct
-import sys
-import types
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +16,7 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
+from experiments.benchmarks.faults.torch_samples import torch_old, torch_zip
 from stiid.cli.console import main as console
 from stiid.cli.decompose import target
 from stiid.cli.overrides import replaced
@@ -35,8 +33,8 @@ from stiid.interop.torch_file import read_state_dict
 from stiid.interop.torch_pickle import read_pickle
 from stiid.media import write_mp4
 from stiid.training.log import MetricWriter, export_csv
-from stiid.training.loop import Position, position_of
 from stiid.training.migration import migrate
+from stiid.training.position import Position, position_of
 from stiid.training.released import Release, write_release
 from stiid.training.state import TrainState
 from stiid.typed_config import parse, to_dict
@@ -69,8 +67,8 @@ def samples(folder: Path) -> dict[str, Sample]:
         "pickle": Sample(
             "a.pkl", _pickle(), lambda path: read_pickle(io.BytesIO(path.read_bytes()))
         ),
-        "torch zip": Sample("a.pt", _torch_zip(state), read_state_dict),
-        "torch old": Sample("a.pth", _torch_old(state), read_state_dict),
+        "torch zip": Sample("a.pt", torch_zip(state), read_state_dict),
+        "torch old": Sample("a.pth", torch_old(state), read_state_dict),
         "h5": Sample("a.h5", _h5(folder / "a.h5"), _read_h5),
         "npz": Sample("model/params.npz", params, _read_release(release)),
         "card": Sample("model/model.json", release, _read_release(release, params), True),
@@ -109,67 +107,6 @@ def _read_masks(path: Path) -> None:
 
 def _pickle() -> bytes:
     return pickle.dumps({"a": [1, 2.0, ("b", None, -7)] * 9, "d": {"e": True}}, protocol=2)
-
-
-@contextlib.contextmanager
-def _torch() -> Iterator[Any]:
-    """A stand-in for the modules that PyTorch's pickles name."""
-    names = {"torch": ["FloatStorage", "DoubleStorage"], "torch._utils": ["_rebuild_tensor_v2"]}
-    for name, members in names.items():
-        module = sys.modules[name] = types.ModuleType(name)
-        for member in members:
-            setattr(module, member, type(member, (), {"__module__": name}))
-    try:
-        yield sys.modules["torch"]
-    finally:
-        for name in names:
-            del sys.modules[name]
-
-
-def _state_pickle(state: dict[str, np.ndarray], *, old: bool) -> bytes:
-    """What PyTorch pickles of a ``state_dict``: the tensors name storages that lie elsewhere."""
-
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, item: Any) -> Any:
-            return item if isinstance(item, tuple) and item[:1] == ("storage",) else None
-
-        def reducer_override(self, item: Any) -> Any:
-            if not isinstance(item, _Tensor):
-                return NotImplemented
-            return sys.modules["torch._utils"]._rebuild_tensor_v2, item.arguments
-
-    with _torch() as torch:
-        stream, tensors = io.BytesIO(), {}
-        for key, (name, array) in enumerate(state.items()):
-            kind = torch.FloatStorage if array.dtype == np.float32 else torch.DoubleStorage
-            storage = ("storage", kind, str(key), "cpu", array.size, *([None] if old else []))
-            strides = tuple(stride // array.itemsize for stride in array.strides)
-            tensors[name] = _Tensor((storage, 0, array.shape, strides, False, {}))
-        Pickler(stream, protocol=2).dump(tensors)
-    return stream.getvalue()
-
-
-class _Tensor:
-    def __init__(self, arguments: tuple[Any, ...]) -> None:
-        self.arguments = arguments
-
-
-def _torch_zip(state: dict[str, np.ndarray]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr("model/data.pkl", _state_pickle(state, old=False))
-        archive.writestr("model/byteorder", b"little")
-        for key, array in enumerate(state.values()):
-            archive.writestr(f"model/data/{key}", array.tobytes())
-    return stream.getvalue()
-
-
-def _torch_old(state: dict[str, np.ndarray]) -> bytes:
-    system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"int": 4}}
-    heads = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, system)]
-    keys = pickle.dumps([str(key) for key in range(len(state))], 2)
-    parts = [struct.pack("<q", array.size) + array.tobytes() for array in state.values()]
-    return b"".join([*heads, _state_pickle(state, old=True), keys, *parts])
 
 
 def _h5(path: Path) -> bytes:
