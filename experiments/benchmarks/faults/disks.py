@@ -31,7 +31,9 @@ class Disks:
     def __init__(self, folder: Path) -> None:
         self._runs = Runs(folder, *_TRAINING)
         self._folder, self._count = folder, 0
-        self._writers: Kind = Worker(Writers, folder / "writers")
+        # Made here, as the process of the writers may be killed before it takes its disk away.
+        self._disk = SmallDisk(folder / "writers_disk")
+        self._writers: Kind = Worker(lambda _: Writers(self._disk), folder / "writers")
 
     def attempt(self, chance: random.Random) -> None:
         """Let room run out for one command, or one writer."""
@@ -54,6 +56,7 @@ class Disks:
     def close(self) -> None:
         """End what was started."""
         self._writers.close()
+        self._disk.close()
 
     def _train(self, disk: SmallDisk, chance: random.Random) -> None:
         """A run whose disk fills up says so, loses nothing, and goes on once there is room."""

@@ -23,10 +23,14 @@ _CONFIG = {"train": {"best_metric": "f_ari"}}
 
 
 class Writers:
-    """Checkpoints, logs, decompositions and JSON files that find too little room."""
+    """Checkpoints, logs, decompositions and JSON files that find too little room.
 
-    def __init__(self, folder: Path) -> None:
-        self._disk = SmallDisk(folder / "disk")
+    Args:
+      disk: that they write to; whoever made it takes it away.
+    """
+
+    def __init__(self, disk: SmallDisk) -> None:
+        self._disk = disk
 
     def attempt(self, chance: random.Random) -> None:
         """Let one of them find too little room; afterwards there is some again."""
@@ -35,8 +39,7 @@ class Writers:
         write(self._disk, chance)
 
     def close(self) -> None:
-        """Take the disk away."""
-        self._disk.close()
+        """There is nothing left to check."""
 
 
 def _checkpoint(disk: SmallDisk, chance: random.Random) -> None:
