@@ -268,7 +268,6 @@ class _Cell:
         shape = self.mu.shape[:-1]
         everywhere = (-3, -2, -1)
         images = [
-            np.broadcast_to(self.x[:, None], (*shape, self.x.shape[-1])),
             self.mu,
             self.m,
             self.logits,
@@ -276,11 +275,11 @@ class _Cell:
             layer_norm(by_m, everywhere),
             softmax(weights, axis=1),
             np.broadcast_to(layer_norm(self.log_p, (1, 2))[:, None, ..., None], (*shape, 1)),
-            np.broadcast_to(coordinates(*shape[2:]), (*shape, 2)),
         ]
         vector = np.concatenate(self.posterior, -1)
         delta, state = self.model.refiner.apply(
             {"params": self.params["refiner"]},
+            self.x,
             np.concatenate(images, -1),
             np.concatenate([vector, by_lambda], -1),
             LSTMState(*state),

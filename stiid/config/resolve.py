@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from stiid.config.experiment import Experiment
+from stiid.config.experiment import Evaluate, Experiment
 from stiid.config.files import load
 from stiid.typed_config import complete, parse, to_dict
 
@@ -22,7 +22,9 @@ def resolved(experiment: Experiment) -> str:
     """All fields of an experiment, one per line, followed by the default if that differs."""
     content = to_dict(experiment, sequence=tuple)
     kinds = {"data": {"name": experiment.data.name}, "model": {"family": experiment.model.family}}
-    defaults = dict(_leaves(to_dict(parse(Experiment, kinds), sequence=tuple)))
+    one_length = {"evaluate": {"lengths": Evaluate().lengths[:1]}}  # DDPAE takes no more
+    defaults = dict(_leaves(to_dict(parse(Experiment, kinds | one_length), sequence=tuple)))
+    defaults["evaluate.lengths"] = Evaluate().lengths
     lines = []
     for name, value in _leaves(content):
         default = defaults.get(name, value)

@@ -143,7 +143,10 @@ def test_simulate_verify_in_place(capsys, tmp_path):
         (["verify", "r_nem", "path=/nowhere.h5"], "no R-NEM file at /nowhere.h5"),
         (["prepare", "grand_central", "path=/nowhere.avi"], "no video at /nowhere.avi"),
         (["prepare", "own_video", "path=/nowhere"], "no video at /nowhere"),
-        (["prepare", "clevrer", "path=/nowhere"], "no videos of CLEVRER for the train split in"),
+        (
+            ["prepare", "clevrer", "path=/nowhere"],
+            "no videos and no annotations of CLEVRER for the train split in",
+        ),
     ],
 )
 def test_mistakes_are_answered_by_one_line(capsys, data, arguments, message):

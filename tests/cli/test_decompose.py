@@ -270,6 +270,7 @@ def test_an_error_ends_the_line_of_the_progress_bar(tmp_path, monkeypatch, capsy
     monkeypatch.setattr("stiid.cli.decompose.write_decomposition", fail)
     model = types.SimpleNamespace(card={"checkpoint": "c"}, stream=lambda frames: iter(range(5)))
     info = VideoInfo(View(height=8, width=8, channels=3), path=tmp_path / "a.mp4")
+    tiny.write_video(info.path)
     with pytest.raises(OSError, match="full") as caught:
         decompose_video(model, Footage(iter(()), info, 5), tmp_path)
     assert caught.value.__traceback__ is not None  # it holds all that was under way

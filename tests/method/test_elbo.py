@@ -224,8 +224,8 @@ class ReadOut:
 
     lstm_features = 6
 
-    def apply(self, variables, images, vectors, refinement, time, features):
-        del variables, refinement, time, features
+    def apply(self, variables, frame, images, vectors, refinement, time, shared):
+        del variables, frame, refinement, time, shared
         # Plain sums over pixels or slots of what is normalized over them would be constant.
         ramp = jnp.linspace(0.0, 1.0, images[..., 0].size).reshape(*images.shape[:4], 1)
         state = LSTMState(
@@ -249,6 +249,6 @@ def test_gradients_and_log_likelihood_enter_the_refiner_as_constants(make_case):
         return [i for i, size in enumerate(np.max(leaves, axis=0)) if size > 1e-6]
 
     images, vectors = jacobian((case.params, case.posterior))
-    # x 0–2, μ_x 3–5, m 6, logits 7, ∇_{μ_x}L 8–10, ∇_m L 11, posterior mask 12, log p 13, grid.
-    assert moved(images) == [3, 4, 5, 6, 7, 12]
+    # μ_x 0–2, m 3, logits 4, ∇_{μ_x}L 5–7, ∇_m L 8, posterior mask 9, log p 10.
+    assert moved(images) == [0, 1, 2, 3, 4, 9]
     assert moved(vectors) == list(range(8))  # λ, but not ∇_λ L

@@ -138,7 +138,10 @@ def test_checkpoints_without_digests_are_read(saved, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "advice"),
-    [("Permission denied", "give this user the right"), ("No space left on device", "make room")],
+    [
+        ("Permission denied", "give this user the permission"),
+        ("No space left on device", "make room"),
+    ],
 )
 def test_rights_and_limits_are_no_damage(saved, monkeypatch, words, advice):
     def fail(*args, **kwargs):
