@@ -148,11 +148,12 @@ def infer_frame(
     idle = jax.tree.map(jnp.zeros_like, start.time)
     state = start.time if settings.time_axis == "chain" else idle
     cell = Cell(start.posterior, state, jnp.array(True))
-    shared = None if frame is None else model.refiner.frame_inputs(params["refiner"], frame)
+    share: Callable[..., Any] = model.refiner.frame_inputs
     improve: Callable[..., Any] = partial(refine, model)
     last: Callable[..., Any] = partial(score, model)
     if settings.remat:
-        improve, last = _recompute(improve), _recompute(last)
+        share, improve, last = _recompute(share), _recompute(improve), _recompute(last)
+    shared = None if frame is None else share(params["refiner"], frame)
 
     def step(cell: Cell, noise: Array) -> tuple[Cell, tuple[Terms, FrameResult | None]]:
         cell, terms, result = improve(params, cell, start, frame, noise, weights, shared)

@@ -145,7 +145,7 @@ def test_simulate_verify_in_place(capsys, tmp_path):
         (["prepare", "own_video", "path=/nowhere"], "no video at /nowhere"),
         (
             ["prepare", "clevrer", "path=/nowhere"],
-            "no videos and no annotations of CLEVRER for the train split in",
+            "no videos and no annotations of CLEVRER for",
         ),
     ],
 )

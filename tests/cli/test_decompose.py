@@ -264,9 +264,10 @@ def test_an_error_ends_the_line_of_the_progress_bar(tmp_path, monkeypatch, capsy
     """So that its message begins a line of its own."""
 
     def fail(folder, frames, **_):
-        next(frames)
+        next(frames), next(frames)
         raise OSError("full")
 
+    monkeypatch.setattr("stiid.progress.on_terminal", lambda: True)
     monkeypatch.setattr("stiid.cli.decompose.write_decomposition", fail)
     model = types.SimpleNamespace(card={"checkpoint": "c"}, stream=lambda frames: iter(range(5)))
     info = VideoInfo(View(height=8, width=8, channels=3), path=tmp_path / "a.mp4")
@@ -274,7 +275,7 @@ def test_an_error_ends_the_line_of_the_progress_bar(tmp_path, monkeypatch, capsy
     with pytest.raises(OSError, match="full") as caught:
         decompose_video(model, Footage(iter(()), info, 5), tmp_path)
     assert caught.value.__traceback__ is not None  # it holds all that was under way
-    assert capsys.readouterr().err.endswith("\n")
+    assert capsys.readouterr().err.endswith("\r")  # the bar is cleared
 
 
 def test_the_view_of_the_training_data_is_the_default(tmp_path):

@@ -81,6 +81,8 @@ def test_each_switch_does_what_the_oracle_says(make_model, random_params, paper_
     assert_equals_oracle(model, params, inputs, result)
     final = [terms.nll[-1] + terms.kl[-1].sum(-1) for terms in terms_of_frames(result)]
     usual = [terms.nll[-1] + terms.kl[-1].sum(-1) for terms in terms_of_frames(paper_result)]
+    if name == "masks that see the frame":  # the result is all that it changes
+        final, usual = ([some.frames.masks] for some in (result, paper_result))
     assert differ(final, usual)
 
 

@@ -139,7 +139,7 @@ def test_checkpoints_without_digests_are_read(saved, tmp_path):
 @pytest.mark.parametrize(
     ("words", "advice"),
     [
-        ("Permission denied", "give this user the permission"),
+        ("Permission denied", "this user the permission"),
         ("No space left on device", "make room"),
     ],
 )
