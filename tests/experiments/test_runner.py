@@ -81,11 +81,11 @@ def test_a_command_without_a_last_word(tmp_path, monkeypatch):
 
 
 SLOW = """
-import pathlib, signal, sys, time
+import os, pathlib, signal, sys, time
 def save(*_):
     time.sleep(0.5)
     pathlib.Path("saved").touch()
-    print("saved", file=sys.stderr, flush=True)
+    os.write(2, b"saved\\n")  # the signal may come while "ready" is printed
     sys.exit(143)
 signal.signal(signal.SIGTERM, save)
 print("ready", file=sys.stderr, flush=True)

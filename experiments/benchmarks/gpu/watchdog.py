@@ -34,7 +34,7 @@ def watch(
     Args:
       command: the program and its arguments.
       seconds: until SIGTERM.
-      log: file that gets its output.
+      log: file that gets its output, unbuffered: an error comes last.
       env: its environment; None: that of this process.
       grace: seconds from SIGTERM to SIGKILL.
     """
@@ -45,7 +45,7 @@ def watch(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=env,
+            env={**(os.environ if env is None else env), "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
         late = False
