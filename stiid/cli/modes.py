@@ -112,9 +112,6 @@ def run(
             raise ValueError("--checkpoint does not go with --mode=import, which makes one")
         import_model(experiment, path, request.path)
     else:
-        if mode == "train" and experiment is not None:
-            check_memory(experiment)
-            announce(experiment, config)
         wanted: dict[str, Any] = {"figure": figure} if figure is not None else {}
         if mode == "train" and config is not None:
             wanted["config"] = config
@@ -152,6 +149,8 @@ def train(
             f"{workdir / 'checkpoints'} holds a released model, parameters without the optimizer: "
             "training cannot resume from it. Train in another --workdir"
         )
+    check_memory(experiment)
+    announce(experiment, config)
     train_source, eval_source = load_clips(experiment, "train"), load_clips(experiment)
     advise_variance(experiment, train_source)
     check_lengths(experiment.evaluate, eval_source)
