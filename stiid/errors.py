@@ -39,7 +39,7 @@ def first_line(error: BaseException) -> str:
     TensorStore adds all its settings, thousands of characters, to its messages on damaged files.
     """
     line = (str(error).strip() or repr(error)).splitlines()[0].partition(" [tensorstore_spec")[0]
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+    return _shortened(line, _LONGEST)
 
 
 def remedy(error: BaseException, damaged: str) -> str:
@@ -75,8 +75,7 @@ def printable(text: str) -> str:
 
 def one_line(error: BaseException | str) -> str:
     """Escape an error message for a terminal, join its lines, and shorten it if it is long."""
-    line = printable(" ".join(str(error).split()))
-    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
+    return _shortened(printable(" ".join(str(error).split())), _LONGEST_LINE)
 
 
 def escape_log(record: logging.LogRecord) -> bool:
@@ -84,3 +83,7 @@ def escape_log(record: logging.LogRecord) -> bool:
     record.msg = "\n".join(map(printable, record.getMessage().split("\n")))
     record.args = ()
     return True
+
+
+def _shortened(line: str, longest: int) -> str:
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

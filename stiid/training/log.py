@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from stiid.errors import first_line
 from stiid.files import atomic_path
+from stiid.progress import on_terminal
 from stiid.training.board import Board
 
 _LOG = logging.getLogger("stiid")
@@ -251,7 +252,7 @@ class Progress:
         self._logged = (time.monotonic(), initial)  # of the last log line
         self._scalars = ""
         self._bar = None
-        if enabled and sys.stderr.isatty():
+        if enabled and on_terminal():
             self._bar = tqdm(
                 total=total, initial=initial, unit="step", dynamic_ncols=True, file=sys.stderr
             )
