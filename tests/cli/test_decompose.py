@@ -34,14 +34,15 @@ FILES = {
 }
 
 
-def decompose(trained, workdir, path, crop=None, stride=None, experiment=None, aspect="stretch"):
+def decompose(trained, workdir, path, *, experiment=None, figure=None, aspect="stretch", **request):
     with tiny.quick_compilation():
         modes.run(
             "decompose",
             experiment,
             workdir=str(workdir),
             checkpoint=str(trained),
-            video=Request(None if path is None else str(path), crop, stride, aspect),
+            video=Request(None if path is None else str(path), aspect=aspect, **request),
+            figure=figure,
         )
 
 
@@ -58,15 +59,7 @@ def test_a_wide_video_keeps_its_shape_and_its_pixels(trained, tmp_path):
     """32×24 pixels between bars, the first five frames, and a figure of two of them."""
     tiny.write_video(tmp_path / "own.mp4", frames=9)
     figure = FigureRequest(tmp_path / "f.svg", frames=(4, 1), rows=("input", "masks"))
-    with tiny.quick_compilation():
-        modes.run(
-            "decompose",
-            None,
-            workdir=str(tmp_path),
-            checkpoint=str(trained),
-            video=Request(str(tmp_path / "own.mp4"), frames=5),
-            figure=figure,
-        )
+    decompose(trained, tmp_path, tmp_path / "own.mp4", figure=figure, aspect=None, frames=5)
     folder = tmp_path / "decompose" / "own"
     assert np.load(folder / "masks.npz")["frames"].tolist() == list(range(5))
     info = json.loads((folder / "info.json").read_text())
@@ -228,7 +221,7 @@ def test_a_failure_keeps_the_last_good_result(trained, tmp_path):
 def test_mistakes(trained, tmp_path, path, crop, stride, message):
     tiny.write_video(tmp_path / "own.mp4", frames=4)
     with pytest.raises((ValueError, OSError), match=message):
-        decompose(trained, tmp_path, path and tmp_path / path, crop, stride)
+        decompose(trained, tmp_path, path and tmp_path / path, crop=crop, stride=stride)
     assert not (tmp_path / "decompose").exists()
 
 

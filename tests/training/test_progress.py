@@ -5,8 +5,20 @@ import logging
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from stiid.training.log import Progress
+
+
+@pytest.fixture
+def ticks(monkeypatch):
+    """What the clock of the progress says, one time after the other."""
+
+    def patch(*times):
+        clock = SimpleNamespace(monotonic=iter(times).__next__)
+        monkeypatch.setattr("stiid.training.log.time", clock)
+
+    return patch
 
 
 class Terminal(io.StringIO):
@@ -38,12 +50,11 @@ def test_a_progress_bar_learns_that_less_is_to_be_done(monkeypatch):
     assert "2/2" in terminal.getvalue().split("\r")[-1]
 
 
-def test_progress_lines_elsewhere(monkeypatch, caplog):
+def test_progress_lines_elsewhere(monkeypatch, caplog, ticks):
     caplog.set_level(logging.INFO, logger="stiid")
     file = io.StringIO()
     monkeypatch.setattr("sys.stderr", file)
-    clock = iter([0.0, 10.0, 30.0, 40.0, 90.0, 91.0])
-    monkeypatch.setattr("stiid.training.log.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    ticks(0.0, 10.0, 30.0, 40.0, 90.0, 91.0)
     with Progress(1000, initial=100, interval=30.0) as progress:
         for step in (120, 160, 200, 310, 1000):
             progress.update(step, {"loss": step / 1000})
@@ -55,11 +66,10 @@ def test_progress_lines_elsewhere(monkeypatch, caplog):
     assert file.getvalue() == ""
 
 
-def test_the_time_left_is_of_what_is_still_to_be_done(monkeypatch, caplog):
+def test_the_time_left_is_of_what_is_still_to_be_done(monkeypatch, caplog, ticks):
     caplog.set_level(logging.INFO, logger="stiid")
     monkeypatch.setattr("sys.stderr", io.StringIO())
-    clock = iter([0.0, 40.0, 80.0])
-    monkeypatch.setattr("stiid.training.log.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    ticks(0.0, 40.0, 80.0)
     with Progress(1000, interval=30.0) as progress:
         progress.update(40)
         progress.expect(200)  # a stage ended early
@@ -77,11 +87,10 @@ def test_disabled_progress_is_silent(monkeypatch, caplog):
     assert terminal.getvalue() == ""
 
 
-def test_compilation_does_not_count_for_the_time_left(monkeypatch, caplog):
+def test_compilation_does_not_count_for_the_time_left(monkeypatch, caplog, ticks):
     caplog.set_level(logging.INFO, logger="stiid")
     monkeypatch.setattr("sys.stderr", io.StringIO())
-    clock = iter([0.0, 100.0, 140.0])
-    monkeypatch.setattr("stiid.training.log.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    ticks(0.0, 100.0, 140.0)
     with Progress(101, interval=30.0) as progress:
         progress.restart(1)  # the first step took 100 s
         progress.update(21)  # 20 more took 40 s: 80 are left
