@@ -4,10 +4,10 @@ import numpy as np
 import provide_recipe as recipe
 import pytest
 import tiny
-import torch_containers
 
 from configs import iodine as iodine_config
 from configs import provide as provide_config
+from experiments.benchmarks.faults import torch_files
 from stiid.config import extend
 from stiid.config.experiment import Experiment
 from stiid.interop.provide import import_params, is_provide
@@ -133,7 +133,7 @@ def test_the_command_imports_a_file(tmp_path, name, prefix):
         (state, one), importer = iodine_case(), import_iodine
     path = tmp_path / "latest_net.pth"
     named = {f"{prefix}{key}": array for key, array in state.items()}
-    path.write_bytes(torch_containers.save(named, old=name == "iodine"))
+    path.write_bytes(torch_files.save(named, old=name == "iodine"))
     request = tiny.modes.Request(str(path))
     with tiny.quick_compilation():
         tiny.modes.run(
@@ -147,7 +147,7 @@ def test_a_prefix_of_some_names_is_refused(tmp_path):
     state = draw_state()
     state["module.lmbda0"] = state.pop("lmbda0")
     path = tmp_path / "latest_net.pth"
-    path.write_bytes(torch_containers.save(state, old=False))
+    path.write_bytes(torch_files.save(state, old=False))
     with pytest.raises(ValueError, match=r"missing \['lmbda0'\], unknown \['module.lmbda0'\]"):
         tiny.modes.run(
             "import",

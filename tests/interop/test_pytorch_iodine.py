@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 import tiny
-import torch_containers
 
+from experiments.benchmarks.faults import torch_files
 from experiments.config_files import load_config
 from stiid.config.experiment import Experiment
 from stiid.interop.pytorch_iodine import import_params
@@ -106,7 +106,7 @@ def test_forward_pass_is_that_of_pytorch(full_size, tmp_path, old):
     place of ``randn_like``.
     """
     path = tmp_path / "iodine.th"
-    path.write_bytes(torch_containers.save(full_size, old=old))
+    path.write_bytes(torch_files.save(full_size, old=old))
     state = read_state_dict(path)
     assert all(np.array_equal(state[name], array) for name, array in full_size.items())
     if old:
@@ -218,7 +218,7 @@ def imported(tmp_path_factory):
         config.data.options.update(frames=4, train=8, validation=8, test=8)
         config.evaluate.update(clips=8, batch_size=8, lengths=(2,))
         config.predict.update(clips=2, num_observed=3)
-    (folder / "iodine.th").write_bytes(torch_containers.save(draw_state(SMALL), old=True))
+    (folder / "iodine.th").write_bytes(torch_files.save(draw_state(SMALL), old=True))
     experiment = parse(Experiment, config.to_dict())
     with tiny.quick_compilation():
         tiny.modes.run(

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch_containers as torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch_states import OLD, ONE, STATE
 
+from experiments.benchmarks.faults import torch_files as torch
 from stiid.interop.torch_file import read_state_dict
 from stiid.interop.torch_pickle import read_pickle
 

@@ -4,9 +4,9 @@ import zipfile
 
 import numpy as np
 import pytest
-import torch_containers as torch
 from torch_states import OLD, ONE, STATE
 
+from experiments.benchmarks.faults import torch_files as torch
 from stiid.interop.torch_file import read_state_dict
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
-from experiments.benchmarks.faults.torch_samples import torch_old, torch_zip
+from experiments.benchmarks.faults import torch_files
 from stiid.cli.console import main as console
 from stiid.cli.decompose import target
 from stiid.cli.overrides import replaced
@@ -67,8 +67,8 @@ def samples(folder: Path) -> dict[str, Sample]:
         "pickle": Sample(
             "a.pkl", _pickle(), lambda path: read_pickle(io.BytesIO(path.read_bytes()))
         ),
-        "torch zip": Sample("a.pt", torch_zip(state), read_state_dict),
-        "torch old": Sample("a.pth", torch_old(state), read_state_dict),
+        "torch zip": Sample("a.pt", torch_files.save(state, old=False), read_state_dict),
+        "torch old": Sample("a.pth", torch_files.save(state, old=True), read_state_dict),
         "h5": Sample("a.h5", _h5(folder / "a.h5"), _read_h5),
         "npz": Sample("model/params.npz", params, _read_release(release)),
         "card": Sample("model/model.json", release, _read_release(release, params), True),
