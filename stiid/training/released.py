@@ -34,7 +34,7 @@ class Release:
             self._digests = {name: card["digests"][name] for name in ("config", "params")}
             if self._digests["config"] != digest.of_json([self._step, self._config]):
                 raise ValueError("it is not what was released")
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise self._damaged(_CARD, error) from error
 
     def choose(self, wanted: str) -> int:

@@ -47,3 +47,10 @@ def test_another_config_is_refused(folder, change):
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(ValueError, match=r"model\.json \(it is not what was released\)"):
         Release(folder)
+
+
+def test_a_step_that_is_no_number_of_updates_is_refused(folder):
+    path = folder / "model.json"
+    path.write_text(path.read_text().replace('"step": 7', '"step": -Infinity'))
+    with pytest.raises(ValueError, match=r"cannot read .*model\.json \(cannot convert float"):
+        Release(folder)
