@@ -9,7 +9,7 @@ from stiid.kernels.conv import Conv
 from stiid.kernels.elu import elu
 from stiid.kernels.precision import image_sized
 from stiid.nn.lstm2d import LSTM2D, MixingLSTM2D
-from stiid.nn.shared_conv import SharedConv, convolve_shared
+from stiid.nn.shared_conv import SharedConv, convolve_shared, is_worth_it
 from stiid.nn.squeezenet import CODE, SqueezeFeatures
 from stiid.shapes import Array, Gaussian, LSTMState, Params
 
@@ -90,7 +90,7 @@ class Refiner(nn.Module):
           vectors: [B, K, V] vector-sized inputs.
           refinement: state (t, r−1).
           time: state (t−1, R̂), or None without a time axis.
-          shared: of ``frame_inputs``, or None to compute it here.
+          shared: of ``frame_inputs``, or None.
 
         Returns:
           Δλ as (Δμ, Δ log σ²), and the state (t, r).
@@ -112,9 +112,10 @@ class Refiner(nn.Module):
           frame: [B, H, W, C].
 
         Returns:
-          [B, ⌈H/stride⌉, ⌈W/stride⌉, features], or None without image-sized inputs.
+          [B, ⌈H/stride⌉, ⌈W/stride⌉, features], or None without image-sized inputs and where the
+          cells are faster if each convolves all of its inputs.
         """
-        if not self.layers:
+        if not self.layers or not (self.squeezenet or is_worth_it(frame)):
             return None
         code = None
         if self.squeezenet:

@@ -78,24 +78,29 @@ def test_elu_after_the_second_layer_of_the_mlp():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("squeezenet", [False, True])
-def test_inputs_convolved_beforehand_are_those_of_the_refiner(squeezenet):
+@pytest.mark.parametrize(("size", "squeezenet"), [(64, False), (8, True)])
+def test_inputs_convolved_beforehand_are_those_of_the_refiner(size, squeezenet):
     refiner = Refiner(
         latent_size=4, features=5, layers=1, squeezenet=squeezenet, lstm_features=WIDTH
     )
-    frame, images, vectors = normal(3, 2, 8, 8, 3), normal(1, *SLOTS, 8, 8, 7), normal(2, *SLOTS, 6)
-    inputs = (frame, images, vectors, random_state(10), random_state(20))
+    frame, images = normal(3, 2, size, size, 3), normal(1, *SLOTS, size, size, 7)
+    inputs = (frame, images, normal(2, *SLOTS, 6), random_state(10), random_state(20))
     params = jax.tree.map(lambda x: 0.3 * x, random_params(refiner, *inputs))
     assert params["conv_0"]["kernel"].shape == (3, 3, 28 if squeezenet else 12, 5)
     shared = refiner.frame_inputs(params, frame)
-    assert shared.shape == (2, 8, 8, 5)
+    assert shared.shape == (2, size, size, 5)
     one, two = (
         refiner.apply({"params": params}, *inputs, given)[0].mean for given in (None, shared)
     )
     np.testing.assert_allclose(one, two, **CLOSE)
     other = refiner.apply({"params": params}, *inputs, shared + 1)[0].mean
     assert np.abs(other - two).max() > 1e-3
-    assert Refiner(latent_size=4, layers=0).frame_inputs({}, frame) is None
+
+
+@pytest.mark.parametrize(("size", "layers"), [(32, 1), (64, 0)])
+def test_small_images_and_vectors_alone_are_not_convolved_beforehand(size, layers):
+    refiner = Refiner(latent_size=4, layers=layers)
+    assert refiner.frame_inputs({}, np.zeros((1, size, size, 3), np.float32)) is None
 
 
 @pytest.mark.parametrize(
