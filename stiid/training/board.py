@@ -1,8 +1,8 @@
-"""TensorBoard's event files, written in the thread of the training.
+"""TensorBoard event files, written in the thread that trains.
 
-TensorBoard's own writer hands events to a thread, through a queue that blocks for ever once that
-thread has died of a full disk or a clock that was set back. No log may stop a training: whatever
-fails here ends the event file, is told once, and nothing else.
+TensorBoard's own writer passes events to another thread through a queue. Once that thread has died
+(of a full disk, or a clock that was set back), the queue blocks forever. No log may stop a
+training: an error here ends the event file and is reported once.
 """
 
 import contextlib
@@ -28,8 +28,8 @@ class Board:
     """One event file.
 
     Args:
-      folder: of event files; made if it is missing.
-      purge_step: events of an earlier run from this step on are forgotten.
+      folder: of event files; created if it is missing.
+      purge_step: TensorBoard discards events of an earlier run from this step on.
     """
 
     def __init__(self, folder: Path, *, purge_step: int) -> None:
@@ -44,7 +44,7 @@ class Board:
             self._add(Event(step=purge_step, session_log=start))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Add values by their tags."""
+        """Add values under their tags."""
         with self._harmless():
             summary = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
             self._add(Event(step=step, summary=Summary(value=summary)))
@@ -61,7 +61,7 @@ class Board:
             self._add(Event(step=step, summary=text_summary(tag, shown)))
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write pending events and close the file."""
         with self._harmless():
             if self._writer is not None:
                 self._writer.close()
@@ -82,7 +82,7 @@ class Board:
             yield
         except Exception as error:  # whatever disks and encoders raise
             _LOG.warning(
-                "no more is written for TensorBoard to %s (%s); training and the other logs go on",
+                "the TensorBoard log in %s ends here (%s); training and the other logs go on",
                 self._folder,
                 first_line(error),
             )

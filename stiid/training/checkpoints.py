@@ -1,8 +1,8 @@
 """Orbax checkpoints: the state, the data iterator, the progress, and the config behind them.
 
-The only file that knows of Orbax. A checkpoint is written beside and renamed when it is complete,
-so that a process killed at any time leaves the last good one. Digests of all that is saved are
-checked when it is restored.
+The only file that knows Orbax. A checkpoint is written to a temporary folder and renamed when it is
+complete, so that a process killed at any time leaves the last good one. All saved items have
+digests, which are checked when they are restored.
 """
 
 import contextlib
@@ -31,16 +31,16 @@ _LOG = logging.getLogger("stiid")
 
 
 class RemovedError(ValueError):
-    """A checkpoint went while it was read, as a running training removes older ones."""
+    """A checkpoint was removed while it was read: a running training removes older ones."""
 
 
 class Checkpoints:
-    """The checkpoints of a run: the latest two and the best. To be entered, or closed.
+    """The latest two checkpoints of a run and the best one; a context manager.
 
     Args:
       directory: absolute; created unless these checkpoints are only read.
-      best_metric: the checkpoint with the best such entry of its metrics is kept; None to only
-        read.
+      best_metric: name of the metric by which the best checkpoint is kept; None opens the folder
+        for reading only.
     """
 
     def __init__(self, directory: Path, *, best_metric: str | None = None) -> None:
@@ -82,7 +82,7 @@ class Checkpoints:
                     raise ValueError(
                         f"cannot read the scores of the checkpoints in {directory} "
                         f"({first_line(error)}): "
-                        + remedy(error, "move the folder of that which is damaged away")
+                        + remedy(error, "move the folder of the damaged checkpoint away")
                     ) from error
 
     def save(
@@ -94,7 +94,7 @@ class Checkpoints:
         config: Mapping[str, Any],
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """Save everything that resuming needs, in the background; a step is saved once."""
+        """Save in the background all that resuming needs; does nothing if the step is saved."""
         step = int(state.step)
         if step in self._manager.all_steps():
             return
@@ -122,11 +122,11 @@ class Checkpoints:
             )
 
     def steps(self) -> list[int]:
-        """The steps that can be restored, in order."""
+        """Steps that can be restored, in order."""
         return sorted(self._manager.all_steps())
 
     def choose(self, wanted: str) -> int:
-        """The step that "latest", "best" or a number names."""
+        """Find the step that is meant by "latest", "best" or a number."""
         self._wanted = wanted
         steps = self.steps()
         if not steps:
@@ -144,7 +144,7 @@ class Checkpoints:
         return int(wanted)
 
     def choose_again(self) -> int:
-        """What was chosen, among the checkpoints that are there by now."""
+        """Repeat the last choice among the checkpoints that exist now."""
         self._manager.reload()
         return self.choose(self._wanted)
 
@@ -167,7 +167,7 @@ class Checkpoints:
         return self._json(step, "progress")
 
     def state(self, step: int, template: TrainState) -> TrainState:
-        """The state of a checkpoint, as NumPy arrays (but for the key).
+        """The state of a checkpoint, as NumPy arrays (except the key).
 
         Args:
           step: of the checkpoint.
@@ -218,11 +218,11 @@ class Checkpoints:
         except OSError as closing:
             if error is None:
                 raise
-            _LOG.debug("%s", closing)  # the error under way is what is to be told
+            _LOG.debug("%s", closing)  # the error under way is reported instead
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """A save that fails, now or before in the background, is an OSError of one line."""
+        """Raise a one-line OSError if this save fails, or an earlier one in the background."""
         try:
             yield
         except Exception as error:  # whatever storage and threads raise
@@ -230,8 +230,7 @@ class Checkpoints:
                 raise
             raise OSError(
                 f"cannot save a checkpoint in {self.directory} ({first_line(error)}). Earlier "
-                "ones are intact: "
-                + remedy(error, "make room, or see to it that the folder can be written")
+                "ones are intact: " + remedy(error, "make room, or make the folder writable")
             ) from error
 
     def _item(self, step: int, **arguments: Any) -> Any:
@@ -248,13 +247,13 @@ class Checkpoints:
             self._check(step, "metrics", digest.of_json(self._manager.metrics(step) or None))
 
     def _check(self, step: int, name: str, found: str, *, process: int | None = None) -> None:
-        """Refuse what is not what was saved.
+        """Raise if an item differs from what was saved.
 
         Args:
           step: of the checkpoint.
           name: of the item.
-          found: its digest now.
-          process: whose item it is, if each process has its own.
+          found: digest of the item as read.
+          process: number of the process that saved it, if each process has its own item.
         """
         with self._reading(step, digest.ITEM):
             digests = digest.read(self.directory / str(step))
@@ -263,13 +262,13 @@ class Checkpoints:
                 saved = saved[process]
         if saved != found:
             raise ValueError(
-                f"checkpoint {step} in {self.directory} is damaged: its {name} is not what was "
-                f"saved. {self._older(step)}"
+                f"checkpoint {step} in {self.directory} is damaged: its {name} differs from what "
+                f"was saved. {self._older(step)}"
             )
 
     @contextlib.contextmanager
     def _reading(self, step: int, what: str) -> Iterator[None]:
-        """Damaged files raise whatever their reader happens to raise: a ValueError of one line."""
+        """Turn any error of a reader of damaged files into a ValueError of one line."""
         try:
             yield
         except Exception as error:
@@ -284,14 +283,14 @@ class Checkpoints:
             ) from error
 
     def _older(self, step: int) -> str:
-        """What to do about a damaged checkpoint."""
+        """Advice on a damaged checkpoint."""
         older = [other for other in self.steps() if other < step]
         if not older:
-            return "Move that folder away; there is no older checkpoint to go on from"
-        return f"Move that folder away: checkpoint {older[-1]} is used then"
+            return "Move that folder away; there is no older checkpoint to resume from"
+        return f"Move that folder away; then checkpoint {older[-1]} is used"
 
 
 def _goodness(metrics: Mapping[str, float], name: str) -> float:
-    """A score of which more is better; to one that is missing or not finite all is preferred."""
+    """Score to maximize; a metric that is missing or not finite ranks last."""
     value = metrics.get(name, math.nan)
     return (-value if name == "mse" else value) if math.isfinite(value) else -math.inf

@@ -1,4 +1,4 @@
-"""What a config and the checkpoint that it is applied to must agree on."""
+"""Checks that a config fits the checkpoint that it is applied to."""
 
 import functools
 import itertools
@@ -14,7 +14,7 @@ from stiid.config.experiment import Experiment
 from stiid.data.options import PLACES
 from stiid.typed_config import to_dict
 
-# What decides what is learned, but for the stages, of which those to come may change.
+# Fields that decide what is learned. Stages are compared one by one: later ones may change.
 TRAINING = (
     "seed",
     "data.name",
@@ -26,7 +26,7 @@ TRAINING = (
     "train.stagnation",
 )
 MODEL = ("model",)
-# Where the loss on held-out clips ends stages, what decides it counts as training.
+# If the loss on held-out clips ends stages, these fields decide what is learned, too.
 PATIENCE = (
     "train.eval_every",
     "evaluate.split",
@@ -34,30 +34,29 @@ PATIENCE = (
     "evaluate.batch_size",
     "evaluate.seed",
 )
-# What changes no trained number but by rounding (or, like another number of devices, the shares of
-# the batch that batch norm sees): memory and time.
+# Fields that change memory and time only. Trained numbers change by rounding (and, as with another
+# number of devices, by the part of the batch that batch norm sees).
 FREE = (".inference.remat", ".inference.unroll", ".micro_batches")
 
-
-# What is in files is for the fingerprint of the data to tell.
+# Paths may change: the fingerprint of the data tells whether the files are the same.
 _PLACES = tuple(f"data.options.{name}" for name in PLACES)
 _ANEW = "Use that config, or another --workdir"
 _MISSING = object()
 
 
 def training_fields(experiment: Experiment) -> tuple[str, ...]:
-    """What a resumed run may not change: all that decides the next step, but for the stages."""
+    """Fields that a resumed run may not change: all that decide the next step, except stages."""
     return TRAINING + (PATIENCE if experiment.train.stagnation.patience else ())
 
 
 def check_begun(begun: int, experiment: Experiment, stored: dict[str, Any], *, where: Path) -> None:
-    """Refuse to resume if a stage that has begun is another now; those to come may be any.
+    """Refuse to resume if a stage that has begun was changed; later stages may change.
 
     Args:
-      begun: how many of the stored stages have, the current one among them.
-      experiment: that would resume.
+      begun: number of stored stages that have begun, including the current one.
+      experiment: config of the run that would resume.
       stored: config of the checkpoint.
-      where: the checkpoint is.
+      where: folder of the checkpoint.
     """
     stages = _as_stored(experiment)["train"]["stages"]
     before = stored["train"]["stages"]
@@ -73,12 +72,12 @@ def check_begun(begun: int, experiment: Experiment, stored: dict[str, Any], *, w
 
 
 def check_processes(saved: int, *, where: Path) -> None:
-    """Refuse to resume what another number of processes saved."""
+    """Refuse to resume a run that another number of processes saved."""
     here = jax.process_count()
     if saved != here:
         raise ValueError(
-            f"{where} holds a checkpoint of {saved} process(es), and {here} would resume it: each "
-            f"keeps its own place in the data. Start {saved}, or train in another --workdir"
+            f"{where} holds a checkpoint of {saved} process(es), and this run has {here}: each "
+            f"process keeps its own place in the data. Start {saved}, or use another --workdir"
         )
 
 
@@ -94,9 +93,9 @@ def check_same(
 
     Args:
       names: of the fields to compare.
-      experiment: that would use it.
+      experiment: config of the run that would use the checkpoint.
       stored: config of the checkpoint.
-      where: the checkpoint is.
+      where: folder of the checkpoint.
       advice: what to do if they differ.
     """
     ours = _as_stored(experiment)
@@ -121,9 +120,9 @@ def _field(config: dict[str, Any], name: str) -> Any:
 
 
 def _difference(name: str, ours: Any, theirs: Any) -> str | None:
-    """The first field in which two configs differ, in words; the family comes before all else."""
+    """Describe the first field in which two configs differ; the model family is compared first."""
     if isinstance(ours, dict) or isinstance(theirs, dict):
-        # a section that is missing is one without fields, so that free ones may be added
+        # a missing section counts as empty, so that free fields may be added
         ours, theirs = ({} if value is _MISSING else value for value in (ours, theirs))
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in sorted(ours.keys() | theirs.keys(), key=lambda key: (key != "family", key)):

@@ -1,4 +1,4 @@
-"""What a training will cost on CPUs, told before it has begun."""
+"""Estimate how long an update takes on CPUs, before training begins."""
 
 import math
 from collections.abc import Iterator
@@ -6,26 +6,26 @@ from typing import Any
 
 import jax
 
-_RATE = 8e10  # operations of convolutions and products of matrices per second of a core
-_ELEMENT = 11.0  # operations that a result of anything else counts as: memory is slow
-_BACKWARD = 3.0  # an update, in evaluations of its loss
+_RATE = 8e10  # operations per second on one core, in convolutions and matrix products
+_ELEMENT = 11.0  # operations per output element of all other instructions: memory is slow
+_BACKWARD = 3.0  # cost of an update, in evaluations of its loss
 
 
 def update_seconds(loss: Any, arguments: tuple[Any, ...], *, clips: int, cores: int) -> float:
-    """About how long an update takes on CPUs, within a factor of three or so.
+    """Estimate the seconds that an update takes on CPUs, within a factor of about three.
 
     Args:
-      loss: of a batch, to be differentiated.
-      arguments: shapes of its arguments, of one clip.
-      clips: of the batch.
-      cores: that share the work.
+      loss: function that is differentiated.
+      arguments: shapes of its arguments, for one clip.
+      clips: number of clips in the batch.
+      cores: number of cores that share the work.
     """
     work = _operations(jax.make_jaxpr(loss)(*arguments).jaxpr)
     return _BACKWARD * clips * work / (_RATE * cores)
 
 
 def _operations(jaxpr: Any) -> float:
-    """Operations of a program; loops whose length is not known count once."""
+    """Operations of a program; loops of unknown length count once."""
     total = 0.0
     for equation in jaxpr.eqns:
         turns = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1

@@ -1,4 +1,4 @@
-"""How JAX starts: on which devices, and where it keeps compiled programs."""
+"""Start JAX: choose its devices, and the folder of compiled programs."""
 
 import logging
 import math
@@ -13,14 +13,14 @@ from stiid.paths import local_path, refuse_url
 from stiid.training.processes import Processes
 
 _LOG = logging.getLogger("stiid")
-PROGRAMS = "~/.cache/stiid/programs"  # compiled, of all runs
+PROGRAMS = "~/.cache/stiid/programs"  # compiled programs of all runs
 
 
 def start_backend() -> str:
     """Start JAX, and describe its devices.
 
     Raises:
-      ValueError: there is none of the kind that is wanted.
+      ValueError: there is no device of the requested kind.
     """
     try:
         return f"JAX {jax.__version__} on {jax.devices()}"
@@ -36,7 +36,7 @@ def start_backend() -> str:
 def enable_compilation_cache(folder: str) -> None:
     """Let JAX keep compiled programs in a folder, unless the environment has chosen one.
 
-    A user without a home folder that can be written compiles anew each time.
+    If the folder cannot be written, programs are compiled anew in each process.
     """
     if not folder or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
@@ -55,14 +55,14 @@ def enable_compilation_cache(folder: str) -> None:
 def configure_host_devices(count: int, *, batch_sizes: Sequence[int], processes: Processes) -> None:
     """Give JAX ``count`` CPU devices, or (0) as many as there are cores, before a backend starts.
 
-    XLA:CPU runs a convolution on one thread, so that one device uses one core: data parallelism
-    over host devices is what uses them all. Has no effect on GPU and TPU, nor where the user has
-    set JAX_NUM_CPU_DEVICES or --xla_force_host_platform_device_count.
+    XLA:CPU runs a convolution on one thread, so one device uses one core; data parallelism over
+    host devices uses all cores. This has no effect on GPU and TPU, nor if the user has set
+    JAX_NUM_CPU_DEVICES or --xla_force_host_platform_device_count.
 
     Args:
       count: see above.
-      batch_sizes: of all global batches to come; none if they are not known.
-      processes: that share the batches.
+      batch_sizes: of all global batches to come; empty if they are not known.
+      processes: those that share the batches.
     """
     if count < 0:
         raise ValueError(f"--host_devices must not be negative, got {count}: 0 uses all cores")
@@ -75,9 +75,9 @@ def configure_host_devices(count: int, *, batch_sizes: Sequence[int], processes:
 
 
 def host_device_count(cores: int, batch_sizes: Sequence[int], *, num_processes: int) -> int:
-    """The most devices per process, one core each, that share every batch equally.
+    """Largest number of devices per process, one core each, that divides every batch.
 
-    Without any batch size, the largest power of two.
+    Without batch sizes: the largest power of two.
     """
     if not batch_sizes:
         return 1 << (cores.bit_length() - 1)

@@ -1,8 +1,8 @@
-"""Digests of what a checkpoint holds, which tell a flipped bit from a number.
+"""Digests of the contents of a checkpoint, which reveal a flipped bit.
 
-They are of values, not of files: of the arrays and of the JSON that were saved, however storage
-lays them out. They lie in the checkpoint as one more item, ``digests``; a checkpoint without it is
-of a version that knew none.
+A digest covers values, not files: the arrays and the JSON that were saved, in whatever layout they
+are stored. A checkpoint holds its digests as one more item, ``digests``; those of earlier versions
+lack it.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ def of_state(state: TrainState) -> dict[str, str]:
 
 
 def of_arrays(tree: Any) -> str:
-    """The digest of a tree of arrays: of the place, type, shape and bytes of each."""
+    """Digest of a tree of arrays: path, type, shape and bytes of each."""
     digest = hashlib.blake2b(digest_size=16)
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         array = np.ascontiguousarray(leaf)
@@ -36,7 +36,7 @@ def of_arrays(tree: Any) -> str:
 
 
 def of_json(content: Any) -> str:
-    """The digest of what can be written as JSON, in whatever order and with whatever spaces."""
+    """Digest of a JSON value, independent of the order of keys and of white space."""
     text = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -60,9 +60,9 @@ def change_json(checkpoint: Path, item: str, content: Mapping[str, Any]) -> None
     """Replace a JSON item of a checkpoint, and its digest if there are any.
 
     Args:
-      checkpoint: its folder.
+      checkpoint: folder of the checkpoint.
       item: "config" or "progress".
-      content: of the item.
+      content: new content of the item.
     """
     (checkpoint / item / "metadata").write_text(json.dumps(content), encoding="utf-8")
     digests = read(checkpoint)

@@ -16,10 +16,10 @@ from stiid.shapes import Array, Params
 def validation_loss(
     settings: Evaluate, system: VideoModel, source: Source, *, num_frames: int
 ) -> Callable[[Params], float]:
-    """A function of parameters: the mean training loss over the clips of an evaluation.
+    """Build a function of the parameters: the mean training loss over held-out clips.
 
     Args:
-      settings: which clips, how many at a time, and the seed of their noise.
+      settings: which clips, how many at a time, and the seed of the noise.
       system: the model as it is trained.
       source: clips; their first frames are used.
       num_frames: frames T of a training clip.

@@ -1,4 +1,4 @@
-"""Stopping a training run from outside: a signal is noted, and obeyed at the end of a step."""
+"""Stop a training run by a signal, which is noted and then obeyed at the end of a step."""
 
 import signal
 from types import FrameType
@@ -11,7 +11,7 @@ from stiid.training.signals import SIGNALS, WATCH
 
 
 class Interrupted(RuntimeError):
-    """A signal came; everything is saved.
+    """A signal stopped the training, and everything is saved.
 
     Attributes:
       number: of the signal.
@@ -26,18 +26,17 @@ class Interrupted(RuntimeError):
 
 
 class StopRequest:
-    """Notes signals while it is entered; a second one acts at once."""
+    """Context manager that notes a signal; a second signal acts at once."""
 
     def __init__(self) -> None:
         self._number = 0
         self._before: dict[int, object] = {}
 
     def agreed(self, *, ask: bool) -> int:
-        """The signal that came to any process, or 0.
+        """The signal that reached any of the processes, or 0.
 
         Args:
-          ask: whether this is a step at which several processes, which must stop at the same step,
-            ask each other.
+          ask: whether the processes ask each other at this step. They must stop at the same step.
         """
         if jax.process_count() == 1:
             return self._number
@@ -51,7 +50,7 @@ class StopRequest:
             for number in SIGNALS
             if signal.getsignal(number) != signal.SIG_IGN
         }
-        self._number = WATCH.number  # one that came before
+        self._number = WATCH.number  # a signal that came before
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -64,5 +63,5 @@ class StopRequest:
         self._number = self._number or number
         if WATCH.active:
             WATCH.note(number)
-        else:  # nobody else waits for a second one
+        else:  # without a watch: let the system handle a second signal
             self.__exit__()

@@ -1,4 +1,4 @@
-"""Where checkpoints lie: of a run, or of a model that comes with the package."""
+"""Find the checkpoints of a run, or a released model in the package."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ RELEASES = Path(__file__).parents[1] / "released"
 
 
 def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
-    """The folder of checkpoints, and which of them, that ``--checkpoint`` means.
+    """Find the folder of checkpoints that ``--checkpoint`` means, and which of them is meant.
 
     Args:
       workdir: of the run.
@@ -32,7 +32,7 @@ def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
 
 
 def released_names() -> list[str]:
-    """The models that come with the package."""
+    """Names of the released models in the package."""
     return sorted(path.name for path in RELEASES.iterdir() if path.is_dir())
 
 
@@ -50,8 +50,8 @@ def _released(checkpoint: str) -> Path:
 def stored_batch_sizes(directory: Path) -> list[int]:
     """``evaluate.batch_size`` of all checkpoints in a folder, read without Orbax.
 
-    Orbax asks JAX for its devices, and their number has to fit these batches. A checkpoint that
-    cannot be read is left out: whoever restores it says what is wrong with it.
+    Orbax asks JAX for its devices, whose number must divide these batches. A checkpoint that cannot
+    be read is left out: restoring it reports what is wrong.
     """
     sizes = []
     for path in (directory / "model.json", *sorted(directory.glob("*/config/metadata"))):

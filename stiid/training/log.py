@@ -1,8 +1,9 @@
 """Log of a training run: JSON lines (the record), CSV and TensorBoard (views of it), progress bar.
 
 A run may be killed at any moment and resumed from its last checkpoint. The log of the resumed run
-holds each step once: what was logged after the checkpoint is dropped on resuming. No log stops a
-training: lines that a full disk refuses wait until there is room, and damaged lines are set aside.
+holds each step once: lines that were logged after the checkpoint are dropped on resuming. Logging
+never stops a training: while the disk is full, lines wait in memory, and damaged lines are moved to
+another file.
 """
 
 import contextlib
@@ -32,16 +33,16 @@ _NON_FINITE = "non_finite"
 
 
 class MetricWriter:
-    """Writes scalars as JSON lines (each flushed), to TensorBoard, and as CSV when closed.
+    """Write scalars as JSON lines (each flushed), to TensorBoard, and as CSV when closed.
 
-    JSON knows no NaN and no infinity: such a value is written as null, and what it was is kept
-    under the key "non_finite", as in `{..., "loss": null, "non_finite": {"loss": "nan"}}`.
+    JSON has no NaN and no infinity: such a value is written as null, and its name is kept under the
+    key "non_finite", as in `{..., "loss": null, "non_finite": {"loss": "nan"}}`.
 
     Args:
-      directory: where the files go; event files go to its subdirectory `tensorboard`.
-      resume_step: the step of the checkpoint that the run continues; lines of later steps are
-        dropped. None starts from the beginning: all lines of an earlier log are dropped.
-      enabled: false on all processes but one; then nothing is touched.
+      directory: of the files; event files go to its subdirectory `tensorboard`.
+      resume_step: step of the checkpoint that the run continues; lines of later steps are dropped.
+        None starts from the beginning: all lines of an earlier log are dropped.
+      enabled: true on one process only; the others write nothing.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class MetricWriter:
         self._board = Board(self._jsonl.parent / "tensorboard", purge_step=last + 1)
 
     def write(self, step: int, split: str, scalars: Mapping[str, float]) -> None:
-        """Logs `scalars` (anything that `float` accepts) of a split such as "train" or "eval"."""
+        """Log `scalars` (anything that `float` accepts) of a split such as "train" or "eval"."""
         if not self._enabled:
             return
         reserved = {*_FIXED, _NON_FINITE} & set(scalars)
@@ -84,19 +85,19 @@ class MetricWriter:
         self._board.scalars(int(step), {f"{split}/{name}": value for name, value in values.items()})
 
     def write_image(self, step: int, tag: str, image: np.ndarray) -> None:
-        """Shows a uint8 image [H, W, 3] in TensorBoard."""
+        """Show a uint8 image [H, W, 3] in TensorBoard."""
         if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 [H, W, 3], got {image.dtype} {image.shape}")
         if self._enabled:
             self._board.image(int(step), tag, image)
 
     def write_text(self, step: int, tag: str, text: str) -> None:
-        """Shows lines of text in TensorBoard."""
+        """Show lines of text in TensorBoard."""
         if self._enabled:
             self._board.text(int(step), tag, text)
 
     def close(self) -> None:
-        """Writes what is left, and the CSV file. A disk that refuses is told, and is no error."""
+        """Write pending lines, and the CSV file. A full disk causes a warning, not an error."""
         if self._enabled:
             self._enabled = False
             self._lines.close()
@@ -117,7 +118,7 @@ class MetricWriter:
 def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Rows of a `metrics.jsonl`, non-finite values restored.
 
-    A torn last line is left out, and so are damaged ones, which are told.
+    An incomplete last line is left out. So are damaged lines, with a warning.
     """
     lines, damaged = _sort_lines(Path(path))
     if damaged:
@@ -130,7 +131,7 @@ def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def export_csv(jsonl: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-    """Writes a log as one table; a scalar that a row lacks is an empty cell."""
+    """Write a log as one table; a scalar that a row lacks is an empty cell."""
     rows = read_log(jsonl)
     columns = list(dict.fromkeys([*_FIXED, *(name for row in rows for name in row)]))
     with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="") as file:
@@ -140,7 +141,7 @@ def export_csv(jsonl: str | os.PathLike[str], path: str | os.PathLike[str]) -> N
 
 
 class _Lines:
-    """Lines of a file. What a full disk refuses waits, and is tried again with the next line."""
+    """Append lines to a file. If the disk is full, they wait and are tried again with the next."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -166,7 +167,7 @@ class _Lines:
             if self._waiting and self._file.write(self._waiting) != len(self._waiting):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            with contextlib.suppress(OSError):  # of a line either all or nothing
+            with contextlib.suppress(OSError):  # a line is written whole or not at all
                 if size is not None:
                     self._file.truncate(size)
             if not self._told:
@@ -184,10 +185,10 @@ _Damaged = list[tuple[int, str]]  # number of a line, from 1, and its text
 
 
 def _sort_lines(path: Path) -> tuple[list[tuple[str, dict[str, Any]]], _Damaged]:
-    """Lines as text and as rows, and those that are no rows.
+    """Lines as text and as rows, and the damaged lines.
 
-    A last line without a newline was cut off by the end of a process: if it is no row, it is
-    neither.
+    A last line without a newline was cut off when a process ended: if it is no row, it is left out
+    of both.
     """
     lines = path.read_text(encoding="ascii", errors="replace").split("\n")
     rows, damaged = [], []
@@ -201,7 +202,7 @@ def _sort_lines(path: Path) -> tuple[list[tuple[str, dict[str, Any]]], _Damaged]
 
 
 def _row(line: str) -> dict[str, Any] | None:
-    """What a line holds, if it can have been written by ``MetricWriter``."""
+    """Parse a line; None if ``MetricWriter`` cannot have written it."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -223,7 +224,7 @@ def _row(line: str) -> dict[str, Any] | None:
 
 
 def _set_aside(jsonl: Path, damaged: _Damaged) -> None:
-    """Keep damaged lines beside the log, which goes on without them."""
+    """Move damaged lines to a file beside the log."""
     aside = jsonl.with_name("metrics.damaged.txt")
     _LOG.warning("%s: damaged lines go to %s: %s", jsonl, aside.name, _numbers(damaged))
     with aside.open("a", encoding="utf-8") as file:
@@ -236,13 +237,13 @@ def _numbers(damaged: _Damaged) -> str:
 
 
 class Progress:
-    """Progress over the steps of a run: a bar on a terminal, otherwise now and then a log line.
+    """Progress over the steps of a run: a bar on a terminal, otherwise a log line at intervals.
 
     Args:
       total: the last step.
       initial: the step that a resumed run starts from.
       interval: seconds between log lines, if standard error is not a terminal.
-      enabled: false on all processes but one.
+      enabled: true on one process only.
     """
 
     def __init__(
@@ -258,14 +259,14 @@ class Progress:
             )
 
     def expect(self, total: int) -> None:
-        """Tells that `total` is the last step now."""
+        """Set a new last step."""
         self._total = total
         if self._bar is not None:
             self._bar.total = total
             self._bar.refresh()
 
     def restart(self, step: int) -> None:
-        """Tells that the time so far went into compilation: what is left is not estimated by it."""
+        """Leave the time so far, spent on compilation, out of the estimate of the time left."""
         self._logged = (time.monotonic(), step)
         if self._bar is not None:
             self._bar.unpause()
@@ -275,7 +276,7 @@ class Progress:
             self._bar.refresh()
 
     def update(self, step: int, scalars: Mapping[str, float] | None = None) -> None:
-        """Tells that `step` steps are done; `scalars` (loss, ...) are shown until the next ones."""
+        """Report that `step` steps are done; show `scalars` (loss, ...) until the next ones."""
         if not self._enabled:
             return
         if scalars is not None:

@@ -1,8 +1,8 @@
-"""The training loop: stages of the curriculum, each one compiled update applied again and again.
+"""The training loop: stages of the curriculum, each with one compiled update.
 
-Order within a step: update → look at the previous update → log → evaluate → checkpoint. Whatever
-happens afterwards (a signal, a kill, a crash), the run resumes from the last checkpoint and repeats
-the same steps with the same data and noise.
+Order within a step: update → check the previous update → log → evaluate → checkpoint. If the run is
+stopped (a signal, a kill, a crash), it resumes from the last checkpoint and repeats the same steps
+with the same data and noise.
 """
 
 import logging
@@ -37,13 +37,13 @@ _SHOWN = ("total", "nll", "kl", "mse")
 
 
 class NonFiniteError(RuntimeError):
-    """Loss, gradient or new parameters were not finite; the parameters are those before."""
+    """Loss, gradient or new parameters were not finite; the update was not applied."""
 
 
 def stage_data(
     experiment: Experiment, index: int, name: str, source: Source
 ) -> grain.DatasetIterator:
-    """The clips of a stage, from their start."""
+    """Iterator over the batches of a stage, from its start."""
     stage = experiment.train.stages[name]
     try:
         return train_iterator(
@@ -61,16 +61,16 @@ def stage_data(
 
 
 def _seed(*parts: int) -> int:
-    """One number from several: neighbors of one part share nothing."""
+    """Mix numbers to one seed: seeds of neighboring numbers are independent."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 @dataclass
 class Trainer:
-    """A run: everything that does not change from stage to stage.
+    """A run: all that stays the same from stage to stage.
 
     Attributes:
-      experiment: what to do.
+      experiment: config of the run.
       train_source: clips to train on.
       eval_source: clips to evaluate on.
       checkpoints: where to save.
@@ -86,7 +86,7 @@ class Trainer:
     on_evaluation: Callable[[int, Evaluation], None]
 
     def __post_init__(self) -> None:
-        """Prepare the evaluation and, in their order, the stages."""
+        """Put the stages in order, and prepare the evaluation."""
         self._image_shape = self.train_source[0]["video"].shape[1:]
         self._stages = self.experiment.train.order
         test = self.experiment.at_test().model.build(self._image_shape)
@@ -130,8 +130,8 @@ class Trainer:
         before, now = progress.pop("data", None), self.train_source.fingerprint
         if before not in (None, now):
             _LOG.warning(
-                "the data are not those of before: %s, now %s. Training goes on with them, but not "
-                "as it would have gone on",
+                "the data differ from those of the checkpoint (%s, now %s): training goes on with "
+                "the new data, and its results will differ",
                 before,
                 now,
             )
@@ -152,7 +152,7 @@ class Trainer:
             self.checkpoints.restore_data(int(state.step), data)
         watch = Watch(train.stagnation, position.watch)
         rows = parallel.shard(parallel.global_rows(stage.batch_size))
-        unread: Mapping[str, Array] | None = None  # metrics of the last update, until looked at
+        unread: Mapping[str, Array] | None = None  # metrics of the last update, until checked
         step, started, compiled = int(state.step), time.monotonic(), False
 
         while position.step_in_stage < stage.steps and watch.verdict is None:
@@ -168,7 +168,7 @@ class Trainer:
                 compiled = True
                 bar.restart(step + 1)
             step, position.step_in_stage = step + 1, position.step_in_stage + 1
-            if unread is not None:  # one step behind, so that devices never wait for the host
+            if unread is not None:  # one step late, so that devices never wait for the host
                 self._check_metrics(step - 1, unread, position, watch)
             done, log = position.step_in_stage == stage.steps, step % train.log_every == 0
             evaluate, save = step % train.eval_every == 0, step % train.checkpoint_every == 0
@@ -184,7 +184,7 @@ class Trainer:
             if evaluate or done:
                 first = self._evaluation is None
                 self._evaluate(state)
-                if first:  # it was compiled
+                if first:  # this time includes compilation
                     bar.restart(step)
                 if train.stagnation.patience:
                     loss = validation(state.params)
@@ -211,7 +211,7 @@ class Trainer:
     def _check_metrics(
         self, step: int, metrics: Mapping[str, Array], position: Position, watch: Watch
     ) -> None:
-        """Read an update's metrics: the watch sees those that were applied, others are counted."""
+        """Show the metrics of a finite update to the watch; count updates that are not finite."""
         if bool(metrics["finite"]):
             position.skips = 0
             watch.observe(float(metrics["total"]), float(metrics["kl"]))
@@ -225,7 +225,7 @@ class Trainer:
         steps = self.checkpoints.steps()
         advice = "Go on with --config.train.non_finite=skip, or"
         if train.non_finite == "skip":
-            advice = f"It is number {position.skips} in a row (train.max_skips): now"
+            advice = f"It is number {position.skips} in a row, more than train.max_skips:"
         raise NonFiniteError(
             f"step {step}: loss {values['total']}, gradient norm {values['grad_norm']}, norm of "
             f"the new parameters {values['param_norm']}, nll {values['nll']}, KL {values['kl']}. "

@@ -1,4 +1,4 @@
-"""What cannot fit into this machine's memory is refused before anything is allocated."""
+"""Refuse sizes that cannot fit into this machine's memory, before anything is allocated."""
 
 import os
 from typing import Any
@@ -12,12 +12,12 @@ _FLOAT = 4  # bytes
 
 
 def check_memory(experiment: Experiment) -> None:
-    """Refuse frames and batches of which the least that is needed is too much.
+    """Refuse frames and batches whose smallest memory need exceeds this machine's memory.
 
-    That is a batch of clips, and the images and masks that all slots decode of one frame.
+    The smallest need is a batch of clips, and the images and masks of all slots for one frame.
 
     Raises:
-      ValueError: with the sizes that decide.
+      ValueError: they do not fit; the message names the sizes.
     """
     view = registry.view(experiment.data.name, **experiment.data.options)
     pixels = view.height * view.width
@@ -37,7 +37,7 @@ def check_memory(experiment: Experiment) -> None:
 
 
 def check_state(shapes: Any) -> None:
-    """Refuse a state that alone is too large.
+    """Refuse a state that is larger than this machine's memory.
 
     Args:
       shapes: of its arrays.
@@ -46,7 +46,7 @@ def check_state(shapes: Any) -> None:
     count = sum(leaf.size for leaf in leaves)
     _check(
         sum(leaf.size * leaf.dtype.itemsize for leaf in leaves),
-        f"config.model: parameters and what their optimizer keeps, {count} numbers,",
+        f"config.model: parameters and optimizer state, {count} numbers,",
     )
 
 
@@ -55,12 +55,12 @@ def _check(needed: int, what: str) -> None:
     if there is not None and needed > there:
         raise ValueError(
             f"{what} take at least {needed / 2**30:.1f} GiB, and this machine has "
-            f"{there / 2**30:.1f} GiB: ask for less"
+            f"{there / 2**30:.1f} GiB: choose smaller sizes"
         )
 
 
 def physical_memory() -> int | None:
-    """Bytes of memory of this machine; None where the system does not say."""
+    """Bytes of memory of this machine; None if the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):

@@ -1,7 +1,7 @@
-"""Stored configs of before: the fields that came later, and what runs without them did.
+"""Complete stored configs of earlier versions by the fields that were added since.
 
-A new field of a config is entered into ``SINCE_DEFAULTS`` with the value that means what was done
-before. The entry stays when the default changes.
+A new field of a config is entered into ``SINCE_DEFAULTS`` with the value that means the behavior
+before the field existed. The entry stays when the default changes.
 """
 
 import copy
@@ -15,7 +15,7 @@ from stiid.config.experiment import Data
 from stiid.data import registry
 from stiid.typed_config import parse, to_dict
 
-# Field → value. Of the time when a config listed all fields.
+# Field → value; added while a config still listed all fields.
 _LISTED: Mapping[str, Any] = {
     "model.precision": "float32",
     "model.decoder.modulated": False,
@@ -35,7 +35,7 @@ _LISTED: Mapping[str, Any] = {
     "evaluate.restarts": 1,
     "evaluate.restart_frames": 1,
 }
-# Since fields have defaults. The names of recorded runs leave these out where they have this value.
+# Added since fields have defaults. Names of recorded runs leave these out if they have this value.
 SINCE_DEFAULTS: Mapping[str, Any] = {
     "data.pieces": False,
     "data.options.law": "rnem",
@@ -59,10 +59,10 @@ CAME_LATER_TO_STAGES: Mapping[str, Any] = {"micro_batches": 1}
 
 
 def migrate(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored config with the fields that came later, and all options of its data.
+    """Add later fields, and all options of its data, to a stored config.
 
     Raises:
-      ValueError, TypeError: a section is missing, or its data are none of ours.
+      ValueError, TypeError: a section is missing, or the data source is unknown.
     """
     config: dict[str, Any] = json.loads(json.dumps(stored))
     try:
@@ -80,7 +80,7 @@ def migrate(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_later(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config, or a part of it, without the fields of ``SINCE_DEFAULTS`` that change nothing."""
+    """Drop the fields of ``SINCE_DEFAULTS`` that have that value from a config, or a part of it."""
     shorter = copy.deepcopy(dict(config))
     for name, value in SINCE_DEFAULTS.items():
         try:
@@ -93,7 +93,7 @@ def without_later(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _has(config: Mapping[str, Any], name: str) -> bool:
-    """Whether a field belongs to the family and the source of a config."""
+    """Whether a field exists for the model family and the data source of a config."""
     if name.startswith("model."):
         return bool(config["model"]["family"] == "stiid")
     if not name.startswith("data.options."):

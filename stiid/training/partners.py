@@ -1,8 +1,9 @@
-"""A watch over the other processes of a run: one that answers no more is not waited for.
+"""Watch the other processes of a run, and end this one if another no longer responds.
 
-A process that ended is told by the connection to it. One that is stopped (SIGSTOP, a suspended
-machine, a cut network) keeps its connections, and those who need its numbers would wait for half an
-hour. So each process counts up in the store of JAX's coordinator, and looks at how the others do.
+When a process ends, its connections close, and the others notice. A process that is stopped
+(SIGSTOP, a suspended machine, a cut network) keeps its connections open, and the others would wait
+for half an hour. So each process increments a counter in the store of JAX's coordinator, and reads
+the counters of the others.
 """
 
 import sys
@@ -10,17 +11,17 @@ import threading
 import time
 from typing import Any, NoReturn
 
-from jax._src import distributed  # how else to reach the store?
+from jax._src import distributed  # no public way to the store
 
 from stiid.training import signals
 
 _FOLDER = "stiid/alive"
 _EVERY = 4.0  # seconds between counts
-_PATIENCE = 10  # counts that a process may miss
+_PATIENCE = 10  # counts that a process may miss in a row
 
 
 class _Counts:
-    """How often each process was heard of, and for how many of our counts it has been silent."""
+    """Counters of all processes, and for how many of our counts each one has been silent."""
 
     def __init__(self, client: Any, own: int) -> None:
         self._client, self._own = client, own
@@ -29,7 +30,7 @@ class _Counts:
         self.count = 0
 
     def exchange(self) -> int | None:
-        """Count once more; the number of a process that has been silent for too long, or None."""
+        """Increment our counter; return a process that has been silent for too long, or None."""
         self._client.key_value_set(f"{_FOLDER}/{self._own}", f"{self.count}", allow_overwrite=True)
         for key, value in self._client.key_value_dir_get(_FOLDER):
             name = key.rpartition("/")[2]
@@ -42,7 +43,7 @@ class _Counts:
 
 
 def watch() -> None:
-    """Watch from now on, in threads; to be called once this process has joined the others."""
+    """Start watching, in threads. Call this once the process has joined the others."""
     joined = distributed.global_state
     counts = _Counts(joined.client, joined.process_id)
     ended = threading.Event()
@@ -52,13 +53,13 @@ def watch() -> None:
             while (lost := counts.exchange()) is None:
                 time.sleep(_EVERY)
             _leave(lost)
-        except Exception:  # the coordinator ended, as connections tell, or this process does
+        except Exception:  # the coordinator or this process is ending: connections report that
             ended.set()
 
     def coordinator() -> None:
-        """A coordinator that is stopped answers nothing: our own count stands still then.
+        """Detect a stopped coordinator: it answers nothing, so our own counter stops.
 
-        Looks are counted, not seconds: this process may have been stopped as well.
+        Checks are counted, not seconds: this process may have been stopped as well.
         """
         before = missed = 0
         while not ended.wait(_EVERY):
@@ -72,9 +73,9 @@ def watch() -> None:
 
 def _leave(lost: int) -> NoReturn:
     print(
-        f"error: process {lost} of this run has not answered for {_EVERY * _PATIENCE:.0f} s: end "
-        "it if it is stopped, see to it that its machine can be reached, and start all of them "
-        "again, training resumes",
+        f"error: process {lost} of this run has not responded for {_EVERY * _PATIENCE:.0f} s: end "
+        "it if it is stopped, check that its machine can be reached, and start all of them again: "
+        "training resumes",
         file=sys.stderr,
     )
     signals.leave(1)

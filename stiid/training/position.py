@@ -1,4 +1,4 @@
-"""Where a run stands, as its checkpoints store it."""
+"""How far a run has come, as its checkpoints store it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from stiid.typed_config import parse
 
 @dataclass
 class Position:
-    """Where a run stands; with the state and the data iterator, all that resuming needs."""
+    """How far a run has come; with the state and the data iterator, all that resuming needs."""
 
     stage: int
     step_in_stage: int
-    skips: int  # updates that were not finite, in a row
+    skips: int  # consecutive updates that were not finite
     watch: Mapping[str, Any]
     processes: int  # that train together; each has its own place in the data
 
 
 def position_of(progress: Mapping[str, Any], *, where: Path) -> Position:
-    """The position that a checkpoint stores, each field of its type.
+    """Parse the position that a checkpoint stores.
 
     Args:
-      progress: as stored; the fingerprint of the data among it is left out.
-      where: the checkpoint is, for messages.
+      progress: as stored; the fingerprint of the data in it is ignored.
+      where: folder of the checkpoint, for messages.
     """
     fields = {name: value for name, value in progress.items() if name != "data"}
     try:
@@ -36,13 +36,13 @@ def position_of(progress: Mapping[str, Any], *, where: Path) -> Position:
 
 
 def check_position(position: Position, experiment: Experiment, *, where: Path) -> None:
-    """Refuse a position that no run of these stages can have reached."""
+    """Refuse a position that no run of these stages can reach."""
     names = experiment.train.order
     steps = [*(experiment.train.stages[name].steps for name in names), 0]
     stage, step = position.stage, position.step_in_stage
     if not (0 <= stage <= len(names) and 0 <= step <= steps[stage] and position.skips >= 0):
         raise ValueError(
-            f"the latest checkpoint in {where} says that it is at step {step} of stage {stage}, "
-            f"and there are {len(names)} stages with {steps[:-1]} steps: move the folder of that "
-            "checkpoint away, or use the config that it was trained with"
+            f"the latest checkpoint in {where} is at step {step} of stage {stage}, but the config "
+            f"has {len(names)} stages of {steps[:-1]} steps: move the folder of that checkpoint "
+            "away, or use the config that it was trained with"
         )

@@ -1,4 +1,4 @@
-"""The processes of a run: how many there are, and how they find each other."""
+"""Find out how many processes a run has, and connect them."""
 
 import logging
 import os
@@ -8,15 +8,15 @@ import time
 from typing import NamedTuple
 
 import jax
-from jax._src.clusters import ClusterEnv, K8sCluster  # how else to know of a cluster beforehand?
+from jax._src.clusters import ClusterEnv, K8sCluster  # no public way to ask beforehand
 
 from stiid.errors import first_line
 from stiid.training import partners
 
 _LOG = logging.getLogger("stiid")
-_PATIENCE = 3.0  # seconds of waiting without a word
+_PATIENCE = 3.0  # seconds of waiting before the log says so
 _JOINING = threading.Event()
-# What XLA says of a process that answers no more, in lower case.
+# Words of XLA's errors when a process no longer responds, in lower case.
 _PARTNER_ENDED = (
     *("gloo", "nccl", "connection closed", "connection reset", "coordination service"),
     *("unavailable:", "aborted:", "deadline_exceeded:", "heartbeat"),
@@ -24,7 +24,7 @@ _PARTNER_ENDED = (
 
 
 class Processes(NamedTuple):
-    """The processes of a run. What is None is left to JAX, which asks the cluster."""
+    """The processes of a run. JAX asks the cluster for values that are None."""
 
     num_processes: int
     process_id: int | None = None
@@ -34,18 +34,18 @@ class Processes(NamedTuple):
 def find_processes(
     coordinator: str | None, num_processes: int | None, process_id: int | None
 ) -> Processes:
-    """How many processes run together, from arguments, the environment, or the cluster.
+    """Find out how many processes run together, from arguments, the environment, or the cluster.
 
-    What an argument leaves open is taken from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
-    JAX_PROCESS_ID, then from a cluster that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods).
+    A missing argument is taken from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES or JAX_PROCESS_ID,
+    then from a cluster that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods).
 
     Args:
       coordinator: "host:port" of process 0.
       num_processes: how many there are; 1 lets every task of a cluster run alone.
-      process_id: which this one is.
+      process_id: number of this process, from 0.
 
     Raises:
-      ValueError: what is given is not enough, or contradicts itself.
+      ValueError: the values are incomplete, or contradict each other.
     """
     coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     count = _from_environment(num_processes, "JAX_NUM_PROCESSES")
@@ -87,29 +87,29 @@ def _cluster_size() -> int:
         if cluster.opt_in_only_method:
             continue
         if cluster is K8sCluster and "JOB_COMPLETION_INDEX" not in os.environ:
-            continue  # a pod by itself; asking for more would need the rights to ask
+            continue  # a single pod; asking the cluster would need permissions
         if cluster.is_env_present():
             return cluster.get_process_count()
     return 1
 
 
 def initialize_processes(processes: Processes, *, timeout: float = 300.0) -> None:
-    """Join a run of several processes, before a backend starts, and say what is waited for.
+    """Join a run of several processes, before a backend starts; the log says whom it waits for.
 
-    JAX waits in C++, where no signal reaches it: so it does that in a thread.
+    JAX waits in C++, where no signal reaches it, so it waits in a thread.
 
     Args:
-      processes: as found.
+      processes: from ``find_processes``.
       timeout: seconds after which to give up.
 
     Raises:
-      ValueError: the others did not come in time.
+      ValueError: the other processes did not join in time.
     """
     count, address = processes.num_processes, processes.coordinator
     if count == 1:
         return
     _JOINING.set()
-    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM from us
+    jax.config.update("jax_enable_preemption_service", False)  # it would take over SIGTERM
     outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
     def join() -> None:
@@ -134,22 +134,22 @@ def initialize_processes(processes: Processes, *, timeout: float = 300.0) -> Non
             left = timeout - (time.monotonic() - began)
         if left <= 0:
             raise ValueError(
-                f"{awaited} did not come to {where[3:]} within {timeout:.0f} s: start all of them, "
-                "with the same --coordinator, and see to it that the port can be reached"
+                f"{awaited} did not connect to {where[3:]} within {timeout:.0f} s: start all of "
+                "them with the same --coordinator, and check that the port can be reached"
             )
         _LOG.info("waiting for %s %s, for %.0f s at most", awaited, where, left)
         wait = min(60.0, left)
     if error is not None:
-        raise ValueError(f"the processes do not find together: {first_line(error)}") from error
+        raise ValueError(f"the processes cannot connect: {first_line(error)}") from error
     partners.watch()
 
 
 def joined() -> bool:
-    """Whether this process is, or wants to become, one of several."""
+    """Whether this process is one of several, or is joining them."""
     return _JOINING.is_set()
 
 
 def partner_ended(error: BaseException) -> bool:
-    """Whether an error means that another process of the run ended; JAX has several kinds."""
+    """Whether an error means that another process of the run ended; JAX raises several types."""
     text = str(error).lower()
     return joined() and any(words in text for words in _PARTNER_ENDED)

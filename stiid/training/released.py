@@ -1,9 +1,9 @@
 """Released models: parameters and config alone, in files that NumPy and JSON can read.
 
-A folder with ``model.json``, {"step": updates, "config": all fields, "digests": of both files}, and
-``params.npz``, an array for every leaf of the parameters, named by its path:
-"refiner/conv_0/kernel". There is no state of the optimizer or the data, so that training cannot be
-resumed.
+A released model is a folder with ``model.json``, {"step": updates, "config": all fields,
+"digests": of both files}, and ``params.npz``, which has an array for every leaf of the parameters,
+named by its path: "refiner/conv_0/kernel". It holds no state of optimizer and data, so training
+cannot be resumed.
 """
 
 import json
@@ -24,7 +24,7 @@ _CARD, _PARAMS = "model.json", "params.npz"
 
 
 class Release:
-    """A released model, to be read as ``training.checkpoints.Checkpoints`` with a single step."""
+    """A released model, read like ``training.checkpoints.Checkpoints`` with a single step."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -38,7 +38,7 @@ class Release:
             raise self._damaged(_CARD, error) from error
 
     def choose(self, wanted: str) -> int:
-        """The step, whichever is wanted: "latest", "best" or its number."""
+        """The only step, which "latest", "best" or its number may name."""
         if wanted not in ("latest", "best", str(self._step)):
             raise FileNotFoundError(
                 f"no checkpoint {wanted} in {self.directory}, only {self._step}"
@@ -46,7 +46,7 @@ class Release:
         return self._step
 
     def choose_again(self) -> int:
-        """The step: there is no other one."""
+        """The only step."""
         return self._step
 
     def config(self, step: int) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Release:
         try:
             with (self.directory / _PARAMS).open("rb") as raw, np.load(raw) as file:
                 stored = {name: file[name] for name in file.files}
-        except Exception as error:  # whatever the reader of a damaged archive stumbles over
+        except Exception as error:  # whatever the reader of a damaged archive raises
             raise self._damaged(_PARAMS, error) from error
         if stored.keys() != wanted.keys():
             names = ", ".join(sorted(stored.keys() ^ wanted.keys()))
@@ -105,7 +105,7 @@ def is_release(directory: Path) -> bool:
 
 
 def write_release(directory: Path, *, step: int, params: Params, config: Mapping[str, Any]) -> None:
-    """Write a released model, whole or not at all; one of before is replaced."""
+    """Write a released model, whole or not at all; an earlier one is replaced."""
     arrays: dict[str, Any] = {_name(path): np.asarray(leaf) for path, leaf in _leaves(params)}
     with atomic_directory(directory) as unfinished:
         np.savez(unfinished / _PARAMS, **arrays)

@@ -1,4 +1,4 @@
-"""Checkpoints as models, ready to be applied."""
+"""Restore models from checkpoints."""
 
 import contextlib
 import logging
@@ -30,7 +30,7 @@ _LOG = logging.getLogger("stiid")
 def restore(
     experiment: Experiment | None, workdir: Path, checkpoint: str
 ) -> tuple[Experiment, TrainState, Source, VideoModel]:
-    """A checkpoint and what is needed to apply it.
+    """Restore a checkpoint and all that is needed to apply it.
 
     Args:
       experiment: of the config file, or None to take the one stored in the checkpoint.
@@ -48,11 +48,11 @@ def restore(
 def restore_model(
     experiment: Experiment | None, workdir: Path, checkpoint: str
 ) -> tuple[Experiment, TrainState, VideoModel]:
-    """A checkpoint as a model, without any data.
+    """Restore a checkpoint as a model, without data.
 
     Args:
       experiment: of the config file, or None to take the one stored in the checkpoint.
-      workdir: of the run; anything, for a released model.
+      workdir: of the run; ignored for a released model.
       checkpoint: see ``locate.locate``.
 
     Returns:
@@ -67,15 +67,15 @@ def restore_model(
 def chosen(
     experiment: Experiment | None, workdir: Path, checkpoint: str
 ) -> Iterator[tuple[Experiment, Checkpoints | Release, int]]:
-    """The experiment to apply, and the checkpoint to apply it with, closed at the end.
+    """Open a checkpoint: the experiment to apply, the open checkpoints, and the step.
 
     Args:
-      experiment: see ``restore``, like the others.
-      workdir: of the run.
-      checkpoint: which one.
+      experiment: see ``restore``.
+      workdir: see ``restore``.
+      checkpoint: see ``restore``.
 
     Raises:
-      ValueError, OSError: there is none, or it is of another model.
+      ValueError, OSError: there is no such checkpoint, or it is of another model.
     """
     directory, wanted = locate(workdir, checkpoint)
     opened = Release(directory) if is_release(directory) else Checkpoints(directory)
@@ -102,12 +102,12 @@ def chosen(
 def restored(
     checkpoints: Checkpoints | Release, step: int, experiment: Experiment
 ) -> tuple[TrainState, VideoModel]:
-    """What ``chosen`` chose: the state on the host, and the model with its test-time inference.
+    """Read what ``chosen`` opened: the state on the host, and the model with test-time inference.
 
     Args:
-      checkpoints: of the model as it is trained.
-      step: of one of them.
-      experiment: to apply it in, which is checked before anything is read.
+      checkpoints: the open checkpoints.
+      step: of the checkpoint to read.
+      experiment: config to apply; checked before anything is read.
     """
     check_memory(experiment)
     view = registry.view(experiment.data.name, **experiment.data.options)
@@ -130,7 +130,7 @@ def restored(
 
 
 def stored_experiment(workdir: Path, checkpoint: str) -> Experiment:
-    """The config of a checkpoint; arguments and errors as of ``restore``."""
+    """The config of a checkpoint; arguments and errors as in ``restore``."""
     with chosen(None, workdir, checkpoint) as (experiment, _, _):
         return experiment
 
@@ -145,7 +145,7 @@ def _stored_experiment(stored: dict[str, Any], name: str) -> Experiment:
 
 
 def load_clips(experiment: Experiment, split: str | None = None) -> Source:
-    """The clips of a split, or those to evaluate on."""
+    """Open the clips of a split; by default those to evaluate on."""
     data = experiment.data
     return registry.load(
         data.name,
@@ -156,7 +156,7 @@ def load_clips(experiment: Experiment, split: str | None = None) -> Source:
 
 
 def find_model(source: str | os.PathLike[str]) -> tuple[Path, str]:
-    """The workdir and the checkpoint, as ``--workdir`` and ``--checkpoint``, that a name means.
+    """Find the values of ``--workdir`` and ``--checkpoint`` that a name means.
 
     Raises:
       FileNotFoundError: neither a folder nor a released model has that name.
@@ -178,7 +178,7 @@ def find_model(source: str | os.PathLike[str]) -> tuple[Path, str]:
 
 @contextlib.contextmanager
 def errors_only(name: str) -> Iterator[None]:
-    """Keep the warnings of a logger back."""
+    """Suppress the warnings of a logger."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,9 +1,9 @@
-"""Signals that end a process: the first one with care, a second one at once.
+"""Signals that end a process: the first one after cleaning up, a second one at once.
 
-A first signal raises ``Terminated`` in the main thread, so that what is unfinished is removed on
-the way out; training notes it instead, and saves (``training.interrupt``). Python runs handlers
-between two of its own instructions, which a compilation can keep waiting for minutes. A thread that
-reads signals as the system delivers them therefore ends the process at the second.
+The first signal raises ``Terminated`` in the main thread, so that unfinished files are removed on
+the way out; training notes it instead, and saves (``training.interrupt``). Python runs signal
+handlers between its own instructions, and a compilation can delay them for minutes. Therefore a
+thread, which reads signals when the system delivers them, ends the process at the second one.
 """
 
 import _thread
@@ -19,18 +19,18 @@ import time
 from types import FrameType
 from typing import Any, NoReturn
 
-# SLURM sends SIGUSR1 on request before a job's time is over, a closed terminal SIGHUP.
+# On request, SLURM sends SIGUSR1 before a job's time is over; a closed terminal sends SIGHUP.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 
 _LOG = logging.getLogger("stiid")
-# ``timeout`` and shells deliver one request twice: seconds within which it counts once.
+# ``timeout`` and shells send one request twice: within these seconds it counts once.
 _TWICE = {signal.SIGHUP: 2.0}
 _TWICE_OTHERWISE = 0.1
-_LOST = 0  # a byte that no signal has: the exception of the first one went lost
+_LOST = 0  # not a signal: the exception that the first signal raised was lost
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal came: whatever is unfinished is removed on the way out.
+    """A signal came: unfinished files are removed on the way out.
 
     Attributes:
       number: of the signal.
@@ -68,7 +68,7 @@ class _Watch:
         self._starting = False
 
     def note(self, number: int) -> None:
-        """Remember the first signal. A closed terminal takes no more words."""
+        """Remember the first signal. Once its terminal is closed, output to it is discarded."""
         self.number = self.number or number
         if number == signal.SIGHUP:
             with open(os.devnull, "w") as nowhere:
@@ -78,15 +78,15 @@ class _Watch:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._starting:
-            _end(number, "nothing was begun")
+            _end(number, "nothing had begun")
         if self.number and not self._deliver_again:
-            return  # a second one is the thread's business
+            return  # the thread handles a second signal
         self._deliver_again = False
         self.note(number)
         raise Terminated(self.number)
 
     def _dropped(self, unraisable: Any) -> None:
-        """Python drops exceptions in callbacks of the garbage collector: raise it again later."""
+        """Raise again later: Python drops exceptions in callbacks of the garbage collector."""
         if isinstance(unraisable.exc_value, Terminated):
             with contextlib.suppress(OSError):
                 self._writer.send(bytes([_LOST]))
@@ -100,7 +100,7 @@ class _Watch:
             waiting = first is not None and not told
             if not select.select([self._reader], [], [], 2.0 if waiting else None)[0]:
                 told = 1
-                _LOG.info("stopping as soon as what is under way allows; a second signal ends now")
+                _LOG.info("stopping after the current operation; a second signal stops at once")
                 continue
             for number in self._reader.recv(64):
                 if number == _LOST:
@@ -119,7 +119,7 @@ class _Watch:
                     _end(number, "the second signal. What was saved before is intact")
 
     def _forked(self) -> None:
-        """A child without this thread must not write into its parent's socket."""
+        """Detach a forked child, which must not write into its parent's socket."""
         if signal.set_wakeup_fd(-1) != -1:
             for number in SIGNALS:
                 if signal.getsignal(number) == self._handle:
@@ -131,19 +131,19 @@ WATCH = _Watch()
 
 
 def obey() -> None:
-    """Take over the signals of this process; until ``begin``, they end it right away."""
+    """Take over the signals of this process; until ``begin`` is called, they end it at once."""
     if not WATCH.active and threading.current_thread() is threading.main_thread():
         WATCH.start()
 
 
 def begin() -> None:
-    """From here on there is something to clean up: a signal raises ``Terminated``."""
+    """From now on, a signal raises ``Terminated``, so that there is time to clean up."""
     obey()
     WATCH.begin()
 
 
 def leave(code: int) -> NoReturn:
-    """End the process without the interpreter's farewell, which waits for, or crashes, threads."""
+    """End the process without Python's shutdown, which waits for threads or crashes them."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()

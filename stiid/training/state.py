@@ -1,4 +1,4 @@
-"""What a training step carries, arrays only, and the form in which it is stored."""
+"""The state of a training: arrays only, and the form in which they are stored."""
 
 import dataclasses
 

@@ -38,12 +38,12 @@ Video = str | os.PathLike[str] | np.ndarray | Iterable[Any]
 
 
 class Model:
-    """A trained model with its test-time inference. Made by ``load``.
+    """A trained model with its test-time inference, as ``stiid.load`` returns it.
 
     Slots, restarts and noise are those of the stored config unless a keyword changes them:
-    ``num_slots`` (K), ``restarts`` (noise samples of the first frame, of which the one with the
-    lowest negative ELBO is kept), ``restart_frames`` (frames that this is summed over), ``noise``
-    ("first" or "all"), ``seed``. See ``config.experiment.Evaluate``.
+    ``num_slots`` (K), ``restarts`` (number of noise samples of the first frame; the one with the
+    lowest negative ELBO is kept), ``restart_frames`` (number of frames over which that is summed),
+    ``noise`` ("first" or "all"), ``seed``. See ``config.experiment.Evaluate``.
 
     Functions are compiled once for each shape of the video and each number of slots and frames.
 
@@ -52,7 +52,7 @@ class Model:
       step: of the checkpoint.
       params: parameters.
       network: functions of the parameters, see ``models.base.VideoModel``.
-      card: what stands beside results: step, checkpoint, config.
+      card: what results are stored with: step, checkpoint, config.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Model:
 
     @classmethod
     def restore(cls, experiment: Experiment | None, workdir: Path, checkpoint: str) -> "Model":
-        """A checkpoint as a model; see ``training.restore.restore_model``."""
+        """Restore a checkpoint as a model; see ``training.restore.restore_model``."""
         opened = chosen(experiment, workdir, checkpoint)
-        # Orbax warns of what reading only implies.
+        # Orbax warns about consequences of read-only access.
         with errors_only("absl"), opened as (experiment, checkpoints, step):
             state, network = restored(checkpoints, step, experiment)
             where = checkpoints.directory
@@ -77,12 +77,12 @@ class Model:
 
     @property
     def num_slots(self) -> int:
-        """K, unless a keyword says otherwise."""
+        """Number of slots K, unless a keyword changes it."""
         return self.experiment.evaluate.num_slots
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of the frames that the model takes; videos are resized to it."""
+        """(H, W, C) of the model's frames; videos are resized to it."""
         return self._view.height, self._view.width, self._view.channels
 
     def decompose(
@@ -109,7 +109,7 @@ class Model:
           **settings: see the class.
 
         Raises:
-          ValueError, OSError: one line that says what was expected, what came, and what to do.
+          ValueError, OSError: the video cannot be read, or does not fit; the message has advice.
         """
         seen = videos(video, self._view, crop=crop, stride=stride, aspect=aspect)
         return self._run(*seen, 0, settings)
@@ -153,7 +153,7 @@ class Model:
         stride: int | None = None,
         aspect: str | None = None,
     ) -> Footage:
-        """A video as frames for this model; see ``stream``."""
+        """Open a video as frames for this model; see ``stream``."""
         return footage(video, self._view, crop=crop, stride=stride, aspect=aspect)
 
     def stream(
@@ -165,7 +165,7 @@ class Model:
         aspect: str | None = None,
         **settings: Any,
     ) -> Iterator[SlotFrame]:
-        """Decompose a video of any length, frame after frame, with the memory of one frame.
+        """Decompose a video of any length frame by frame, in the memory of one frame.
 
         Args:
           frames: anything that yields frames [H, W, C], such as a camera; the path of a video file
@@ -176,10 +176,10 @@ class Model:
           **settings: see the class.
 
         Returns:
-          An iterator over the decomposed frames, the same numbers as ``decompose`` gives.
+          An iterator over the decomposed frames; their numbers are those of ``decompose``.
 
         Raises:
-          ValueError, OSError: as ``decompose``; or the model does not work frame after frame
+          ValueError, OSError: as ``decompose``; or the model does not work frame by frame
             (R-NEM, DDPAE).
         """
         decoding, key = self._decoding(settings)
@@ -187,8 +187,7 @@ class Model:
             frames = self.open(frames, crop=crop, stride=stride, aspect=aspect)
         if not isinstance(self.network, StreamingModel):
             raise ValueError(
-                f"{self} does not decompose frame after frame: use "
-                "Model.decompose, or another model"
+                f"{self} does not decompose frame by frame: use Model.decompose, or another model"
             )
         key = row_keys(key, jnp.zeros(1, jnp.int32))[0]
         shown, inputs = itertools.tee(frames.frames)
@@ -200,11 +199,11 @@ class Model:
         )
 
     def decode(self, z: Any, h: Any = None) -> Decomposition:
-        """What slots with given latents look like: the generative half of the model.
+        """Decode slots from given latents: the generative half of the model.
 
         Args:
           z: [..., K, D], as ``Result.latents.z``, changed or not.
-          h: [..., K, M], as ``Result.latents.h``; zeros, as in a first frame, if None.
+          h: [..., K, M], as ``Result.latents.h``; None: zeros, as in the first frame.
 
         Returns:
           ``reconstruction`` [..., H, W, C], ``masks`` [..., K, H, W], ``means`` [..., K, H, W, C].
@@ -230,11 +229,11 @@ class Model:
     def clips(
         self, count: int, *, num_frames: int | None = None, split: str | None = None
     ) -> Clips:
-        """Clips of the data that the model was trained on, with true masks where there are any.
+        """Clips of the data set that the model was trained on, with true masks if they exist.
 
         Args:
           count: how many, from the first on.
-          num_frames: of each; None: the most that the stored config evaluates.
+          num_frames: length of each; None: the longest that the stored config evaluates.
           split: "train", "validation" or "test"; None: the one that the stored config evaluates.
 
         Returns:
@@ -255,7 +254,7 @@ class Model:
         return f"Model({family!r}, {self.num_slots} slots, {size}, step {self.step})"
 
     def _decoding(self, changes: dict[str, Any]) -> tuple[Decoding, Array]:
-        """How to decompose, and the key of all noise."""
+        """Settings of inference after changes, and the key of all noise."""
         seed = changes.pop("seed", None)
         given = {name: value for name, value in changes.items() if value is not None}
         decoding, known = self.experiment.evaluate.decoding, [f.name for f in fields(Decoding)]

@@ -1,4 +1,4 @@
-"""One update of the parameters: the state that it carries, and its compiled form."""
+"""One update of the parameters: its initial state, its gradient, and its compiled form."""
 
 import dataclasses
 from collections.abc import Callable
@@ -33,14 +33,14 @@ def init_state(experiment: Experiment, system: VideoModel) -> TrainState:
 def gradients(
     system: VideoModel, params: Params, video: Array, keys: Array, *, parts: int
 ) -> tuple[Params, LossTerms]:
-    """Gradient of the mean loss, and mean terms, with the memory of one of several equal parts.
+    """Gradient of the mean loss, and mean terms; computed in equal parts to save memory.
 
     Args:
       system: the model.
       params: of the model.
       video: uint8 [rows, T, H, W, C], rows a multiple of ``parts``.
       keys: one per row.
-      parts: how many, one after the other.
+      parts: number of equal parts, computed one after the other.
     """
 
     def mean_loss(params: Params, video: Array, keys: Array) -> tuple[Array, LossTerms]:
@@ -62,15 +62,14 @@ def make_update(experiment: Experiment, system: VideoModel) -> Update:
     """The compiled update of one stage.
 
     Args:
-      experiment: of ``Experiment.at_stage``: its one stage gives the learning rate of each step,
-        and how to split the rows.
+      experiment: from ``Experiment.at_stage``; its only stage gives the learning rate of each step
+        and the number of parts.
       system: the model of that stage.
 
     Returns:
       (state, video [devices, rows, T, H, W, C], rows [devices, rows], step in the stage, from 0)
-      → (state, metrics), where metrics are means over the global batch, and an update whose loss,
-      gradient or new parameters are not finite (in the norm of all) leaves everything but ``step``
-      and ``skipped`` as it was.
+      → (state, metrics). Metrics are means over the global batch. If the loss or the norm of the
+      gradient or of the new parameters is not finite, only ``step`` and ``skipped`` change.
     """
     optimizer = transformation(experiment.optim)
     (stage,) = experiment.train.stages.values()

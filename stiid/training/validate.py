@@ -1,7 +1,7 @@
-"""What would fail only when its stage or its evaluation comes is refused before it is too late.
+"""Find errors of later stages and of the evaluation before training begins.
 
-Models are traced, not compiled: with the shapes of the parameters that training starts from, of a
-stage's clips, and of an evaluation's.
+Models are traced, not compiled, with the shapes of the initial parameters and of the clips of each
+stage and of the evaluation.
 """
 
 import functools
@@ -26,7 +26,7 @@ ImageShape = tuple[int, int, int]
 
 
 def trained_shapes(experiment: Experiment, image_shape: ImageShape) -> TrainState:
-    """Shapes and dtypes of the state of the model as it is trained; a checkpoint's template."""
+    """Shapes and dtypes of the training state; the template of a checkpoint."""
     system = experiment.model.build(image_shape)
     shapes = _trace("config.model", lambda: init_state(experiment, system))
     check_state(shapes)
@@ -39,7 +39,7 @@ def check_stages(experiment: Experiment, source: Source, held_out: Source, train
     Args:
       experiment: of the config file.
       source: clips to train on.
-      held_out: clips to evaluate on, on which ``train.stagnation.patience`` watches the loss.
+      held_out: clips to evaluate on; ``train.stagnation.patience`` watches the loss on them.
       trained: shapes of the parameters, see ``trained_shapes``.
     """
     image_shape, frames = source[0]["video"].shape[1:], len(held_out[0]["video"])
@@ -59,7 +59,7 @@ def check_stages(experiment: Experiment, source: Source, held_out: Source, train
 
 
 def check_test(experiment: Experiment, image_shape: ImageShape, trained: Params) -> None:
-    """Trace the decomposition that evaluation, prediction and ``decompose`` rest on.
+    """Trace the decomposition that evaluation, prediction and ``decompose`` use.
 
     Args:
       experiment: of the config file.
@@ -75,7 +75,7 @@ def check_test(experiment: Experiment, image_shape: ImageShape, trained: Params)
 
 
 def _check_parameters(where: str, system: VideoModel, trained: Params) -> None:
-    """Refuse a model that needs parameters that are not trained, or others."""
+    """Refuse a model whose parameters are not among the trained ones, or have other shapes."""
     there = dict(jax.tree_util.tree_leaves_with_path(trained))
     own = _trace(where, lambda: system.init(jax.random.key(0)))
     for path, leaf in jax.tree_util.tree_leaves_with_path(own):
@@ -84,12 +84,12 @@ def _check_parameters(where: str, system: VideoModel, trained: Params) -> None:
             shape = "is missing" if found is None else f"has shape {found.shape}"
             raise ValueError(
                 f"{where}: it needs the parameter params{jax.tree_util.keystr(path)} of shape "
-                f"{leaf.shape}, which {shape} in config.model: set there what adds parameters"
+                f"{leaf.shape}, which {shape} in config.model: set there the options that add it"
             )
 
 
 def _trace(where: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """The shapes of what a function returns; whatever it raises names the section that is wrong."""
+    """Trace a function, and return the shapes of its result; errors name the wrong section."""
     try:
         return jax.eval_shape(function, *arguments)
     except Exception as error:

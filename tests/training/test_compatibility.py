@@ -25,7 +25,7 @@ def test_resuming_takes_as_many_processes(trained, data_dir, tmp_path):
     assert progress["processes"] == 1
     change_json(run / "checkpoints" / "6", "progress", progress | {"processes": 2})
     before = tiny.contents(run)
-    with pytest.raises(ValueError, match=r"checkpoint of 2 process\(es\), and 1 would resume it"):
+    with pytest.raises(ValueError, match=r"checkpoint of 2 process\(es\), and this run has 1: "):
         tiny.train(tiny.experiment(data_dir), run)
     assert tiny.contents(run) == before
 
@@ -65,13 +65,16 @@ def test_other_data_are_told(trained, data_dir, tmp_path, told):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
     tiny.train(tiny.experiment(data_dir), run)
-    assert "the data are not those of before" not in told.text
+    assert "the data differ" not in told.text
     path = run / "checkpoints" / "6" / "progress" / "metadata"
     progress = json.loads(path.read_text())
     progress["data"] = "own_video/of_before"
     change_json(run / "checkpoints" / "6", "progress", progress)
     tiny.train(tiny.experiment(data_dir), run)
-    assert "the data are not those of before: own_video/of_before, now bouncing" in told.text
+    assert (
+        "the data differ from those of the checkpoint (own_video/of_before, now bouncing"
+        in told.text
+    )
 
 
 @pytest.mark.slow

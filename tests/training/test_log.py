@@ -218,7 +218,7 @@ def test_what_ends_tensorboard_ends_nothing_else(tmp_path, moment):
         timeout=60,
     )
     assert (result.returncode, result.stdout) == (0, "closed\n"), result.stderr
-    assert result.stderr.count("no more is written for TensorBoard") == 1
+    assert result.stderr.count("the TensorBoard log in") == 1
     assert "Traceback" not in result.stderr
 
 

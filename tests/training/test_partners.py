@@ -83,4 +83,4 @@ def test_a_stopped_process_ends_the_others_with_a_line(stopped):
         other = both[1 - stopped]
         _, err = other.communicate(timeout=60)
     assert other.returncode == 1
-    assert re.fullmatch(rf"error: process {stopped} of this run has not answered for .*\n", err)
+    assert re.fullmatch(rf"error: process {stopped} of this run has not responded for .*\n", err)

@@ -9,8 +9,8 @@ from stiid.training.position import check_position, position_of
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"stage": 99}, r"is at step 3 of stage 99, and there are 2 stages with \[3, 3\] steps"),
-        ({"stage": -1}, r"of stage -1, and there are 2 stages"),
+        ({"stage": 99}, r"is at step 3 of stage 99, but the config has 2 stages of \[3, 3\] steps"),
+        ({"stage": -1}, r"of stage -1, but the config has 2 stages"),
         ({"step_in_stage": 10**6}, r"is at step 1000000 of stage"),
         ({"stage": "last"}, r"damaged \(progress\.stage: expected int, got 'last'\)"),
         ({"extra": 1}, r"unknown field\(s\) extra"),

@@ -144,10 +144,10 @@ def test_who_waits_says_for_whom_and_gives_up(monkeypatch, told):
     waiting = threading.Event()
     monkeypatch.setattr(processes, "_JOINING", threading.Event())
     monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **_: waiting.wait(60))
-    with pytest.raises(ValueError, match=r"^1 of 2 processes did not come to host:1 within 0 s: "):
+    with pytest.raises(ValueError, match=r"^1 of 2 processes did not connect to host:1 within 0 s"):
         processes.initialize_processes(Processes(2, 0, "host:1"), timeout=0.2)
     monkeypatch.setattr(processes, "_PATIENCE", 0.05)
-    with pytest.raises(ValueError, match=r"^up to 3 of 4 processes did not come to the addr"):
+    with pytest.raises(ValueError, match=r"^up to 3 of 4 processes did not connect to the addr"):
         processes.initialize_processes(Processes(4), timeout=0.2)
     waiting.set()
     assert "waiting for up to 3 of 4 processes at the address that the cluster name" in told.text

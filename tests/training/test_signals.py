@@ -68,7 +68,7 @@ def test_a_signal_before_anything_is_begun_ends_at_once():
         child.send_signal(signal.SIGINT)
         _, err = end(child)
     assert child.returncode == 130
-    assert err == "error: stopped by SIGINT: nothing was begun\n"
+    assert err == "error: stopped by SIGINT: nothing had begun\n"
 
 
 def test_a_second_signal_ends_what_hears_none():
