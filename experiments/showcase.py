@@ -55,7 +55,7 @@ def animation(
       uint8 [T, H', W', 3].
     """
     strips = decomposition_strips(video, reconstruction, masks, means)
-    tiles = {strip.label: strip.pictures for strip in strips if strip.label != "masks"}
+    tiles = {strip.label: strip.images for strip in strips if strip.label != "masks"}
     scale = max(1, round(_SIDE / max(video.shape[1:3])))
     large = {name: tile.repeat(scale, 1).repeat(scale, 2) for name, tile in tiles.items()}
     slots = {name: large.pop(name) for name in list(large) if name.startswith("slot")}

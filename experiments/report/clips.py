@@ -48,8 +48,8 @@ def clip_figures(clips: Clips, result: Decomposition, *, num_observed: int, medi
 def _figure(
     name: str, strips: Sequence[Strip], paths: Sequence[Html], num_observed: int, media: Media
 ) -> Html:
-    length, height, width, _ = strips[0].pictures.shape
-    addresses = media.arrays([film(strip.pictures) for strip in strips])
+    length, height, width, _ = strips[0].images.shape
+    addresses = media.arrays([film(strip.images) for strip in strips])
     if addresses is None:
         return missing(f"{name} is left out to keep this page small.")
     large, small = (max(1, round(tile / max(height, width))) for tile in (_TILE, _SMALL_TILE))

@@ -1,1 +1,1 @@
-"""What results look like on disk: sheets, overlays, trajectories."""
+"""Results as files: sheets, overlays, figures, trajectories."""

@@ -1,4 +1,4 @@
-"""Files of a streamed decomposition, each written frame after frame in constant memory."""
+"""Files of a streamed decomposition, written frame by frame in constant memory."""
 
 import csv
 import dataclasses
@@ -22,27 +22,27 @@ from stiid.outputs.sheets import PALETTE, colorize, decomposition_frames, decomp
 from stiid.outputs.trajectories import SlotPlace, slot_kinds, slot_places
 from stiid.progress import waiting
 
-_EXPLAINED = 0.7  # of a video's variance, by a model that was made for such videos
-_SIDE = 384  # pixels of the longer side that masks.mp4 and overlay.mp4 aim at
-_ONE_COLOR = 1e-6  # variance of a video in which there is nothing to explain
+_EXPLAINED = 0.7  # least share of a video's variance that a suitable model explains
+_SIDE = 384  # target size of the longer side of masks.mp4 and overlay.mp4, in pixels
+_ONE_COLOR = 1e-6  # variance of a video of one color
 _COLUMNS = 10  # frames in the sheet
 
 
 class Written(NamedTuple):
-    """What was written of a video."""
+    """Summary of the files written for a video."""
 
     frames: int
-    explained: float  # share of the variance over its pixels that the reconstruction explains
+    explained: float  # share of the pixels' variance that the reconstruction explains
 
     @property
     def note(self) -> str:
-        """How well the model knows such videos, in words."""
+        """One line that says how well the model fits the video."""
         text = f"the slots explain {max(0.0, 100 * self.explained):.0f} % of this video's variance"
         if self.explained >= _EXPLAINED:
             return text
         return (
-            f"{text}: this model was not made for it, and its masks mean little. Train one on such "
-            "videos, with configs/own_video.py"
+            f"{text}: this model was not trained for such videos, and its masks mean little. Train "
+            "one on such videos, with configs/own_video.py"
         )
 
 
@@ -67,14 +67,14 @@ def write_decomposition(
     """Write the files of ``open_decomposition`` and info.json, all of them or none.
 
     Args:
-      folder: replaced if it is there.
-      frames: of one video, decomposed as they are asked for.
-      info: where they come from.
-      card: what info.json says beside that; read when all frames are there.
-      originals: the same frames as they are in their file, to draw the overlay on.
+      folder: replaced if it exists.
+      frames: decomposed frames of one video; may be computed lazily.
+      info: where the frames come from.
+      card: further entries of info.json; read after the last frame.
+      originals: the same frames as in their file, for the overlay.
 
     Returns:
-      The number of frames, and how much of them is explained.
+      The number of frames, and the share of their variance that is explained.
     """
     count, slots, fit = 0, 0, _Fit()
     shown = [*info.origin, info.view.width * info.scale[0], info.view.height * info.scale[1]]
@@ -101,7 +101,7 @@ def write_decomposition(
             "view": dataclasses.asdict(info.view),
             "slots": slots,
             "explained": round(fit.explained, 4),
-            "shown": shown,  # by overlay.mp4: left, top, width and height in the input
+            "shown": shown,  # area of overlay.mp4 in the input: left, top, width, height
         }
         write_json(temporary / "info.json", {**content, **card})
     return Written(count, fit.explained)
@@ -111,25 +111,25 @@ def write_decomposition(
 def open_decomposition(
     folder: Path, *, fps: float, origin: np.ndarray, scale: np.ndarray
 ) -> Iterator[Callable[[SlotFrame, np.ndarray | None], None]]:
-    """Yields a function that adds a frame to all files in a folder.
+    """Yield a function that adds a frame to all files in a folder.
 
-    It takes the frame, and as it is in the file that it comes from, if it comes from one.
+    Its arguments are the decomposed frame and the same frame as in its file, or None.
 
     ================ ===============================================================================
     masks.npz        slots uint8 [T, H, W], the most probable slot; probabilities uint8
-                     [T, K, H, W], of 255; frames int64 [T], their numbers in the input
+                     [T, K, H, W], times 255; frames int64 [T], their numbers in the input
     masks/           a palette PNG for every frame: a pixel's value is its slot, as in DAVIS
     masks.mp4        the same as a video
-    overlay.mp4      the input, in its own pixels and aspect ratio, with the slots drawn on it, but
-                     for the background's
+    overlay.mp4      the input, in its own pixels and aspect ratio, with all slots but the
+                     background's shown in color
     slots.mp4        input, reconstruction, masks, and every slot's own image, side by side
-    sheet.png        the same of some frames, spread evenly
+    sheet.png        the same for some evenly spaced frames
     trajectories.csv a row for every frame and slot: see ``trajectories.SlotPlace`` and, for its
                      last column, ``trajectories.slot_kinds``
     ================ ===============================================================================
 
     Args:
-      folder: exists and is empty.
+      folder: must exist and be empty.
       fps: of the videos.
       origin: (x, y) of the images' corner in the input.
       scale: (x, y) pixels of the input per pixel of the images.
@@ -167,8 +167,8 @@ def open_decomposition(
                     original, slots, hidden=hidden, origin=origin, scale=scale, side=_SIDE
                 )
             )
-            pictures = (part[None] for part in frame[1:])
-            append_slots(decomposition_frames(*pictures, numbers=[frame.number])[0])
+            parts = (part[None] for part in frame[1:])
+            append_slots(decomposition_frames(*parts, numbers=[frame.number])[0])
             places = slot_places(slots, num_slots=len(frame.masks), origin=origin, scale=scale)
             for slot, place in enumerate(places):
                 values = ("" if np.isnan(value) else f"{value:.6g}" for value in place)
@@ -181,17 +181,17 @@ def open_decomposition(
 
 def _write_palette_png(path: Path, slots: np.ndarray) -> None:
     image = Image.fromarray(slots)
-    # 256 entries: of fewer, Pillow makes a file that has no room for larger numbers of slots.
+    # 256 entries: with fewer, Pillow writes a file without room for higher slot numbers.
     image.putpalette(np.resize(PALETTE, (256, 3)).tobytes())
     image.save(path)
 
 
 @contextmanager
 def _open_arrays(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Yields a function that appends to the arrays of an NPZ file along their first axis.
+    """Yield a function that appends to the arrays of an NPZ file along their first axis.
 
-    The number of frames stands at the head of an array and is known only at the end: until then the
-    arrays wait, uncompressed, in files of their own.
+    An array's header holds the number of frames, which is known only at the end: until then the
+    arrays are kept, uncompressed, in temporary files.
     """
     parts: dict[str, tuple[IO[bytes], Any]] = {}
     count = 0
@@ -222,11 +222,11 @@ def _open_arrays(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 class _Fit:
-    """How much of the variance over the pixels of a video its reconstruction explains."""
+    """Share of a video's variance over its pixels that the reconstruction explains."""
 
     def __init__(self) -> None:
         self._count, self._error = 0, 0.0
-        self._sums = np.zeros((2, 1))  # of the values and of their squares, by channels
+        self._sums = np.zeros((2, 1))  # of the values and of their squares, by channel
 
     def append(self, frame: SlotFrame) -> None:
         image = frame.image.astype(np.float64).reshape(-1, frame.image.shape[-1]) / 255
@@ -237,7 +237,7 @@ class _Fit:
 
     @property
     def explained(self) -> float:
-        """1 at best, and where all pixels are alike; 0: as good as one color; < 0: worse."""
+        """1 is best, also if all pixels are equal; 0: as good as one color; < 0: worse."""
         means, squares = self._sums / max(self._count, 1)
         variance = float((squares - means**2).sum()) * self._count
         return 1.0 if variance <= _ONE_COLOR * self._count else 1 - self._error / variance
@@ -251,7 +251,7 @@ class Samples:
         self._count, self._spacing = 0, 1
 
     def append(self, frame: SlotFrame) -> None:
-        """Keep a frame, if it is one of the few."""
+        """Keep a frame if it is one of the samples."""
         if self._count % self._spacing == 0:
             self._frames.append(frame)
         self._count += 1
@@ -259,11 +259,11 @@ class Samples:
             self._frames, self._spacing = self._frames[::2], 2 * self._spacing
 
     def frames(self, count: int) -> list[SlotFrame]:
-        """So many frames at most, in order."""
+        """At most ``count`` of the samples, in order."""
         return [self._frames[place] for place in spaced(len(self._frames), count)]
 
     def sheet(self) -> np.ndarray:
-        """uint8 [H', W', 3]."""
+        """The samples as a sheet, uint8 [H', W', 3]."""
         frames = self.frames(_COLUMNS)
         numbers = [frame.number for frame in frames]
         return decomposition_sheet(*stacked(frames), frames=range(len(frames)), numbers=numbers)

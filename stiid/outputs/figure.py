@@ -1,6 +1,6 @@
 """Figures for papers and talks: chosen frames and rows of a decomposition, as SVG, PDF or PNG.
 
-In SVG and PDF labels are text and pixels stay sharp at any size. Lengths are points, 1/72 inch.
+In SVG and PDF, labels are text, and pixels stay sharp at any size. Lengths are points (1/72 inch).
 """
 
 import base64
@@ -19,12 +19,12 @@ from stiid.files import atomic_path
 from stiid.outputs.sheets import SIMULATED, Strip
 
 SUFFIXES = (".svg", ".pdf", ".png")
-_COLUMNS = 8  # frames, unless they are chosen
-_TILE = 54.0  # points of a tile's longer side, unless a scale is chosen
-_GAP, _SIZE = 3.0, 8.0  # between tiles; of the font
+_COLUMNS = 8  # frames by default
+_TILE = 54.0  # points of a tile's longer side by default
+_GAP, _SIZE = 3.0, 8.0  # space between tiles; size of the font
 _PNG = 3  # pixels per point
 _INK = (40, 40, 44)
-# Widths of Helvetica in thousandths of the font's size, where they are not those of a digit.
+# Widths of Helvetica's letters in thousandths of the font size; others are as wide as a digit.
 _WIDTHS = {
     **dict.fromkeys("ijl", 222),
     **dict.fromkeys("ft ,.", 278),
@@ -34,19 +34,19 @@ _WIDTHS = {
 
 
 class FigureRequest(NamedTuple):
-    """Which figure is wanted."""
+    """Which figure to write, and where."""
 
     path: Path
-    clip: int = 0  # of several
-    frames: tuple[int, ...] = ()  # their numbers; (): some, evenly spread
+    clip: int = 0  # its number in a batch
+    frames: tuple[int, ...] = ()  # their numbers; (): some, evenly spaced
     rows: tuple[str, ...] = ()  # labels: input, reconstruction, truth, masks, slot 0, …; (): all
     scale: float = 0.0  # points per pixel; 0: a tile of about 54 points
 
     def check(self) -> None:
-        """Refuse what cannot be drawn, before anything is computed.
+        """Refuse requests that cannot be drawn, before anything is computed.
 
         Raises:
-          ValueError: with what is possible.
+          ValueError: the message names the allowed values.
         """
         if self.path.suffix.lower() not in SUFFIXES:
             raise ValueError(f"figure {self.path}: expected a name that ends with {SUFFIXES}")
@@ -88,16 +88,16 @@ def write_figure(
     """Write a figure, whole or not at all.
 
     Args:
-      request: what is to be seen, and where it goes.
-      strips: of ``sheets.decomposition_strips``.
-      numbers: what the frames are called; by default 0, 1, …
-      simulated_from: frames from here on are marked.
+      request: what to show, and where to write it.
+      strips: from ``sheets.decomposition_strips``.
+      numbers: numbers of the frames; by default 0, 1, …
+      simulated_from: frames from this one on are marked as simulated.
 
     Raises:
       ValueError: there are no such frames or rows.
     """
     request.check()
-    length = len(strips[0].pictures)
+    length = len(strips[0].images)
     names = list(range(length) if numbers is None else numbers)
     missing = [number for number in request.frames if number not in names]
     if missing:
@@ -125,8 +125,8 @@ def _layout(
     *,
     scale: float,
 ) -> _Layout:
-    """A row of tiles for each strip, labels at the left, numbers of the frames above."""
-    height, width = rows[0].pictures.shape[1:3]
+    """Place a row of tiles for each strip, with labels at the left and frame numbers above."""
+    height, width = rows[0].images.shape[1:3]
     scale = scale or _TILE / max(height, width)
     across, down = width * scale, height * scale
     left = max(_width(row.label) for row in rows) + 2 * _GAP
@@ -139,7 +139,7 @@ def _layout(
         for line, row in enumerate(rows):
             border = None if row.color is None else tuple(row.color.tolist())
             y = top + line * (down + _GAP)
-            tiles.append(_Tile(x, y, across, down, row.pictures[t], border))
+            tiles.append(_Tile(x, y, across, down, row.images[t], border))
     for line, row in enumerate(rows):
         y = top + line * (down + _GAP) + down / 2 + 0.35 * _SIZE
         texts.append(_Text(left - _GAP, y, row.label, False, _INK))
@@ -178,7 +178,7 @@ def _svg(layout: _Layout) -> bytes:
 
 
 def _pdf(layout: _Layout) -> bytes:
-    """One page; the origin of PDF is the lower left corner."""
+    """Write one page; the origin in PDF is the lower left corner."""
     objects: list[bytes] = []
     drawing = []
     for number, tile in enumerate(layout.tiles):
@@ -238,8 +238,8 @@ def _png(layout: _Layout) -> bytes:
     draw = ImageDraw.Draw(image)
     for tile in layout.tiles:
         x, y, width, height = (round(value * _PNG) for value in tile[:4])
-        picture = Image.fromarray(tile.pixels).resize((width, height), Image.Resampling.NEAREST)
-        image.paste(picture, (x, y))
+        pixels = Image.fromarray(tile.pixels).resize((width, height), Image.Resampling.NEAREST)
+        image.paste(pixels, (x, y))
         if tile.color is not None:
             draw.rectangle((x, y, x + width - 1, y + height - 1), outline=tile.color, width=_PNG)
     font = ImageFont.load_default(size=_SIZE * _PNG)

@@ -1,4 +1,4 @@
-"""Images with segments drawn on them."""
+"""Overlays: images with their segments in color."""
 
 import numpy as np
 from PIL import Image
@@ -9,36 +9,36 @@ _OPACITY = 0.45
 
 
 def overlay(
-    pictures: np.ndarray, ids: np.ndarray, *, scale: int = 1, hidden: int | None = None
+    images: np.ndarray, ids: np.ndarray, *, scale: int = 1, hidden: int | None = None
 ) -> np.ndarray:
-    """Tints every segment in its color and draws its border.
+    """Tint every segment in its color and draw its border.
 
     Args:
-        pictures: uint8 [..., H, W, 1 or 3].
-        ids: integers [..., H, W], not negative: slots or objects.
-        scale: Whole-number magnification, before the borders are drawn: they stay one pixel wide.
-        hidden: An id that is left as it is, as the background 0 of true masks.
+      images: uint8 [..., H, W, 1 or 3].
+      ids: integers [..., H, W], not negative: slots or objects.
+      scale: whole-number magnification of the images; borders are one pixel wide at any scale.
+      hidden: id of a segment that is not tinted, such as the background 0 of true masks.
 
     Returns:
-        uint8 [..., H * scale, W * scale, 3].
+      uint8 [..., H * scale, W * scale, 3].
 
     Raises:
-        ValueError: If the shapes do not agree or the scale is not positive.
+      ValueError: the shapes do not agree, or the scale is not positive.
     """
-    if pictures.shape[:-1] != ids.shape or pictures.shape[-1] not in (1, 3) or scale < 1:
+    if images.shape[:-1] != ids.shape or images.shape[-1] not in (1, 3) or scale < 1:
         raise ValueError(
             "expected images [..., H, W, 1 or 3] and ids [..., H, W] of the same sizes and a "
-            f"positive scale, got {pictures.shape}, {ids.shape} and {scale}"
+            f"positive scale, got {images.shape}, {ids.shape} and {scale}"
         )
-    pictures = np.broadcast_to(pictures, (*ids.shape, 3))
-    pictures = pictures.repeat(scale, axis=-3).repeat(scale, axis=-2)
+    images = np.broadcast_to(images, (*ids.shape, 3))
+    images = images.repeat(scale, axis=-3).repeat(scale, axis=-2)
     ids = ids.repeat(scale, axis=-2).repeat(scale, axis=-1)
     colors = colorize(ids)
-    tinted = np.rint((1 - _OPACITY) * pictures + _OPACITY * colors).astype(np.uint8)
+    tinted = np.rint((1 - _OPACITY) * images + _OPACITY * colors).astype(np.uint8)
     shown = np.where(_border(ids)[..., None], colors, tinted)
     if hidden is None:
         return shown
-    return np.where((ids == hidden)[..., None], pictures, shown)
+    return np.where((ids == hidden)[..., None], images, shown)
 
 
 def overlay_on_original(
@@ -50,25 +50,26 @@ def overlay_on_original(
     scale: np.ndarray,
     side: int,
 ) -> np.ndarray:
-    """Draws the slots on a frame of the file that they were found in, with its aspect ratio.
+    """Show slots on a frame as it is in its file, with the file's aspect ratio.
 
     Args:
-        original: uint8 [H, W, 3].
-        slots: integers [h, w], the slot of each pixel that the model saw.
-        hidden: A slot that is left as it is, as the background's.
-        origin: (x, y) of the corner of what the model saw, in the original.
-        scale: (x, y) pixels of the original per pixel that the model saw.
-        side: pixels of the longer side to aim at; a longer one is reduced to twice as much.
+      original: uint8 [H, W, 3].
+      slots: integers [h, w], the slot of each pixel of the model's input.
+      hidden: a slot that is not tinted, such as the background's.
+      origin: (x, y) of the corner of the model's input, in pixels of the original.
+      scale: (x, y) pixels of the original per pixel of the model's input.
+      side: target size of the longer side, in pixels. Smaller images are magnified by a whole
+        number to about this size; those longer than twice as much are reduced to twice as much.
 
     Returns:
-        uint8 [H', W', 3]; what the model did not see is as it was.
+      uint8 [H', W', 3]; pixels outside the model's input are not tinted.
     """
     height, width = original.shape[:2]
     longest = max(height, width)
     factor = max(1, round(side / longest)) if longest <= 2 * side else 2 * side / longest
     size = (round(width * factor), round(height * factor))
     method = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
-    picture = np.asarray(Image.fromarray(original).resize(size, method))
+    image = np.asarray(Image.fromarray(original).resize(size, method))
     places = []
     for axis, (start, step, length) in enumerate(zip(origin, scale, size, strict=True)):
         seen = np.floor(((np.arange(length) + 0.5) / factor - start) / step).astype(int)
@@ -76,11 +77,11 @@ def overlay_on_original(
     columns, rows = places
     inside = (rows >= 0)[:, None] & (columns >= 0)
     ids = np.where(inside, slots[rows[:, None], columns], hidden)
-    return overlay(picture, ids, hidden=hidden)
+    return overlay(image, ids, hidden=hidden)
 
 
 def _border(ids: np.ndarray) -> np.ndarray:
-    """Which pixels [..., H, W] touch a pixel of another id on one of their four sides."""
+    """Whether each pixel [..., H, W] touches a pixel of another id on one of its four sides."""
     down, right = ids[..., 1:, :] != ids[..., :-1, :], ids[..., 1:] != ids[..., :-1]
     border = np.zeros(ids.shape, np.bool_)
     border[..., 1:, :] |= down

@@ -1,4 +1,4 @@
-"""Images of a source: a contact sheet and an animation, with masks."""
+"""A contact sheet and an animation of a data source, with masks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,26 +13,25 @@ from stiid.media import write_gif, write_mp4, write_png
 from stiid.outputs.overlay import overlay
 
 _COLUMNS = 8  # frames of a clip in the sheet
-_TILE = 128  # pixels of a tile's longer side that the scale aims at
+_TILE = 128  # target size of a tile's longer side, in pixels
 _GAP, _LINE_HEIGHT = 6, 20
 _FPS = 10
 _INK = (40, 40, 44)
 
 
 def write_preview(folder: Path, source: Source, *, clips: int) -> list[Path]:
-    """Writes `sheet.png`, `clips.gif` and `clips.mp4` of evenly spaced clips.
+    """Write `sheet.png`, `clips.gif` and `clips.mp4` of evenly spaced clips.
 
-    In the sheet a clip is a row of frames, and if it has true masks, a second row with the objects
-    drawn on them. In the animation the clips run side by side, above as they are, below with the
-    objects.
+    The sheet shows a clip as a row of frames; if it has true masks, a second row shows the objects
+    in color. In the animation, clips run side by side, with the objects in color below.
 
     Args:
-        folder: Made if it is missing.
-        source: Any.
-        clips: How many, at most.
+      folder: created if it is missing.
+      source: any data source.
+      clips: largest number of clips.
 
     Returns:
-        The files.
+      The paths of the files.
     """
     shown = [source[place] for place in spaced(len(source), clips)]
     paths = [folder / "sheet.png", folder / "clips.gif", folder / "clips.mp4"]
@@ -44,7 +43,7 @@ def write_preview(folder: Path, source: Source, *, clips: int) -> list[Path]:
 
 
 def contact_sheet(clips: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """uint8 [H', W', 3]: for each clip its name, a row of its frames and a row of its objects."""
+    """Each clip's name, a row of its frames and a row of its objects: uint8 [H', W', 3]."""
     parts = []
     for clip in clips:
         columns = spaced(len(clip["video"]), _COLUMNS)
@@ -73,7 +72,7 @@ def _animation(clips: Sequence[Mapping[str, Any]]) -> np.ndarray:
 
 
 def _tiles(clip: Mapping[str, Any]) -> list[np.ndarray]:
-    """Magnified frames [T, h, w, 3] of a clip, and if it has masks, the same with its objects."""
+    """Magnified frames [T, h, w, 3] of a clip; if it has masks, also with its objects in color."""
     video = clip["video"]
     scale = max(1, round(_TILE / max(video.shape[1:3])))
     plain = np.broadcast_to(video, (*video.shape[:3], 3))

@@ -1,4 +1,4 @@
-"""What a model made of a video: arrays, files, and a sheet for notebooks."""
+"""The result of a decomposition: arrays, files, and a sheet for notebooks."""
 
 import dataclasses
 import io
@@ -23,7 +23,7 @@ from stiid.outputs.sheets import decomposition_frames, decomposition_sheet, deco
 from stiid.outputs.trajectories import slot_kinds
 
 _COLUMNS = 10  # frames in a sheet
-_UNSEEN = 128  # gray, in place of a frame that the model has not seen
+_UNSEEN = 128  # gray, shown in place of frames that the model has not seen
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,10 +38,10 @@ class Result:
       reconstruction: float32 [T, H, W, C] in [0, 1], the slots mixed by their masks.
       masks: float32 [T, K, H, W], probabilities over the K slots.
       means: float32 [T, K, H, W, C] in [0, 1], each slot's own image.
-      kl: float32 [T, K], nats of each slot's posterior against its prior.
+      kl: float32 [T, K], KL divergence of each slot's posterior from its prior, in nats.
       latents: ``z`` [T, K, D], posterior means, and ``h`` [T, K, M], the hidden state that they
-        were decoded with; None for models whose slots have no latent (R-NEM, DDPAE).
-      positions: float32 [T, N, 2], where the model itself has its objects; None for most models.
+        are decoded with; None for models without such latents (R-NEM, DDPAE).
+      positions: float32 [T, N, 2], positions that the model itself infers (DDPAE); else None.
       num_observed: how many of the T frames the model has seen.
       info: where the frames come from.
       card: what ``save`` writes about the model.
@@ -62,11 +62,11 @@ class Result:
     def of(
         cls, video: np.ndarray, found: Decomposition, info: VideoInfo, card: Mapping[str, Any]
     ) -> "Result":
-        """What a model found in a video; of a batch of one, if the video has no axis B.
+        """Build a result; of a batch of one, if the video has no axis B.
 
         Args:
           video: uint8 [T0, H, W, C] or [B, T0, H, W, C], the observed frames.
-          found: [B, T, …], T − T0 simulated frames included.
+          found: [B, T, …], including the T − T0 simulated frames.
           info: where the video comes from.
           card: see the class.
         """
@@ -85,7 +85,7 @@ class Result:
 
     @property
     def object_counts(self) -> np.ndarray:
-        """How many slots show an object in each frame, [T]: no empty ones, and no background."""
+        """Number of slots that show an object in each frame, [T]."""
         slots, count = self.slots, self.masks.shape[-3]
         frames = slots.reshape(-1, *slots.shape[-2:])
         kinds = [slot_kinds(frame, num_slots=count) for frame in frames]
@@ -93,7 +93,7 @@ class Result:
 
     @property
     def is_batch(self) -> bool:
-        """Whether arrays begin with an axis B."""
+        """Whether the arrays begin with an axis B."""
         return self.video.ndim == 5
 
     @property
@@ -103,13 +103,13 @@ class Result:
 
     @property
     def simulated(self) -> "Result":
-        """The frames that were simulated after them.
+        """The simulated frames, which follow the observed ones.
 
         Raises:
           ValueError: there are none.
         """
         if self.num_observed == self.kl.shape[-2]:
-            raise ValueError("no frame of this result is simulated: use Model.predict")
+            raise ValueError("this result has no simulated frames: use Model.predict")
         return self._frames(slice(self.num_observed, None), 0)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
@@ -118,8 +118,8 @@ class Result:
         ``outputs.decomposition.open_decomposition`` describes them.
 
         Args:
-          folder: replaced if it is there. A batch gets a folder video_000, video_001, … for each
-            video in it.
+          folder: replaced if it exists. For a batch, it gets a folder video_000, video_001, … for
+            each video.
 
         Returns:
           The folder.
@@ -140,11 +140,11 @@ class Result:
         return path
 
     def sheet(self, *, clip: int = 0, true_masks: np.ndarray | None = None) -> np.ndarray:
-        """An image of ten frames side by side: input, reconstruction, masks, and every slot.
+        """Show ten frames side by side in one image: input, reconstruction, masks, and every slot.
 
         Args:
-          clip: which one of a batch.
-          true_masks: integers of the shape of ``slots``, to show beside the masks.
+          clip: number of the video in a batch.
+          true_masks: integers of the shape of ``slots``, shown above the masks.
 
         Returns:
           uint8 [H', W', 3].
@@ -163,13 +163,13 @@ class Result:
         scale: float = 0.0,
         true_masks: np.ndarray | None = None,
     ) -> Path:
-        """Write a figure for a paper or a talk, by its name as SVG, PDF or PNG.
+        """Write a figure for a paper or a talk, as SVG, PDF or PNG.
 
         Args:
-          path: where it goes.
-          clip: which one of a batch.
-          frames: which, by their place in the video; some if there are none.
-          rows: "input", "reconstruction", "masks", "truth", "slot 0", …; all if there are none.
+          path: of the figure; the suffix decides the format.
+          clip: number of the video in a batch.
+          frames: their numbers in the video; (): some, evenly spaced.
+          rows: "input", "reconstruction", "masks", "truth", "slot 0", …; (): all.
           scale: points per pixel; 0: a tile of about 54 points.
           true_masks: see ``sheet``.
 
@@ -177,7 +177,7 @@ class Result:
           The path.
 
         Raises:
-          ValueError: there is no such frame or row, or the name has another ending.
+          ValueError: there is no such frame or row, or the suffix is another one.
         """
         place = Path(path).expanduser().resolve()
         request = FigureRequest(place, clip, tuple(frames), tuple(rows), scale)
@@ -188,7 +188,7 @@ class Result:
     def animation(
         self, *, clip: int = 0, true_masks: np.ndarray | None = None, fps: float = 6.0
     ) -> bytes:
-        """The bytes of a GIF with all frames; see ``sheet``."""
+        """All frames as the bytes of a GIF; see ``sheet``."""
         frames = decomposition_frames(
             *self._parts(clip, true_masks), simulated_from=self._simulated_from
         )
@@ -245,7 +245,7 @@ class Result:
         return dataclasses.replace(chosen, num_observed=num_observed)
 
     def _map(self, function: Any) -> "Result":
-        """A function applied to all arrays."""
+        """Apply a function to all arrays."""
         names = ("video", "reconstruction", "masks", "means", "kl")
         changes = {name: function(getattr(self, name)) for name in names}
         latents = None if self.latents is None else Latents(*map(function, self.latents))
@@ -253,7 +253,7 @@ class Result:
         return dataclasses.replace(self, **changes, latents=latents, positions=positions)
 
     def _parts(self, clip: int, true_masks: np.ndarray | None) -> tuple[Any, ...]:
-        """What a sheet shows of a video."""
+        """Arguments of ``decomposition_sheet`` for one video."""
         arrays = (self.video, self.reconstruction, self.masks, self.means)
         if true_masks is not None:
             true_masks = np.asarray(true_masks)

@@ -1,7 +1,7 @@
-"""Images of a decomposition: what goes in, what comes out, and what each slot explains.
+"""Images of a decomposition: the input, its reconstruction, the masks, and each slot.
 
 Shapes: T frames, K slots, H x W pixels, C = 1 or 3 channels. Images are uint8 in 0..255 or float
-in 0..1. A slot has one color everywhere: in the masks, and as the frame around its own tile.
+in 0..1. A slot has the same color in the masks and in the frame around its own tile.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-# RGB of slot 0, 1, ...; more slots than colors begin again.
+# RGB of slot 0, 1, ...; with more slots than colors, colors repeat.
 PALETTE = np.array(
     [
         (66, 117, 214),  # blue
@@ -33,22 +33,22 @@ PALETTE = np.array(
     ],
     np.uint8,
 )
-GROUND = np.array((52, 54, 60), np.uint8)  # behind a slot's image: black objects still show
+BACKDROP = np.array((52, 54, 60), np.uint8)  # behind a slot's image: black objects stay visible
 SIMULATED = np.array((214, 66, 0), np.uint8)  # marks frames that the model has not seen
 _INK = np.array((40, 40, 44), np.uint8)
 _LINE = np.array((168, 170, 176), np.uint8)
 
-_TILE = 112  # pixels of a tile's longer side that the automatic scale aims at
-_WIDEST = 1280  # pixels of tiles side by side in an animation
+_TILE = 112  # target size of a tile's longer side, in pixels, if no scale is given
+_WIDEST = 1280  # pixels of an animation's row of tiles
 _BORDER, _GAP, _MARGIN, _LINE_HEIGHT = 3, 5, 9, 18
 
 
 class Strip(NamedTuple):
-    """What is shown of one quantity: a label and one image per frame."""
+    """One row of a sheet: a label and one image per frame."""
 
     label: str
-    pictures: np.ndarray  # uint8 [T, H, W, 3]
-    color: np.ndarray | None  # of the slot that it is of
+    images: np.ndarray  # uint8 [T, H, W, 3]
+    color: np.ndarray | None  # of the slot, if the row shows one
 
 
 class _Row(NamedTuple):
@@ -79,19 +79,19 @@ def decomposition_frames(
     simulated_from: int | None = None,
     numbers: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """Animation frames: tiles in a row: input, reconstruction, (truth), masks, slot by slot.
+    """Frames of an animation: a row of tiles for input, reconstruction, truth, masks, each slot.
 
-    A row that is too wide for a slide continues below.
+    A row that is too wide continues below.
 
     Args:
       video: [T, H, W, C].
       reconstruction: [T, H, W, C].
       masks: [T, K, H, W] probabilities; shown by their argmax over K.
-      means: [T, K, H, W, C]; a slot's tile is mask * mean on a dark gray ground.
-      true_masks: [T, H, W] integers; each id gets the color of the slot that holds most of it.
-      scale: whole-number magnification; by default tiles come out at about 112 pixels.
-      simulated_from: frames from here on are marked as predicted without seeing the input.
-      numbers: what to call the frames; by default 0, 1, …
+      means: [T, K, H, W, C]; a slot's tile is mask * mean over dark gray.
+      true_masks: [T, H, W] integers; each id gets the color of the slot that covers most of it.
+      scale: whole-number magnification; by default, tiles are about 112 pixels large.
+      simulated_from: frames from this one on are marked as predicted without seeing the input.
+      numbers: numbers of the frames; by default 0, 1, …
 
     Returns:
       uint8 [T, H', W', 3].
@@ -141,7 +141,7 @@ def decomposition_sheet(
     simulated_from: int | None = None,
     numbers: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """A sheet: the tiles of `decomposition_frames`, the chosen `frames` as columns.
+    """Arrange the tiles of `decomposition_frames` as a sheet, with the given `frames` as columns.
 
     Returns:
       uint8 [H', W', 3].
@@ -180,7 +180,7 @@ def decomposition_strips(
     means: np.ndarray,
     true_masks: np.ndarray | None = None,
 ) -> list[Strip]:
-    """What `decomposition_frames` shows, in the size of the video and without frames around it."""
+    """The rows that `decomposition_frames` shows, in the video's size and without borders."""
     if video.ndim != 4 or video.shape[-1] not in (1, 3) or 0 in video.shape:
         raise ValueError(f"video must have shape [T, H, W, 1 or 3], got {video.shape}")
     length, height, width, channels = video.shape
@@ -196,31 +196,31 @@ def decomposition_strips(
 
     winner = masks.argmax(1)
     strips = [
-        Strip("input", _picture(video), None),
-        Strip("reconstruction", _picture(reconstruction), None),
+        Strip("input", _rgb(video), None),
+        Strip("reconstruction", _rgb(reconstruction), None),
     ]
     if true_masks is not None:
         strips.append(Strip("truth", colorize(_match_slots(true_masks, winner, slots)), None))
     strips.append(Strip("masks", colorize(winner), None))
     for k, color in enumerate(colorize(np.arange(slots))):
         mask = masks[:, k, :, :, None].astype(np.float64)
-        picture = mask * _picture(means[:, k]) + (1 - mask) * GROUND
-        strips.append(Strip(f"slot {k}", np.rint(picture).astype(np.uint8), color))
+        shown = mask * _rgb(means[:, k]) + (1 - mask) * BACKDROP
+        strips.append(Strip(f"slot {k}", np.rint(shown).astype(np.uint8), color))
     return strips
 
 
 def _rows(strips: Sequence[Strip], scale: int | None) -> list[_Row]:
-    """Strips with their tiles magnified and framed."""
-    height, width = strips[0].pictures.shape[1:3]
+    """Magnify and frame the tiles of strips."""
+    height, width = strips[0].images.shape[1:3]
     if scale is None:
         scale = max(1, round(_TILE / max(height, width)))
     if scale < 1:
         raise ValueError(f"scale must be a positive whole number, got {scale}")
-    return [_Row(s.label, _frame(s.pictures, scale, color=s.color)) for s in strips]
+    return [_Row(s.label, _frame(s.images, scale, color=s.color)) for s in strips]
 
 
 def _match_slots(true_masks: np.ndarray, winner: np.ndarray, slots: int) -> np.ndarray:
-    """Renames true ids to slots, largest overlap in the clip first; the rest to free numbers."""
+    """Rename true ids to slots, largest overlap in the clip first; the rest get free numbers."""
     ids, index = np.unique(true_masks, return_inverse=True)
     overlap = np.zeros((len(ids), slots), np.int64)
     np.add.at(overlap, (index.ravel(), winner.ravel()), 1)
@@ -232,15 +232,16 @@ def _match_slots(true_masks: np.ndarray, winner: np.ndarray, slots: int) -> np.n
     return name[index].reshape(true_masks.shape)
 
 
-def _picture(array: np.ndarray) -> np.ndarray:
+def _rgb(array: np.ndarray) -> np.ndarray:
+    """Convert images [..., C] to uint8 [..., 3]."""
     if array.dtype != np.uint8:
         array = np.rint(255 * np.clip(array.astype(np.float64), 0, 1)).astype(np.uint8)
     return np.broadcast_to(array, (*array.shape[:-1], 3))
 
 
-def _frame(pictures: np.ndarray, scale: int, *, color: np.ndarray | None) -> np.ndarray:
-    """Magnifies [T, H, W, 3] without smoothing; a colored frame, or a thin gray line."""
-    tiles = pictures.repeat(scale, axis=1).repeat(scale, axis=2)
+def _frame(images: np.ndarray, scale: int, *, color: np.ndarray | None) -> np.ndarray:
+    """Magnify [T, H, W, 3] without smoothing, and add a colored frame or a thin gray line."""
+    tiles = images.repeat(scale, axis=1).repeat(scale, axis=2)
     line, width = (_LINE, 1) if color is None else (color, _BORDER)
     length, height, across, _ = tiles.shape
     framed = np.full((length, height + 2 * _BORDER, across + 2 * _BORDER, 3), 255, np.uint8)
@@ -267,7 +268,7 @@ def _write(
     anchor: str,
     color: np.ndarray = _INK,
 ) -> np.ndarray:
-    """The canvas with text at (x, y); anchor = Pillow's two letters, horizontal and vertical."""
+    """Write text at (x, y) of a copy; anchor: Pillow's two letters, horizontal and vertical."""
     image = Image.fromarray(canvas)
     fill = tuple(color.tolist())
     ImageDraw.Draw(image).text(position, text, fill=fill, font=_font(), anchor=anchor)

@@ -1,4 +1,4 @@
-"""Where each slot is, and what it shows: areas, centroids and boxes of its pixels."""
+"""Place and kind of each slot in a frame: areas, centroids and boxes of its pixels."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,9 @@ from scipy import ndimage
 class SlotPlace(NamedTuple):
     """One slot in one frame, in pixels of the input; pixel k spans [k, k + 1].
 
-    Area and centroid are of all pixels of the slot, the box is of its largest connected region: a
-    stray pixel does not make it span the image. All but the area are NaN if no pixel belongs to the
-    slot.
+    Area and centroid are those of all pixels of the slot. The box is that of its largest connected
+    region, so that a stray pixel does not enlarge it. If the slot has no pixel, the area is 0 and
+    all else is NaN.
     """
 
     area: float
@@ -29,13 +29,13 @@ def slot_places(
     """Places of all slots in a frame.
 
     Args:
-        slots: integers [H, W], the slot of each pixel.
-        num_slots: K.
-        origin: (x, y) of the images' corner in the input.
-        scale: (x, y) pixels of the input per pixel of the image.
+      slots: integers [H, W], the slot of each pixel.
+      num_slots: K.
+      origin: (x, y) of the image's corner in the input.
+      scale: (x, y) pixels of the input per pixel of the image.
 
     Returns:
-        K places.
+      K places.
     """
     places = []
     for slot in range(num_slots):
@@ -60,14 +60,14 @@ def slot_places(
 
 
 def slot_kinds(slots: np.ndarray, *, num_slots: int) -> list[str]:
-    """What each slot shows in a frame: "object", "background" or "empty".
+    """Classify what each slot shows in a frame: "object", "background" or "empty".
 
     The background is the slot with most pixels on the image's border; a slot without pixels is
     empty.
 
     Args:
-        slots: integers [H, W], the slot of each pixel.
-        num_slots: K.
+      slots: integers [H, W], the slot of each pixel.
+      num_slots: K.
     """
     border = np.concatenate([slots[0], slots[-1], slots[1:-1, 0], slots[1:-1, -1]])
     background = np.bincount(border, minlength=num_slots).argmax()

@@ -30,8 +30,8 @@ def test_an_svg_has_the_chosen_frames_rows_and_scale(tmp_path):
     root = ElementTree.fromstring(request.path.read_bytes())
     images = root.findall(f"{SVG}image")
     by_label = {strip.label: strip for strip in rows}
-    height, width = rows[0].pictures.shape[1:3]
-    expected = [by_label[label].pictures[t] for t in (3, 1) for label in request.rows]
+    height, width = rows[0].images.shape[1:3]
+    expected = [by_label[label].images[t] for t in (3, 1) for label in request.rows]
     for image, pixels in zip(images, expected, strict=True):
         data = base64.b64decode(image.get("href").split(",")[1])
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
@@ -58,7 +58,7 @@ def test_a_pdf_has_its_objects_where_its_table_says(tmp_path):
         assert data[int(place) :].startswith(b"%d 0 obj\n" % number)
     streams = [zlib.decompress(s) for s in re.findall(rb"stream\n(.*?)\nendstream", data, re.S)]
     drawing, images = streams[0].decode("latin-1"), streams[1:]
-    assert images == [strip.pictures[0].tobytes() for strip in rows]
+    assert images == [strip.images[0].tobytes() for strip in rows]
     assert drawing.count(" Do Q") == len(rows)
     assert "(t = 0) Tj" in drawing
     assert "(reconstruction) Tj" in drawing
@@ -68,7 +68,7 @@ def test_a_png_shows_the_tiles_in_whole_pixels(tmp_path):
     rows = strips(length=1)
     write_figure(FigureRequest(tmp_path / "f.png", rows=("input",), scale=2.0), rows)
     image = np.asarray(Image.open(tmp_path / "f.png"))
-    tile = rows[0].pictures[0].repeat(6, 0).repeat(6, 1)  # three pixels a point
+    tile = rows[0].images[0].repeat(6, 0).repeat(6, 1)  # three pixels a point
     height, width = tile.shape[:2]
     found = [
         (y, x)

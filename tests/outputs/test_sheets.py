@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stiid.outputs.sheets import (
-    GROUND,
+    BACKDROP,
     PALETTE,
     SIMULATED,
     colorize,
@@ -37,7 +37,7 @@ def lab(rgb):
 
 def test_palette_colors_are_distinguishable():
     # 2.3 is the just noticeable difference; ask for nearly ten times that, from the grounds too.
-    colors = lab(np.concatenate([PALETTE, [GROUND, (0, 0, 0), (255, 255, 255)]]))
+    colors = lab(np.concatenate([PALETTE, [BACKDROP, (0, 0, 0), (255, 255, 255)]]))
     distance = np.linalg.norm(colors[:, None] - colors[None], axis=-1)
     assert len(PALETTE) >= 12
     assert (distance + 100 * np.eye(len(colors))).min() > 20
@@ -81,7 +81,7 @@ def test_frames_show_the_arrays(channels):
         np.testing.assert_array_equal(picture(lefts[2], 1, t), PALETTE[masks[t].argmax(0)])
         for k in range(3):
             owned = masks[t, k][..., None] == 1
-            expected = np.where(owned, bytes_of(means[t, k]), GROUND)
+            expected = np.where(owned, bytes_of(means[t, k]), BACKDROP)
             np.testing.assert_array_equal(picture(lefts[4 + k], 3, t), expected)
             assert (frames[t, top + 60, lefts[4 + k] : lefts[4 + k] + 3] == PALETTE[k]).all()
     # Magnified without smoothing: 5 x 5 equal pixels.
