@@ -1,8 +1,8 @@
-"""Files that are whole or not there.
+"""Write files so that they are complete or do not exist.
 
-What is written goes beside its target under a hidden name, reaches the disk, and is then renamed.
-The hidden name says which process of which machine writes, so that what a killed one left behind is
-known and swept by the next.
+Content is written beside its target under a hidden temporary name, flushed to the disk, and then
+renamed. The temporary name contains the machine and the process that writes, so that the next
+process recognizes and removes files that a killed process left behind.
 """
 
 import contextlib
@@ -29,16 +29,16 @@ from stiid.errors import first_line
 
 _LOG = logging.getLogger("stiid")
 _TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)\.(?:\w+\.)?(tmp|old)(?:\.\w+)?", re.DOTALL)
-# What file systems answer that have no locks, or (NFS) none for what is open for reading.
+# Errors of file systems without locks, or (NFS) without locks on files opened for reading.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF)
 
 
 @contextmanager
 def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yields a temporary directory beside `path` that replaces `path` if the block succeeds.
+    """Yield a temporary directory beside `path` that replaces `path` if the block succeeds.
 
     If the block raises, the temporary directory is removed and an older `path` stays as it was.
-    Errors of the disk name the path.
+    Errors of the file system name `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,11 +62,11 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yields a temporary path beside `path` that becomes `path` if the block succeeds.
+    """Yield a temporary path beside `path` that becomes `path` if the block succeeds.
 
     If the block raises, the temporary file is removed and an older `path` stays as it was. Missing
-    parent directories are made; the temporary name keeps the suffix, which tells the file format.
-    Errors of the disk name the path.
+    parent directories are created; the temporary name keeps the suffix, which decides the format.
+    Errors of the file system name `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON, whole or not at all. JSON knows no NaN and no infinity: they become null."""
+    """Write JSON, whole or not at all. JSON has no NaN and no infinity: they become null."""
     with atomic_path(path) as temporary:
         text = json.dumps(_without_non_finite(content), indent=2, allow_nan=False)
         temporary.write_text(f"{text}\n", encoding="utf-8")
@@ -95,12 +95,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Lets nobody else write to a folder, which is made if it is missing.
+    """Keep other processes from writing to a folder, which is created if it is missing.
 
-    The lock is on the folder itself, and ends with the process, however that ends.
+    The lock is on the folder itself, and ends when the process ends, even if it is killed.
 
     Raises:
-      ValueError: another process holds it.
+      ValueError: another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
@@ -117,12 +117,12 @@ def sole_writer(folder: Path) -> Iterator[None]:
 def take_lock(descriptor: int, path: Path, *, wait: bool = False) -> bool:
     """Lock an open file until it is closed; false if another process holds it.
 
-    A file system that knows no locks is used without, after a warning.
+    On a file system without locks, a warning is logged and the result is true.
 
     Args:
       descriptor: of the file.
       path: its name, for the warning.
-      wait: until the other process lets go.
+      wait: wait until the other process releases the lock.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -132,7 +132,7 @@ def take_lock(descriptor: int, path: Path, *, wait: bool = False) -> bool:
         if error.errno not in _NO_LOCKS:
             raise
         _LOG.warning(
-            "%s is on a file system without locks (%s): see to it that no second process writes "
+            "%s is on a file system without locks (%s): make sure that no second process writes "
             "there",
             path,
             first_line(error),
@@ -141,14 +141,14 @@ def take_lock(descriptor: int, path: Path, *, wait: bool = False) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left unfinished in a folder.
+    """Remove unfinished files of killed processes from a folder.
 
-    One that was killed while it replaced a directory in two steps may have left the older one
-    aside: it is put back.
+    A process that was killed while it replaced a directory in two steps may have left the older one
+    under another name: it is moved back.
     """
     try:
         names = sorted(folder.iterdir())
-    except PermissionError:  # writing tells
+    except PermissionError:  # writing will report it
         return
     for left in names:
         match = _TEMPORARY.fullmatch(left.name)
@@ -167,20 +167,20 @@ _sweep_once = functools.cache(sweep)
 
 
 def _owner() -> str:
-    """This process, as temporary names tell it: "MACHINE-PID"."""
+    """Name of this process in temporary names: "MACHINE-PID"."""
     return f"{_machine()}-{os.getpid()}"
 
 
 @functools.cache
 def _machine() -> str:
-    """Where process numbers mean the same: host and, of containers, the space of processes."""
+    """Hash of host and process namespace (of a container), in which process ids are unique."""
     space = Path("/proc/self/ns/pid")
     number = space.stat().st_ino if space.exists() else 0
     return f"{zlib.crc32(f'{socket.gethostname()}/{number}'.encode()):08x}"
 
 
 def _ended(machine: str, pid: int) -> bool:
-    """Whether a process is known to run no more."""
+    """Whether a process is known to have ended."""
     if machine != _machine():
         return False
     try:
@@ -194,7 +194,7 @@ def _ended(machine: str, pid: int) -> bool:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Errors of the system name the target, where they name nothing or what is hidden beside it."""
+    """Make file system errors name the target if they name nothing or its temporary name."""
     try:
         yield
     except OSError as error:
@@ -205,7 +205,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _target(name: str, path: Path) -> Path | None:
-    """What a temporary name beside a path, or below such a one, is going to be called."""
+    """Final name of a temporary path beside ``path``, or of a path below it; None for others."""
     parts = Path(os.path.relpath(name, path.parent)).parts
     match = _TEMPORARY.fullmatch(parts[0]) if parts else None
     known = match is not None and match[1] in (path.name, path.stem)
@@ -213,7 +213,7 @@ def _target(name: str, path: Path) -> Path | None:
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until a file or a folder is on the disk, so that a rename never comes before it."""
+    """Flush a file or a folder to the disk, so that a later rename cannot reach it first."""
     if path.is_symlink() or not (path.is_dir() or path.is_file()):
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -227,7 +227,7 @@ def _to_disk(path: Path) -> None:
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Swap two directories in one step; false where the system or the file system cannot."""
+    """Swap two directories in one step; false if the system or the file system cannot."""
     library = ctypes.CDLL(None, use_errno=True)
     names = os.fsencode(first), os.fsencode(second)
     swap = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
@@ -240,7 +240,7 @@ def _exchange(first: Path, second: Path) -> bool:
 
 
 def _replace_in_two_steps(temporary: Path, path: Path) -> None:
-    """For systems that cannot exchange: a process killed in between leaves ``sweep`` its work."""
+    """Replace without an exchange; if killed in between, ``sweep`` repairs it later."""
     older = temporary.with_suffix(".old")
     os.replace(path, older)
     try:

@@ -26,17 +26,18 @@ class Refiner(nn.Module):
       latent_size: D.
       features: width of the convolutions.
       layers: number of 3×3 convolutions; 0 leaves out all image-sized inputs, as EfficientMORL
-        does: λ and its gradient alone decide.
-      stride: of each convolution; IODINE: 2, at about a twentieth of the work.
+        does: only λ and its gradient are inputs.
+      stride: of each convolution; 2 (IODINE) costs about a twentieth.
       pool: "average": 4×4 windows with stride 4 (goes with stride 1); "mean": over the whole
         image; "none".
       hidden: width of the linear layer after the pool.
       lstm_features: M.
       cell: "graves": ``LSTM2D``; "mixing": ``MixingLSTM2D`` (*authors' code*), to which
         ``forget_bias``, ``two_biases`` and ``forget_scale`` do not apply.
-      forget_bias: see ``LSTM2D``; with ``initial_weights="lecun"`` alone, like ``output_scale``.
+      forget_bias: see ``LSTM2D``; like ``output_scale``, it has an effect with
+        ``initial_weights="lecun"`` only.
       two_biases: see ``LSTM2D``.
-      squeezenet: *authors' code* alone: add the frame's ``nn.squeezenet.SqueezeFeatures`` (16
+      squeezenet: *authors' code*: add the frame's ``nn.squeezenet.SqueezeFeatures`` (16
         channels) to the image-sized inputs; needs RGB.
       forget_scale: *not in the paper*: see ``LSTM2D``.
       output_scale: *not in the paper*: factor on the initial weights of the last layer; small
@@ -61,7 +62,7 @@ class Refiner(nn.Module):
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        """Refuse an unknown pool before anything is traced."""
+        """Refuse unknown options before anything is traced."""
         if self.pool not in POOLS:
             raise ValueError(f"refiner.pool: expected one of {POOLS}, got {self.pool!r}")
         if self.cell not in CELLS:
@@ -82,7 +83,7 @@ class Refiner(nn.Module):
         time: LSTMState | None,
         shared: Array | None = None,
     ) -> tuple[Gaussian, LSTMState]:
-        """One update.
+        """Compute one update of the posterior.
 
         Args:
           frame: [B, H, W, C].
@@ -90,7 +91,7 @@ class Refiner(nn.Module):
           vectors: [B, K, V] vector-sized inputs.
           refinement: state (t, r−1).
           time: state (t−1, R̂), or None without a time axis.
-          shared: of ``frame_inputs``, or None.
+          shared: from ``frame_inputs``, or None.
 
         Returns:
           Δλ as (Δμ, Δ log σ²), and the state (t, r).
@@ -105,7 +106,7 @@ class Refiner(nn.Module):
 
     @nn.nowrap
     def frame_inputs(self, params: Params, frame: Array) -> Array | None:
-        """What the first convolution makes of the inputs that a frame's cells share, see there.
+        """First convolution of the inputs that all cells of a frame share, see ``nn.shared_conv``.
 
         Args:
           params: of this network.
@@ -133,7 +134,7 @@ class Refiner(nn.Module):
 
     @nn.nowrap
     def _image_features(self, frame: Array, images: Array, shared: Array | None) -> Array:
-        """Features of the image-sized inputs: [B, K, hidden]; a part of ``__call__``."""
+        """Features of the image-sized inputs, [B, K, hidden]; part of ``__call__``."""
         slots, code = images.shape[:2], None
         if self.squeezenet and shared is None:
             code = SqueezeFeatures(name="squeezenet")(_rgb(frame))
@@ -152,8 +153,8 @@ class Refiner(nn.Module):
                     "refiner.pool = 'average' needs maps of at least 4×4 after the convolutions, "
                     f"got {x.shape[1]}×{x.shape[2]}: use 'mean', fewer layers or a smaller stride"
                 )
-            # As means over axes of 4: the gradient of a window's mean takes XLA:CPU a hundred times
-            # as long (at 5×64×64×64 19 ms of a core; 4 % of an update of IODINE).
+            # Means over axes of length 4: on XLA:CPU, the gradient of a window's mean takes a
+            # hundred times as long (19 ms of a core at 5×64×64×64; 4 % of an update of IODINE).
             rows, columns = x.shape[1] // 4, x.shape[2] // 4
             x = x[:, : 4 * rows, : 4 * columns]
             x = x.reshape(len(x), rows, 4, columns, 4, -1).mean((2, 4))
@@ -163,7 +164,7 @@ class Refiner(nn.Module):
 
 
 def _rgb(frame: Array) -> Array:
-    """The frame, if it is in RGB."""
+    """The frame; raises unless it is RGB."""
     if frame.shape[-1] != 3:
         raise ValueError(f"refiner.squeezenet needs RGB frames, got {frame.shape[-1]} channel(s)")
     return frame

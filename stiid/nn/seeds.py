@@ -1,9 +1,9 @@
-"""What slots take of a frame before it is refined: a posterior from its pixels (not in the paper).
+"""A first posterior for each slot from a frame's pixels, before refinement (not in the paper).
 
-Slots that differ by noise alone when inference starts may leave two objects to one of them. Here
-each starts from a pixel of its own in frame 0, a *seed*, which looks unlike those of all slots
-before it, and follows in later frames what looks like what it showed. Slots that find nothing new
-stay empty.
+If slots differ by noise alone at the start of inference, one slot may end up with two objects. Here
+each slot starts from its own pixel of frame 0, a *seed*, which looks unlike the seeds of all slots
+before it. In later frames, a slot starts from the pixels that look like what it showed before.
+Slots that find nothing new stay empty.
 """
 
 from typing import NamedTuple
@@ -16,39 +16,40 @@ from stiid.kernels.elu import elu
 from stiid.nn.positions import positions
 from stiid.shapes import Array, Gaussian
 
-_SCALE = 5.0  # of colors and places at first: half of a pixel's share goes at a distance of a sixth
-_BREADTH = 6.0  # of what a seed covers, in squared distances, over that of what a slot takes
-_SHIFTS = 3  # of a seed to the mean of what is near
-_GATE = 0.5  # a pixel that is less in need of a seed than this gets none
-_NOWHERE = 100.0  # where a slot without a seed looks: nothing is near
+# Initial scale of colors and places: at a distance of a sixth, half of a pixel's share remains.
+_SCALE = 5.0
+_BREADTH = 6.0  # ratio of squared distances: what a seed covers to what a slot takes
+_SHIFTS = 3  # mean-shift steps of a seed
+_GATE = 0.5  # least uncovered part of a pixel that gets a seed
+_NOWHERE = 100.0  # query of a slot without a seed: far from all pixels
 _LEAST_SHARE = 1e-3
 _LEAST = 1e-6
 _INERTIA = 0.1  # pixels: a slot that shows less than this hardly moves
 
 
 class Taken(NamedTuple):
-    """What slots take of a frame."""
+    """What each slot takes from a frame."""
 
     delta: Gaussian  # added to the learned λ [B, K, D]
-    shares: Array  # [B, K, H, W, 1] of slots in what was taken of each pixel, sum to one
-    queries: Array  # [B, K, E] what each looked for
+    shares: Array  # [B, K, H, W, 1] shares of the slots in each pixel; sum to one
+    queries: Array  # [B, K, E] what each slot looked for
     embedding: Array  # [B, H, W, E] of pixels
 
 
 class Seeds(nn.Module):
-    """A frame → what each slot's posterior starts from.
+    """A frame → the posterior that each slot starts from.
 
-    Pixels are embedded by their color, their place, the more the more their color differs from the
-    frame's median, and a few convolutions, which at first say little. Slot k takes a share
-    exp(−|e_i − query_k|²) of pixel i, less where others want it too, and an MLP turns the mean of
-    what it took, color, place and features, into its posterior. See ``sow`` for the queries of
-    frame 0.
+    A pixel's embedding has three parts: its color; its place, scaled by how much its color differs
+    from the frame's median; and features of a few convolutions, which are small at first. Slot k
+    takes a share exp(−|e_i − query_k|²) of pixel i; if the shares sum to more than one, they are
+    divided by their sum. An MLP turns the mean color, place and features of what the slot took into
+    its posterior. See ``sow`` for the queries of frame 0.
 
     Attributes:
       latent_size: D.
       features: width of the convolutions and of the MLP.
       layers: convolutions, 3×3.
-      size: of the embedding's learned part.
+      size: number of learned features in the embedding.
     """
 
     latent_size: int
@@ -58,11 +59,11 @@ class Seeds(nn.Module):
 
     @nn.compact
     def __call__(self, frame: Array, queries: Array | int) -> Taken:
-        """Take a frame apart.
+        """Divide a frame among the slots.
 
         Args:
           frame: [B, H, W, C].
-          queries: [B, K, E] of the frame before, or K in frame 0.
+          queries: [B, K, E], from ``follow`` at the frame before, or the number K in frame 0.
         """
         batch, height, width, channels = frame.shape
         grid = jnp.broadcast_to(positions(height, width), (batch, height, width, 2))
@@ -96,11 +97,12 @@ class Seeds(nn.Module):
 
 
 def sow(embedding: Array, num_slots: int) -> Array:
-    """Queries around pixels that are unlike each other: [B, N, E] → [B, K, E].
+    """Choose queries around pixels that are unlike each other: [B, N, E] → [B, K, E].
 
-    The first seed is the pixel nearest to the mean of all, mostly of the background; each other one
-    is the pixel that those before it cover least. A seed moves to the mean of what is near it and
-    not covered yet (mean shift). Where all pixels are covered, slots that remain get none.
+    The first seed is the pixel nearest to the mean of all, usually in the background. Each further
+    seed is the pixel that those before it cover least. A seed moves to the mean of the pixels near
+    it that are not covered yet (mean shift). Once all pixels are covered, remaining slots get no
+    seed.
     """
     left, queries = jnp.ones(embedding.shape[:2]), []
     seed = ((embedding - embedding.mean(1, keepdims=True)) ** 2).sum(-1).argmin(1)
@@ -116,17 +118,17 @@ def sow(embedding: Array, num_slots: int) -> Array:
 
 
 def take(embedding: Array, queries: Array) -> Array:
-    """What slots take of pixels: [B, N, E] and [B, K, E] → [B, K, N], at most 1 together."""
+    """Shares that slots take of pixels: [B, N, E], [B, K, E] → [B, K, N]; sums are at most 1."""
     wanted = _likeness(embedding, queries)
     return wanted / jnp.maximum(wanted.sum(1, keepdims=True), 1.0)
 
 
 def follow(taken: Taken, masks: Array) -> Array:
-    """What slots look for in the next frame, the mean of what they show in this one: [B, K, E].
+    """Queries for the next frame: the mean embedding of what slots show in this one, [B, K, E].
 
     Args:
-      taken: of this frame.
-      masks: as refined, [B, K, H, W].
+      taken: from this frame.
+      masks: after refinement, [B, K, H, W].
     """
     weights = masks.reshape(*masks.shape[:2], -1)
     embedding = taken.embedding.reshape(len(weights), -1, taken.embedding.shape[-1])
@@ -134,7 +136,7 @@ def follow(taken: Taken, masks: Array) -> Array:
 
 
 def _mean(embedding: Array, weights: Array, before: Array) -> Array:
-    """Means of [B, N, E] by weights [B, K, N], which stay near [B, K, E] if these are small."""
+    """Means of [B, N, E] by weights [B, K, N]; with small weights they stay near ``before``."""
     return (weights @ embedding + _INERTIA * before) / (weights.sum(2)[..., None] + _INERTIA)
 
 
