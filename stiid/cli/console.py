@@ -110,7 +110,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "input",
                 metavar="VIDEO",
-                help="a video file, a folder of images, or stiid://sample",
+                help="a video file, a folder of images, an array (.npy, .npz; clips.npz/3: one of "
+                "several), or stiid://sample",
             )
             command.add_argument(
                 "--model", default="masks_small_color", help=f"{_MODEL}; default: %(default)s"

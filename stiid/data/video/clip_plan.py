@@ -13,6 +13,7 @@ import numpy as np
 from stiid.data.view import View
 
 _LOG = logging.getLogger("stiid")
+_NAMED = 3  # parts of videos in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,19 +69,15 @@ class ClipPlan:
         segments = self.cut()
         cut = {"frames": self.frames, "stride": self.view.stride}
         for split, of_split in segments.items():
-            empty = [segment for segment in of_split if not segment.clips(**cut)]
-            for segment in empty:
-                _LOG.warning(
-                    "%s: left out frames %d to %d of %s, too few for %d frames at stride %d",
-                    *(split, segment.start, segment.stop, segment.video, self.frames),
-                    self.view.stride,
-                )
-            if len(empty) == len(of_split):
+            fitting = [segment for segment in of_split if segment.clips(**cut)]
+            if not fitting:
+                longest = max((segment.stop - segment.start for segment in of_split), default=0)
                 raise ValueError(
                     f"no clip of {self.frames} frames at stride {self.view.stride} fits the "
-                    f"{split} split: make frames or stride smaller, or give longer videos "
-                    "or that split more of them"
+                    f"{split} split, whose longest part of a video has {longest}: make frames or "
+                    "stride smaller, or give longer videos or that split more of them"
                 )
+            _tell_left_out(split, [s for s in of_split if s not in fitting], **cut)
         if len({segment.masks is None for s in segments.values() for segment in s}) > 1:
             raise ValueError("only some videos have masks: give masks to all of them or to none")
         return segments
@@ -91,6 +88,19 @@ class ClipPlan:
         content = [self.options, sorted((str(path), *_signature(path)) for path in self.files)]
         digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
         return f"{self.source}_{self.view.width}x{self.view.height}_{self.frames}f_{digest}"
+
+
+def _tell_left_out(split: str, segments: Sequence[Segment], *, frames: int, stride: int) -> None:
+    """Name in the log what is too short for a clip; of many only the first."""
+    if not segments:
+        return
+    named = [f"frames {s.start} to {s.stop} of {s.video}" for s in segments[:_NAMED]]
+    if len(segments) > _NAMED:
+        named.append(f"and {len(segments) - _NAMED} more")
+    _LOG.warning(
+        "%s: left out, too short for %d frames at stride %d: %s",
+        *(split, frames, stride, ", ".join(named)),
+    )
 
 
 def _signature(path: Path) -> tuple[int, int]:

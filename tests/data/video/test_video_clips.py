@@ -160,14 +160,17 @@ def test_how_long_a_single_video_must_be(tmp_path):
 
 
 def test_short_videos_are_left_out_and_named(tmp_path, caplog):
-    for name, frames in (("a", 8), ("b", 3), ("c", 8), ("d", 8)):
+    videos = [("a", 8), ("b", 3), ("c", 8), ("d", 8), *((f"short{i}", 2) for i in range(4))]
+    for name, frames in videos:
         tiny.write_video(tmp_path / "videos" / f"{name}.mp4", frames=frames)
     logging.getLogger("stiid").propagate = True
     with caplog.at_level("WARNING"):
         total = len(own(tmp_path)) + len(own(tmp_path, "validation"))
     assert total == 6
-    assert "left out frames 0 to 3 of" in caplog.text
-    assert "b.mp4, too few for 4 frames at stride 1" in caplog.text
+    (said,) = (line for line in caplog.messages if "too short for 4 frames" in line)
+    assert said.startswith("train: left out, too short for 4 frames at stride 1: frames 0 to 3 of")
+    assert "b.mp4, frames 0 to 2 of" in said
+    assert said.endswith(", and 2 more")
 
 
 def test_a_changed_file_is_prepared_again(tmp_path):
