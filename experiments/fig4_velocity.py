@@ -3,7 +3,7 @@
 Velocities are those of the centers of bounding boxes, over two frames as in DDPAE's own scores;
 DDPAE knows its own positions. Slots are matched to balls one to one by their observed positions
 ("hungarian"), and by DDPAE's rule ("nearest"), which leaves out clips where two take the same.
-The paper shows curves, not numbers.
+The paper shows curves, not numbers; SAVi is not in it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 from experiments.plots import SeedCurve, save_curves
 from experiments.prediction import PARTS
 from experiments.result import MODEL, PaperResult, Row, Scores, Training
-from experiments.systems import ddpae, ours, simulation
+from experiments.systems import ddpae, ours, savi, simulation
 
 _FRAMES = ("1", "2", "3", "4", "5")
 
@@ -24,7 +24,9 @@ def result(scale: str) -> PaperResult:
         _row(scale, "binary", "DDPAE", ddpae(scale)),
         _row(scale, "binary", "Our", ours(scale, "binary")),
         _row(scale, "binary", PARTS[2].capitalize(), ours(scale, "binary"), PARTS[2]),
+        _row(scale, "binary", "SAVi", savi(scale, "binary")),
         _row(scale, "color", "Our", ours(scale, "color")),
+        _row(scale, "color", "SAVi", savi(scale, "color")),
     ]
     return PaperResult(
         name="fig4_velocity",

@@ -1,7 +1,8 @@
 """Figures 5 and 8: (F-)ARI and MSE of 3, 5, 7 and 10 simulated frames after 20 inferred ones.
 
 The paper shows curves, not numbers. Beside the models: the last frame repeated, and slots that keep
-their last velocity, both from what our model found in the observed frames.
+their last velocity, both from what our model found in the observed frames; and SAVi, which is not
+in the paper.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 from experiments.plots import SeedCurve, save_curves
 from experiments.prediction import PARTS
 from experiments.result import MODEL, PaperResult, Row, Scores, Training
-from experiments.systems import CLEVRER, SCORES, data_sets, ours, r_nem, simulation
+from experiments.systems import CLEVRER, SCORES, data_sets, ours, r_nem, savi, simulation
 
 _HORIZONS = ("3", "5", "7", "10")
 
@@ -22,6 +23,7 @@ def result(scale: str) -> PaperResult:
     for data in data_sets(scale):
         if data == "binary":
             rows.append(_row(scale, data, "R-NEM", r_nem(scale)))
+        rows.append(_row(scale, data, "SAVi", savi(scale, data)))
         rows.append(_row(scale, data, "Our", ours(scale, data)))
         for part in PARTS[1:]:
             rows.append(_row(scale, data, part.capitalize(), ours(scale, data), part))

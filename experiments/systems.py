@@ -95,6 +95,11 @@ def ddpae(scale: str) -> Training:
     return Training(config=_config("ddpae", scale, "binary"))
 
 
+def savi(scale: str, data: str) -> Training:
+    """SAVi on ``data``, without hints about the first frame. It is not in the paper."""
+    return Training(config=_config("savi", scale, data))
+
+
 def ablated_lengths(scale: str) -> tuple[str, ...]:
     """The lengths at which ``ablated`` is scored: as its config says."""
     return ("10", "20", "30", "40") if scale == "paper" else ("10", "20")

@@ -14,6 +14,7 @@ from stiid.data import registry
 from stiid.models.base import NOISE, Decoding
 from stiid.models.ddpae.model import DdpaeConfig
 from stiid.models.rnem.model import RnemConfig
+from stiid.models.savi.config import SaviConfig
 from stiid.models.spatiotemporal.config import SpatioTemporalConfig
 from stiid.typed_config import override
 
@@ -204,7 +205,7 @@ class Experiment:
 
     seed: int = 0
     data: Data
-    model: SpatioTemporalConfig | RnemConfig | DdpaeConfig = field(
+    model: SpatioTemporalConfig | RnemConfig | DdpaeConfig | SaviConfig = field(
         default_factory=SpatioTemporalConfig
     )
     optim: Optim = field(default_factory=Optim)

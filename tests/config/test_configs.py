@@ -95,8 +95,13 @@ def shrink_ddpae(model):
     model.update(num_slots=3, num_observed=2, features=2, frame_code=4, hidden=4, content=4)
 
 
+def shrink_savi(model):
+    model.update(num_slots=3, slot_size=4, heads=2, predictor_mlp=4, encoder_mlp=4)
+    model.update(encoder_features=(4,), encoder_strides=(1,), decoder_features=(4,), doublings=1)
+
+
 # What makes a family's networks small.
-SHRINK = {"stiid": shrink_stiid, "rnem": shrink_rnem, "ddpae": shrink_ddpae}
+SHRINK = {"stiid": shrink_stiid, "rnem": shrink_rnem, "ddpae": shrink_ddpae, "savi": shrink_savi}
 
 
 def shrink(config: ConfigDict, data_dir, folder) -> ConfigDict:

@@ -188,6 +188,7 @@ def test_names_of_parts():
     assert {row.part for row in rows} == {MODEL, "last frame", "linear motion"}
     assert fnmatch.filter([row.name for row in rows], "binary/*") == [
         "binary/r-nem",
+        "binary/savi",
         "binary/our",
         "binary/last_frame",
         "binary/linear_motion",
