@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,6 +180,14 @@ def told(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("stiid"), "propagate", True)
     caplog.set_level("INFO")
     return caplog
+
+
+@pytest.fixture
+def free_address() -> str:
+    """An address of this machine at which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import socket
 import subprocess
 
 import jax
@@ -88,11 +87,8 @@ def test_a_run_compiles_one_update_per_stage_and_one_evaluation(data_dir, tmp_pa
     assert sum(text.startswith("Compiling jit(_fun) ") for text in messages) == 3
 
 
-def test_processes_change_nothing(trained, data_dir, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    arguments = [f"--coordinator={address}", "--num_processes=2", "--host_devices=2"]
+def test_processes_change_nothing(trained, data_dir, tmp_path, free_address):
+    arguments = [f"--coordinator={free_address}", "--num_processes=2", "--host_devices=2"]
     processes = [
         subprocess.Popen(
             [*tiny.command(data_dir, tmp_path / "run", *arguments), f"--process_id={i}"],

@@ -25,7 +25,13 @@ from stiid.progress import Formatter, waiting
 from stiid.training import devices, signals
 from stiid.training.interrupt import Interrupted
 from stiid.training.locate import RELEASED
-from stiid.training.processes import find_processes, initialize_processes, joined, partner_ended
+from stiid.training.processes import (
+    find_processes,
+    initialize_processes,
+    joined,
+    part,
+    partner_ended,
+)
 from stiid.typed_config import parse
 
 _CONFIG = define_config("Config file, with --config.section.field=value overrides.")
@@ -111,6 +117,7 @@ def main(argv: Sequence[str]) -> None:
             figure=_figure(),
             fields=fields,
         )
+        part()
     except (*modes.USER_ERRORS, jax.errors.JaxRuntimeError) as error:
         if partner_ended(error):
             _fail(
@@ -130,6 +137,7 @@ def main(argv: Sequence[str]) -> None:
         number = signal.Signals(getattr(error, "number", signal.SIGINT))
         _fail(f"stopped by {number.name}: nothing incomplete was kept", code=128 + number)
     except Interrupted as error:
+        part()  # all processes stop here, some of them sooner than others
         _fail(str(error), code=128 + error.number)
 
 
@@ -210,7 +218,13 @@ def _speak() -> None:
 
 def cli(argv: list[str] | None = None) -> None:
     """Entry point: flag errors, config typos among them, are one line too."""
-    app.run(main, argv=argv, flags_parser=_parse_flags)
+    try:
+        app.run(main, argv=argv, flags_parser=_parse_flags)
+    except Exception:
+        if not joined():
+            raise
+        traceback.print_exc()
+        signals.leave(1)  # JAX would wait for the others, and they for this process
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

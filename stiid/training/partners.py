@@ -1,81 +1,248 @@
-"""Watch the other processes of a run, and end this one if another no longer responds.
+"""Connections between the processes of a run, by which each learns that another one ended.
 
-When a process ends, its connections close, and the others notice. A process that is stopped
-(SIGSTOP, a suspended machine, a cut network) keeps its connections open, and the others would wait
-for half an hour. So each process increments a counter in the store of JAX's coordinator, and reads
-the counters of the others.
+JAX itself would hear of some ends after minutes, and of others by a crash: when process 0 goes, the
+connection to its coordinator breaks, and JAX's C++ client aborts its process. So process 0 listens
+at the coordinator's address with a server of ours. Each of the others keeps a line to it, on which
+both say every few seconds that they are alive, and reaches JAX's coordinator through it, by a relay
+that holds a broken connection open until this process has ended with a message.
+
+A process that ended is known by its closed line. One that is stopped (SIGSTOP, a suspended machine,
+a cut network) keeps its line, and is known by its silence.
 """
 
+import asyncio
+import concurrent.futures
+import contextlib
+import os
+import socket
 import sys
 import threading
-import time
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from jax._src import distributed  # no public way to the store
-
+from stiid.errors import first_line
 from stiid.training import signals
+from stiid.training.relay import Connection, relay
 
-_FOLDER = "stiid/alive"
-_EVERY = 4.0  # seconds between counts
-_PATIENCE = 10  # counts that a process may miss in a row
-
-
-class _Counts:
-    """Counters of all processes, and for how many of our counts each one has been silent."""
-
-    def __init__(self, client: Any, own: int) -> None:
-        self._client, self._own = client, own
-        self._heard: dict[str, str] = {}
-        self._silent: dict[str, int] = {}
-        self.count = 0
-
-    def exchange(self) -> int | None:
-        """Increment our counter; return a process that has been silent for too long, or None."""
-        self._client.key_value_set(f"{_FOLDER}/{self._own}", f"{self.count}", allow_overwrite=True)
-        for key, value in self._client.key_value_dir_get(_FOLDER):
-            name = key.rpartition("/")[2]
-            same = self._heard.get(name) == value and int(name) != self._own
-            self._silent[name] = self._silent.get(name, 0) + 1 if same else 0
-            self._heard[name] = value
-        self.count += 1
-        lost = [int(name) for name, counts in self._silent.items() if counts >= _PATIENCE]
-        return min(lost, default=None)
+_HERE = "127.0.0.1"
+_EVERY = 4.0  # seconds between signs of life
+_PATIENCE = 10  # signs that a process may miss
+_GRACE = 2.0  # seconds in which a process may end for a reason of its own, which says more
+_GREETING = 10.0  # seconds in which a connection must say what it is
 
 
-def watch() -> None:
-    """Start watching, in threads. Call this once the process has joined the others."""
-    joined = distributed.global_state
-    counts = _Counts(joined.client, joined.process_id)
-    ended = threading.Event()
+class Partners:
+    """The other processes of a run, seen from one of them.
 
-    def exchange() -> None:
-        try:
-            while (lost := counts.exchange()) is None:
-                time.sleep(_EVERY)
-            _leave(lost)
-        except Exception:  # the coordinator or this process is ending: connections report that
-            ended.set()
+    Attributes:
+      coordinator: where this process reaches JAX's coordinator, once all have met.
+    """
 
-    def coordinator() -> None:
-        """Detect a stopped coordinator: it answers nothing, so our own counter stops.
+    def __init__(self, own: int, count: int, address: str) -> None:
+        self._own, self._count = own, count
+        host, _, port = address.rpartition(":")
+        self._address = host.strip("[]"), int(port)
+        self._met: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._lines: dict[int, asyncio.StreamWriter] = {}
+        self._parted: set[int] = set()  # who said that it ends
+        self._leaving = False
+        self._stopped = asyncio.Event()
+        with socket.socket() as free:
+            free.bind((_HERE, 0))
+            self._port = free.getsockname()[1]  # process 0: of JAX's coordinator; else of the relay
+        self.coordinator = f"{_HERE}:{self._port}"
 
-        Checks are counted, not seconds: this process may have been stopped as well.
+    def start(self) -> None:
+        """Meet the others, and watch them from then on, in a thread.
+
+        When one of them is lost, this process ends with a line on standard error and exit status 1.
         """
-        before = missed = 0
-        while not ended.wait(_EVERY):
-            missed, before = (missed + 1 if counts.count == before else 0), counts.count
-            if missed >= _PATIENCE:
-                _leave(0)
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._serve, name="partners", daemon=True).start()
 
-    for target in (exchange, coordinator):
-        threading.Thread(target=target, name="partners", daemon=True).start()
+    def stop(self) -> None:
+        """Watch no longer; the others then take this process for one that ended."""
+        self._loop.call_soon_threadsafe(self._stopped.set)
+
+    def wait(self, timeout: float) -> bool:
+        """Whether all have met, after ``timeout`` seconds at most.
+
+        Raises:
+          ValueError: the address cannot be used, or process 0 refused this one.
+        """
+        try:
+            self._met.result(timeout)
+        except concurrent.futures.TimeoutError:
+            return False
+        return True
+
+    def awaited(self) -> str:
+        """Who did not come yet, as far as this process knows."""
+        if self._own == 0:
+            return f"{self._missing()} of {self._count} processes"
+        return "the other processes" if self._lines else "process 0"
+
+    def part(self) -> None:
+        """Tell the others that this process ends, and that they need not end for that."""
+        told = asyncio.run_coroutine_threadsafe(self._tell("bye"), self._loop)
+        with contextlib.suppress(concurrent.futures.TimeoutError):
+            told.result(1.0)
+
+    def _missing(self) -> int:
+        return self._count - 1 - len(self._lines)
+
+    def _serve(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._run())
+
+    async def _run(self) -> None:
+        try:
+            if self._own == 0:
+                where = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", "").rpartition(":")[0]
+                host, port = where.strip("[]") or None, self._address[1]
+                server = await asyncio.start_server(self._greet, host, port)
+            else:
+                host, port = _HERE, self._port
+                server = await asyncio.start_server(self._reach_coordinator, host, port)
+        except OSError as error:
+            self._met.set_exception(
+                ValueError(
+                    f"process {self._own} cannot listen at port {port} ({first_line(error)}): end "
+                    "the program that uses it, or choose another port (--coordinator)"
+                )
+            )
+            return
+        async with server, asyncio.TaskGroup() as tasks:
+            alive = tasks.create_task(self._stay_alive())
+            line = tasks.create_task(self._reach_process_0()) if self._own else None
+            await self._stopped.wait()
+            alive.cancel()
+            if line:
+                line.cancel()
+
+    async def _stay_alive(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY)
+            await self._tell("alive")
+
+    async def _tell(self, text: str) -> None:
+        for writer in [w for w in self._lines.values() if not w.is_closing()]:
+            with contextlib.suppress(OSError):
+                writer.write(f"{text}\n".encode())
+                await asyncio.wait_for(writer.drain(), _EVERY)
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Process 0: what a new connection is for."""
+        try:
+            words = (await asyncio.wait_for(reader.readline(), _GREETING)).decode().split()
+            if words == ["relay"]:
+                await relay((reader, writer), await _connect(_HERE, self._port))
+                return
+            name, number, count = words
+            if name != "line":
+                raise ValueError
+            partner, others = int(number), int(count)
+        except (OSError, ValueError):  # something else that tries ports
+            writer.close()
+            return
+        if others != self._count or partner in self._lines or not 0 < partner < self._count:
+            writer.write(f"no {self._count}\n".encode())
+            writer.close()
+            return
+        self._lines[partner] = writer
+        if not self._missing():
+            await self._tell("begin")
+            self._met.set_result(None)
+        await self._listen(partner, reader)
+
+    async def _reach_process_0(self) -> None:
+        reader, writer = await _connect(*self._address)
+        writer.write(f"line {self._own} {self._count}\n".encode())
+        self._lines[0] = writer
+        await self._listen(0, reader)
+
+    async def _reach_coordinator(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Other processes: connect JAX's client with the coordinator."""
+        coordinator = await _connect(*self._address)
+        coordinator[1].write(b"relay\n")
+        await relay((reader, writer), coordinator, delay=3 * _GRACE)
+
+    async def _listen(self, partner: int, reader: asyncio.StreamReader) -> None:
+        """Follow a line until its other end is lost.
+
+        Looks are counted, not seconds: this process may have been stopped as well.
+        """
+        missed = 0
+        while missed < _PATIENCE:
+            try:
+                line = await asyncio.wait_for(reader.readline(), _EVERY)
+            except TimeoutError:
+                missed += 1
+                continue
+            except (OSError, ValueError):
+                line = b""
+            missed = 0
+            match line.decode(errors="replace").split():
+                case ["begin"]:
+                    self._met.set_result(None)
+                case ["no", count]:
+                    self._met.set_exception(ValueError(self._refusal(int(count))))
+                    return
+                case ["bye"]:
+                    self._parted.add(partner)
+                case ["lost", number, how]:
+                    await self._leave(int(number), how)
+                case ["alive"]:
+                    pass
+                case _:
+                    break
+        if partner not in self._parted:
+            await self._leave(partner, "silent" if missed else "ended")
+        elif partner == 0:  # nothing more can be agreed on
+            await asyncio.sleep(_EVERY * _PATIENCE)
+            await self._leave(0, "ended")
+
+    def _refusal(self, count: int) -> str:
+        if count != self._count:
+            return (
+                f"process 0 waits for {count} processes, process {self._own} is one of "
+                f"{self._count}: start all of them with the same --num_processes"
+            )
+        return (
+            f"process 0 has met a process {self._own} already: give each its own --process_id, and "
+            "end those of an earlier run"
+        )
+
+    async def _leave(self, number: int, how: str) -> NoReturn:
+        while self._leaving:  # for another reason
+            await asyncio.sleep(_EVERY)
+        self._leaving = True
+        await self._tell(f"lost {number} {how}")
+        await asyncio.sleep(_GRACE)
+        print(f"error: {self._told(number, how)}", file=sys.stderr)
+        signals.leave(1)
+
+    def _told(self, number: int, how: str) -> str:
+        if number == self._own:
+            return (
+                "this process was stopped for a while, and the others ended meanwhile: start all "
+                "of them again: training resumes"
+            )
+        if how == "ended":
+            return (
+                f"process {number} of this run ended: see what it says, and start all of them "
+                "again: training resumes"
+            )
+        return (
+            f"process {number} of this run has not responded for {_EVERY * _PATIENCE:.0f} s: end "
+            "it if it is stopped, check that its machine can be reached, and start all of them "
+            "again: training resumes"
+        )
 
 
-def _leave(lost: int) -> NoReturn:
-    print(
-        f"error: process {lost} of this run has not responded for {_EVERY * _PATIENCE:.0f} s: end "
-        "it if it is stopped, check that its machine can be reached, and start all of them again: "
-        "training resumes",
-        file=sys.stderr,
-    )
-    signals.leave(1)
+async def _connect(host: str, port: int) -> Connection:
+    while True:
+        with contextlib.suppress(OSError):  # nobody listens there yet, or the host has no name yet
+            return await asyncio.open_connection(host, port)
+        await asyncio.sleep(0.3)

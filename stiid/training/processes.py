@@ -2,8 +2,6 @@
 
 import logging
 import os
-import queue
-import threading
 import time
 from typing import NamedTuple
 
@@ -11,11 +9,12 @@ import jax
 from jax._src.clusters import ClusterEnv, K8sCluster  # no public way to ask beforehand
 
 from stiid.errors import first_line
-from stiid.training import partners
+from stiid.training.partners import Partners
 
 _LOG = logging.getLogger("stiid")
 _PATIENCE = 3.0  # seconds of waiting before the log says so
-_JOINING = threading.Event()
+_DAY = 24 * 3600
+_PARTNERS: list[Partners] = []  # of this process, if it is one of several
 # Words of XLA's errors when a process no longer responds, in lower case.
 _PARTNER_ENDED = (
     *("gloo", "nccl", "connection closed", "connection reset", "coordination service"),
@@ -24,7 +23,7 @@ _PARTNER_ENDED = (
 
 
 class Processes(NamedTuple):
-    """The processes of a run. JAX asks the cluster for values that are None."""
+    """The processes of a run. What is None is left to JAX, which asks the cluster."""
 
     num_processes: int
     process_id: int | None = None
@@ -34,18 +33,18 @@ class Processes(NamedTuple):
 def find_processes(
     coordinator: str | None, num_processes: int | None, process_id: int | None
 ) -> Processes:
-    """Find out how many processes run together, from arguments, the environment, or the cluster.
+    """How many processes run together, from arguments, the environment, or the cluster.
 
-    A missing argument is taken from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES or JAX_PROCESS_ID,
-    then from a cluster that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods).
+    What an argument leaves open is taken from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
+    JAX_PROCESS_ID, then from a cluster that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods).
 
     Args:
       coordinator: "host:port" of process 0.
       num_processes: how many there are; 1 lets every task of a cluster run alone.
-      process_id: number of this process, from 0.
+      process_id: which this one is.
 
     Raises:
-      ValueError: the values are incomplete, or contradict each other.
+      ValueError: what is given is not enough, or contradicts itself.
     """
     coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     count = _from_environment(num_processes, "JAX_NUM_PROCESSES")
@@ -87,69 +86,81 @@ def _cluster_size() -> int:
         if cluster.opt_in_only_method:
             continue
         if cluster is K8sCluster and "JOB_COMPLETION_INDEX" not in os.environ:
-            continue  # a single pod; asking the cluster would need permissions
+            continue  # a pod by itself; asking for more would need the rights to ask
         if cluster.is_env_present():
             return cluster.get_process_count()
     return 1
 
 
 def initialize_processes(processes: Processes, *, timeout: float = 300.0) -> None:
-    """Join a run of several processes, before a backend starts; the log says whom it waits for.
-
-    JAX waits in C++, where no signal reaches it, so it waits in a thread.
+    """Join a run of several processes, before a backend starts, and say what is waited for.
 
     Args:
       processes: from ``find_processes``.
       timeout: seconds after which to give up.
 
     Raises:
-      ValueError: the other processes did not join in time.
+      ValueError: the other processes did not join in time, or do not fit.
     """
-    count, address = processes.num_processes, processes.coordinator
-    if count == 1:
+    if processes.num_processes == 1:
         return
-    _JOINING.set()
-    jax.config.update("jax_enable_preemption_service", False)  # it would take over SIGTERM
-    outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
-
-    def join() -> None:
-        try:
-            jax.distributed.initialize(
-                address, count, processes.process_id, initialization_timeout=int(timeout) + 60
-            )
-        except Exception as error:
-            outcome.put(error)
-        else:
-            outcome.put(None)
-
-    threading.Thread(target=join, name="join", daemon=True).start()
-    awaited = f"{'' if count == 2 else 'up to '}{count - 1} of {count} processes"
-    where = f"at {address}" if address else "at the address that the cluster names"
+    count, index, address = _completed(processes, timeout)
+    partners = Partners(index, count, address)
+    _PARTNERS.append(partners)
+    partners.start()
     began, wait = time.monotonic(), min(_PATIENCE, timeout)
-    while True:
-        try:
-            error = outcome.get(timeout=wait)
-            break
-        except queue.Empty:
-            left = timeout - (time.monotonic() - began)
+    while not partners.wait(wait):
+        left = timeout - (time.monotonic() - began)
         if left <= 0:
+            partners.stop()
             raise ValueError(
-                f"{awaited} did not connect to {where[3:]} within {timeout:.0f} s: start all of "
-                "them with the same --coordinator, and check that the port can be reached"
+                f"{partners.awaited()} did not connect to {address} within {timeout:.0f} s: start "
+                "all of them with the same --coordinator, and check that the port can be reached"
             )
-        _LOG.info("waiting for %s %s, for %.0f s at most", awaited, where, left)
+        _LOG.info("waiting for %s at %s, for %.0f s at most", partners.awaited(), address, left)
         wait = min(60.0, left)
-    if error is not None:
+    jax.config.update("jax_enable_preemption_service", False)  # it would take over SIGTERM
+    os.putenv("no_grpc_proxy", partners.coordinator.partition(":")[0])  # for gRPC in C++ alone
+    try:
+        jax.distributed.initialize(
+            partners.coordinator,
+            count,
+            index,
+            coordinator_bind_address=partners.coordinator,
+            initialization_timeout=int(timeout) + 60,
+            heartbeat_timeout_seconds=_DAY,  # partners know sooner, and say so without a crash
+        )
+    except Exception as error:
         raise ValueError(f"the processes cannot connect: {first_line(error)}") from error
-    partners.watch()
+
+
+def _completed(processes: Processes, timeout: float) -> tuple[int, int, str]:
+    """Number, index and coordinator, where need be as JAX learns them from the cluster."""
+    count, index, address = processes
+    if index is None or address is None:
+        address, _, index, _ = ClusterEnv.auto_detect_unset_distributed_params(
+            address, count, index, None, None, int(timeout)
+        )
+    if index is None or address is None:
+        raise ValueError(
+            "the cluster does not say where process 0 is: set --coordinator=HOST:PORT and "
+            "--process_id=I"
+        )
+    return count, index, address
 
 
 def joined() -> bool:
     """Whether this process is one of several, or is joining them."""
-    return _JOINING.is_set()
+    return bool(_PARTNERS)
+
+
+def part() -> None:
+    """Tell the other processes of the run, if there are any, that this one ends as agreed."""
+    for partners in _PARTNERS:
+        partners.part()
 
 
 def partner_ended(error: BaseException) -> bool:
-    """Whether an error means that another process of the run ended; JAX raises several types."""
+    """Whether an error means that another process of the run ended; JAX has several kinds."""
     text = str(error).lower()
     return joined() and any(words in text for words in _PARTNER_ENDED)

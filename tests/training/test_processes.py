@@ -1,9 +1,9 @@
 """How many devices and processes a run takes: from flags, environment, and clusters made up."""
 
 import os
+import re
 import subprocess
 import sys
-import threading
 
 import jax
 import pytest
@@ -139,20 +139,25 @@ def test_incomplete_descriptions_are_refused(environment, variables, arguments, 
         find_processes(*arguments)
 
 
-def test_who_waits_says_for_whom_and_gives_up(monkeypatch, told):
-    """JAX would wait for longer, out of the reach of signals."""
-    waiting = threading.Event()
-    monkeypatch.setattr(processes, "_JOINING", threading.Event())
-    monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **_: waiting.wait(60))
-    with pytest.raises(ValueError, match=r"^1 of 2 processes did not connect to host:1 within 0 s"):
-        processes.initialize_processes(Processes(2, 0, "host:1"), timeout=0.2)
+def test_who_waits_says_for_whom_and_gives_up(free_address, monkeypatch, told):
+    monkeypatch.setattr(processes, "_PARTNERS", [])
     monkeypatch.setattr(processes, "_PATIENCE", 0.05)
-    with pytest.raises(ValueError, match=r"^up to 3 of 4 processes did not connect to the addr"):
-        processes.initialize_processes(Processes(4), timeout=0.2)
-    waiting.set()
-    assert "waiting for up to 3 of 4 processes at the address that the cluster name" in told.text
+    with pytest.raises(
+        ValueError, match=rf"^process 0 did not connect to {free_address} within 0 s"
+    ):
+        processes.initialize_processes(Processes(3, 1, free_address), timeout=0.2)
+    with pytest.raises(ValueError, match=rf"^2 of 3 processes did not connect to {free_address} "):
+        processes.initialize_processes(Processes(3, 0, free_address), timeout=0.2)
+    assert f"waiting for 2 of 3 processes at {free_address}, for 0 s at most" in told.text
+
+
+def test_errors_of_collectives_mean_that_a_partner_ended(monkeypatch):
+    lost = ValueError("UNKNOWN: Gloo AllGather failed: Connection closed")
+    monkeypatch.setattr(processes, "_PARTNERS", [])
+    assert not processes.partner_ended(lost)
+    monkeypatch.setattr(processes, "_PARTNERS", [None])
     assert processes.joined()
-    assert processes.partner_ended(ValueError("UNKNOWN: Gloo AllGather failed: Connection closed"))
+    assert processes.partner_ended(lost)
     assert not processes.partner_ended(ValueError("RESOURCE_EXHAUSTED: Out of memory"))
 
 
@@ -168,12 +173,32 @@ def test_a_platform_that_is_not_there_is_one_line(monkeypatch):
         devices.start_backend()
 
 
+class Present:
+    """Partners that have all come already."""
+
+    coordinator = "127.0.0.1:1"
+
+    def __init__(self, *described):
+        self.described = described
+
+    def start(self):
+        pass
+
+    def wait(self, timeout):
+        return True
+
+
 def test_jax_finds_what_the_cluster_knows(environment, monkeypatch):
-    """What is left to JAX is what its own detection fills in."""
-    joined = []
-    monkeypatch.setattr(processes, "_JOINING", threading.Event())
+    joined, met = [], []
+    monkeypatch.setattr(processes, "_PARTNERS", met)
+    monkeypatch.setattr(processes, "Partners", Present)
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
     monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **_: joined.append(args))
     environment(SLURM)
     processes.initialize_processes(find_processes(None, None, None))
     processes.initialize_processes(Processes(1))
-    assert joined == [(None, 4, None)]
+    assert joined == [("127.0.0.1:1", 4, 2)]
+    (partners,) = met
+    number, count, address = partners.described
+    assert (number, count) == (2, 4)
+    assert re.fullmatch(r"node01:\d+", address)
