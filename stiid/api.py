@@ -55,10 +55,13 @@ def score(predicted: Any, true_masks: Any) -> dict[str, float]:
       true_masks: integers [T, H, W] or [B, T, H, W] of the same sizes; 0 is the background.
 
     Returns:
-      The mean over clips of each score: ``ari`` and ``f_ari`` (true objects only) compare all
-      frames of a clip at once, ``ari_frame`` and ``f_ari_frame`` frame by frame; ``miou`` is the
-      mean intersection over union; ``recall`` is the fraction of objects with a slot of their own
-      (IoU ≥ ½); ``slot_switches`` counts how often objects change their slot.
+      The mean over clips with objects of each score: ``ari`` and ``f_ari`` (true objects only)
+      compare all frames of a clip at once, ``ari_frame`` and ``f_ari_frame`` frame by frame;
+      ``miou`` is the mean intersection over union with the objects' own slots, ``mbo`` with the
+      best ones; ``recall`` is the fraction of objects with a slot of their own (IoU ≥ ½);
+      ``slot_switches`` counts how often objects change their slot; ``mota``, ``idf1`` and
+      ``id_switches`` score tracks, ``j`` and ``f`` regions and contours as DAVIS does. All are
+      NaN if no clip has objects: ``clips`` and ``clips_with_objects`` count them.
 
     Raises:
       ValueError: shapes or types do not fit.

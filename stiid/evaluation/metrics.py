@@ -1,4 +1,4 @@
-"""Scores of a decomposition: ARI, F-ARI, matched IoU, object recall, MSE, slot switches.
+"""Scores of a decomposition: ARI, F-ARI, mIoU, mBO, object recall, MSE, slot switches.
 
 The device only counts: per frame, the contingency table of true ids against predicted slots
 (`contingency`). Every score is a function of these tables, computed on the host in float64.
@@ -16,7 +16,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 # Scores that are not defined for a clip without objects.
-OBJECT_SCORES = ("ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "recall", "slot_switches")
+OBJECT_SCORES = (
+    *("ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "recall", "slot_switches"),
+    *("mbo", "mota", "idf1", "id_switches", "j", "f"),  # of `scoring.clip_totals` only
+)
 _FOUND = 0.5  # least IoU of an object that counts as found
 
 
@@ -57,7 +60,8 @@ def contingency(
     return table.reshape(batch, length, num_ids, num_slots)
 
 
-def _counts(table: Any, rank: int) -> np.ndarray:
+def check_table(table: Any, rank: int) -> np.ndarray:
+    """A contingency table as int64; raises ValueError if it is none, or has fewer axes."""
     table = np.asarray(table)
     if table.ndim < rank:
         raise ValueError(f"a table needs at least {rank} axes, got shape {table.shape}")
@@ -91,7 +95,7 @@ def adjusted_rand_index(table: Any) -> np.ndarray:
     Returns:
       [...] float64, at most 1.
     """
-    table = _counts(table, 2)
+    table = check_table(table, 2)
 
     def pairs(count: np.ndarray) -> np.ndarray:
         return count * (count - 1) // 2
@@ -121,7 +125,7 @@ def matched_iou(table: Any) -> np.ndarray:
     Returns:
       [...] float64 in [0, 1]; NaN without objects.
     """
-    table = _counts(table, 2)
+    table = check_table(table, 2)
     flat = table.reshape(-1, *table.shape[-2:])
     scores = np.full(len(flat), np.nan)
     for i, counts in enumerate(flat):
@@ -130,6 +134,24 @@ def matched_iou(table: Any) -> np.ndarray:
             rows, columns = linear_sum_assignment(iou, maximize=True)
             scores[i] = iou[rows, columns].sum() / len(iou)
     return scores.reshape(table.shape[:-2])
+
+
+def mean_best_overlap(table: Any) -> np.ndarray:
+    """Mean over true objects of the largest IoU with any slot (mBO, Pont-Tuset et al. 2017).
+
+    Unlike in `matched_iou`, one slot may be the best for several objects.
+
+    Args:
+      table: [..., N, K] integer counts, row 0 = background. Sum over frames for a per-clip score.
+
+    Returns:
+      [...] float64 in [0, 1]; NaN without objects.
+    """
+    table = check_table(table, 2)
+    flat = table.reshape(-1, *table.shape[-2:])
+    ious = [_object_ious(counts) for counts in flat]
+    scores = [iou.max(1).mean() if len(iou) else np.nan for iou in ious]
+    return np.array(scores, np.float64).reshape(table.shape[:-2])
 
 
 def object_recall(table: Any) -> np.ndarray:
@@ -144,7 +166,7 @@ def object_recall(table: Any) -> np.ndarray:
     Returns:
       [...] float64 in [0, 1]; NaN without objects.
     """
-    table = _counts(table, 2)
+    table = check_table(table, 2)
     flat = table.reshape(-1, *table.shape[-2:])
     scores = np.full(len(flat), np.nan)
     for i, counts in enumerate(flat):
@@ -177,7 +199,7 @@ def slot_switches(table: Any) -> np.ndarray:
     Returns:
       [B] float64 whole numbers.
     """
-    table = _counts(table, 4)[:, :, 1:]
+    table = check_table(table, 4)[:, :, 1:]
     switches = np.zeros(len(table))
     if table.shape[2] == 0:
         return switches
@@ -214,7 +236,7 @@ def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np
     if tables is None:
         _check_length(length, squared_error.shape[1])
         return {"mse": squared_error[:, :length].mean(1)}
-    tables = _counts(tables, 4)
+    tables = check_table(tables, 4)
     if tables.ndim != 4 or squared_error.shape != tables.shape[:2]:
         raise ValueError(
             "expected tables [B, T, N, K] and squared_error [B, T], "
@@ -239,7 +261,7 @@ def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np
         "mse": squared_error[:, :length].mean(1),
         "slot_switches": slot_switches(tables),
     }
-    for name in OBJECT_SCORES:
+    for name in scores.keys() & set(OBJECT_SCORES):
         scores[name] = np.where(count > 0, scores[name], np.nan)
     return scores
 

@@ -20,6 +20,22 @@ def test_scores_by_hand():
     assert stiid.score(slots[None], 100 * true[None]) == found
 
 
+def test_clips_without_objects_do_not_count():
+    """Nine of ten clips are empty: their scores say nothing, and their number is told."""
+    empty, one = np.zeros((9, 2, 4, 4), int), np.zeros((1, 2, 4, 4), int)
+    one[..., :2, :2] = 1
+    true, slots = np.concatenate([empty, one]), np.concatenate([empty, one // 2])
+    found = stiid.score(slots, true)
+    assert (found["clips"], found["clips_with_objects"]) == (10, 1)
+    for name in ("recall", "mota", "idf1", "j", "f"):
+        assert found[name] == 0.0, name  # the object lies in the background's slot
+    assert found["mbo"] == found["miou"] == 4 / 16
+    nothing = stiid.score(empty, empty)
+    assert nothing.pop("clips") == 9
+    assert nothing.pop("clips_with_objects") == 0
+    assert np.isnan(list(nothing.values())).all()
+
+
 @pytest.mark.parametrize(
     ("predicted", "true", "message"),
     [
@@ -31,6 +47,7 @@ def test_scores_by_hand():
         (np.zeros((2, 4, 4), int), np.zeros((2, 4, 4)), "true_masks must be integers"),
         (np.zeros((2, 4, 4), int), np.zeros((2, 4, 5), int), "must have the same shape"),
         (np.zeros((2, 4, 4), int), np.full((2, 4, 4), -1), "true_masks must not be negative"),
+        (np.zeros((0, 4, 4), int), np.zeros((0, 4, 4), int), "have no pixels"),
     ],
 )
 def test_masks_that_do_not_fit_are_refused(predicted, true, message):

@@ -13,6 +13,7 @@ from stiid.evaluation.metrics import (
     adjusted_rand_index,
     contingency,
     matched_iou,
+    mean_best_overlap,
     object_recall,
     slot_switches,
 )
@@ -154,6 +155,14 @@ def test_matched_iou_by_hand():
     assert np.isnan(matched_iou(np.zeros((3, 2), np.int64)))
     assert np.isnan(matched_iou(np.array([[7, 3], [0, 0]])))
     assert matched_iou(np.array([[7, 0], [0, 3]])) == 1.0
+
+
+def test_mean_best_overlap_by_hand():
+    # As above: slot 1 is the best for both objects.
+    table = np.array([[90, 2, 0], [2, 8, 0], [0, 5, 0]])
+    np.testing.assert_allclose(mean_best_overlap(table), (8 / 17 + 5 / 15) / 2, rtol=1e-15)
+    assert mean_best_overlap(np.stack([table, 0 * table])[None]).shape == (1, 2)
+    assert np.isnan(mean_best_overlap(np.array([[7, 3], [0, 0]])))
 
 
 @pytest.mark.parametrize(
