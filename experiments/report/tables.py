@@ -16,7 +16,7 @@ NAMES = {
     "mse": "MSE",
     "slot_switches": "slot switches",
 }
-_ACRONYMS = {"kl": "KL", "nll": "NLL", "bce": "BCE"}
+_ACRONYMS = {"kl": "KL", "nll": "NLL", "bce": "BCE", "psnr": "PSNR", "ssim": "SSIM"}
 
 
 def display_name(name: str) -> str:

@@ -12,6 +12,7 @@ from stiid.data.pipeline import eval_batches
 from stiid.data.source import Source
 from stiid.data.spacing import spaced
 from stiid.evaluation.evaluator import tables
+from stiid.evaluation.image_quality import SMALLEST, psnr, ssim
 from stiid.evaluation.metrics import clip_scores
 from stiid.evaluation.rollout import Clips, Rollout
 from stiid.evaluation.totals import ScoreTotals
@@ -119,7 +120,8 @@ def prediction_scores(
 
     ``bce`` is the binary cross entropy of the reconstruction, clipped to [1e-4, 1 − 1e-4] as in
     DDPAE. Like ``mse``, it is a mean over pixels and channels; ``bce_sum`` and ``mse_sum`` are sums
-    over them. ``copy_mse`` is the MSE of repeating the last observed frame. ``velocity`` compares
+    over them. ``psnr`` and ``ssim`` (of images that are large enough) are means over clips.
+    ``copy_mse`` is the MSE of repeating the last observed frame. ``velocity`` compares
     motion, see ``velocity.velocity_scores``: of the positions that the model gives, if it gives
     any, else of the centers of the slots' bounding boxes.
     """
@@ -129,6 +131,9 @@ def prediction_scores(
     copied = truth[:, num_observed - 1 : num_observed]
     copy_error = ((copied - truth) ** 2).mean(axis=(2, 3, 4))
     entropy = _cross_entropy(np.asarray(result.reconstruction, np.float64), truth)
+    similarity = {"psnr": psnr(result.reconstruction, truth)}
+    if min(truth.shape[2:4]) >= SMALLEST:
+        similarity["ssim"] = ssim(result.reconstruction, truth)
     pixels = truth[0, 0].size
     content: dict[str, Any] = {
         "clips": len(error),
@@ -145,6 +150,7 @@ def prediction_scores(
                 "bce": float(entropy[:, t].mean()),
                 "bce_sum": float(entropy[:, t].mean()) * pixels,
                 "copy_mse": float(copy_error[:, t].mean()),
+                **{name: float(values[:, t].mean()) for name, values in similarity.items()},
             }
             for t in range(num_observed, frames)
         ]

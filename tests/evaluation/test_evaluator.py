@@ -220,7 +220,14 @@ def test_without_true_masks_scores_are_missing_not_perfect(trained, data_dir, tm
     }
     predicted = json.loads((tmp_path / "out" / "predict" / "metrics.json").read_text())
     assert set(predicted["observed"]) == {"mse"}
-    assert set(predicted["simulated_frames"][0]) == {"mse", "mse_sum", "bce", "bce_sum", "copy_mse"}
+    assert set(predicted["simulated_frames"][0]) == {
+        "mse",
+        "mse_sum",
+        "bce",
+        "bce_sum",
+        "copy_mse",
+        "psnr",
+    }
     experiment = tiny.experiment(data_dir, **changes)
     with pytest.raises(ValueError, match="'f_ari' needs true masks, which the clips do not have"):
         tiny.train(experiment, tmp_path / "new")

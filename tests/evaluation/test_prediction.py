@@ -12,6 +12,7 @@ import tiny
 from PIL import Image
 
 from stiid.data import registry
+from stiid.evaluation.image_quality import psnr, ssim
 from stiid.evaluation.prediction import prediction_scores
 from stiid.evaluation.rollout import Clips
 from stiid.models.base import Decomposition
@@ -94,6 +95,21 @@ def test_errors_and_entropies():
     entropy = 0.2 * 4 * np.log(10) + 0.8 * 1.00005e-4
     assert (second["bce"], second["bce_sum"]) == pytest.approx((entropy, 12 * entropy), rel=1e-7)
     assert (second["mse"], second["mse_sum"]) == pytest.approx((1 / 25, 12 / 25))
+    assert (first["psnr"], second["psnr"]) == (np.inf, pytest.approx(10 * np.log10(25)))
+    assert "ssim" not in first  # of images smaller than its window
+
+
+def test_similarity_of_simulated_frames():
+    """Clips of 12x12 pixels, which SSIM takes: the means over both clips, frame by frame."""
+    rng = np.random.default_rng(0)
+    video, noisy = rng.integers(0, 256, (2, 2, 3, 12, 12, 3), np.uint8)
+    ids = np.zeros(video.shape[:4], np.uint8)
+    masks = np.ones((2, 3, 1, 12, 12))
+    result = Decomposition(noisy / 255, masks, noisy[:, :, None] / 255, masks)
+    frames = prediction_scores(Clips(video, ids, np.arange(2)), result, num_observed=1)
+    for t, frame in enumerate(frames["simulated_frames"], 1):
+        assert frame["psnr"] == pytest.approx(psnr(noisy[:, t], video[:, t]).mean())
+        assert frame["ssim"] == pytest.approx(ssim(noisy[:, t], video[:, t]).mean())
 
 
 def test_velocities_are_those_of_masks_or_of_the_model():
