@@ -23,7 +23,11 @@ _EXAMPLES = """examples:
 """
 _MODEL = "a released model (small_color), the folder of a run, or one of its checkpoints"
 _CONFIG = "a config file (configs/quickstart.py), or the name of one (bouncing_balls:small_color)"
-_FORWARDED = {"data": "stiid.cli.data", "report": "experiments.report.__main__"}
+_FORWARDED = {
+    "score": "stiid.cli.score",
+    "data": "stiid.cli.data",
+    "report": "experiments.report.__main__",
+}
 # Flags that set a field of the config: command → flag → field and help.
 _SLOTS = {
     "num_slots": ("evaluate.num_slots", "number of slots K; default: as stored"),
@@ -144,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
             _add_figure_flags(command)
         _add_machine_flags(command, several=name == "train")
     for name, text in (
+        ("score", "score masks that any program wrote, against true ones"),
         ("data", "list, prepare, check and preview data sets"),
         ("report", "make one HTML page of a run"),
     ):

@@ -103,7 +103,17 @@ def test_every_command_has_a_help(capsys):
     with pytest.raises(SystemExit):
         console.main(["--help"])
     text = capsys.readouterr().out
-    commands = ("train", "eval", "predict", "decompose", "import", "config", "data", "report")
+    commands = (
+        "train",
+        "eval",
+        "predict",
+        "decompose",
+        "import",
+        "config",
+        "score",
+        "data",
+        "report",
+    )
     for command in commands:
         assert re.search(rf"^    {command} ", text, re.MULTILINE) or f"    {command}\n" in text
         with pytest.raises(SystemExit) as exit_:
