@@ -26,7 +26,7 @@ from stiid.evaluation.prediction import (
     predict_clips,
     prediction_scores,
     sheets,
-    write_pictures,
+    write_images,
 )
 from stiid.evaluation.track_agreement import motion_check
 from stiid.files import atomic_directory, sole_writer, write_json
@@ -232,7 +232,7 @@ def predict(
                 "frame by itself, cannot"
             )
         with atomic_directory(folder) as temporary:
-            paths = write_pictures(temporary, clips, result, num_observed=settings.num_observed)
+            paths = write_images(temporary, clips, result, num_observed=settings.num_observed)
             write_json(temporary / "metrics.json", content)
         print(printable(f"wrote {len(paths)} images and animations and metrics.json to {folder}"))
         if figure is not None:

@@ -1,1 +1,1 @@
-"""Data sources and input pipelines: NumPy, tfds and grain only."""
+"""Data sources and input pipelines, which use NumPy, tfds and grain only."""

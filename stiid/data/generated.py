@@ -1,4 +1,4 @@
-"""What data sets that are computed on first use have in common: storage and opening."""
+"""Storage and opening of data sets that are computed on first use."""
 
 import abc
 import dataclasses
@@ -18,7 +18,7 @@ _Examples = Iterator[tuple[int, dict[str, Any]]]
 
 @dataclasses.dataclass(eq=False)
 class GeneratedConfig(tfds.core.BuilderConfig):
-    """A tfds config that is named by, and consists of, the options of a data set."""
+    """A tfds config that holds the options of a data set and is named after them."""
 
     name: str = ""
     spec: Any = None  # tfds wants a default for every field
@@ -32,13 +32,13 @@ class GeneratedConfig(tfds.core.BuilderConfig):
 
 
 class GeneratedBuilder(tfds.core.ShardBasedBuilder):
-    """Writes clips to disk, in order, and reads them back; needs no TensorFlow.
+    """Builder that writes clips to disk, in order, and reads them back; needs no TensorFlow.
 
-    Why not a `GeneratorBasedBuilder`: that one collects a split before it writes it, in memory up
-    to 1 GB and through TensorFlow beyond. Here one shard is in memory at a time.
+    A `GeneratorBasedBuilder` would collect a whole split before writing it: in memory up to 1 GB,
+    and through TensorFlow beyond. Here one shard is in memory at a time.
 
     Attributes:
-        VERB: What the progress bar says is done.
+      VERB: first word of the progress bar.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -84,19 +84,20 @@ class GeneratedBuilder(tfds.core.ShardBasedBuilder):
 
 
 def open_generated(builder: type[GeneratedBuilder], spec: Any, split: str, data_dir: str) -> Source:
-    """Opens a split, which is generated on first use.
+    """Open a split, which is generated on first use.
 
-    To train, all splits are made; one to evaluate on is made alone, if the others are not there.
+    For training, all splits are generated; a split for evaluation is generated alone if there is no
+    complete data set.
 
     Args:
-        builder: Of the data set.
-        spec: Its options.
-        split: One of `SPLITS`.
-        data_dir: Directory of all prepared data.
+      builder: builder of the data set.
+      spec: options of the data set.
+      split: one of `SPLITS`.
+      data_dir: directory of all prepared data.
 
     Raises:
-        ValueError: If there is no such split.
-        OSError: If the data cannot be written.
+      ValueError: if there is no such split.
+      OSError: if the data cannot be written.
     """
     if not spec.counts.get(split):
         raise ValueError(

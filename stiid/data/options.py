@@ -1,4 +1,4 @@
-"""Options of data sources: frozen dataclasses whose values are checked when they are made."""
+"""Checks of the options of data sources, which are frozen dataclasses."""
 
 import dataclasses
 import math
@@ -11,14 +11,14 @@ PLACES = ("path", "masks", "tracklets")  # options that may name files
 
 
 def check_types(options: Any) -> None:
-    """Turns every field of a frozen dataclass into its annotated type; for `__post_init__`.
+    """Convert every field of a frozen dataclass to its annotated type; for `__post_init__`.
 
     Known types are int, float, str and tuple[int, ...] or tuple[float, ...]. Sequences may be given
     as lists, and a single number stands for a sequence of one.
 
     Raises:
-        TypeError: If a value has another type or is not finite.
-        ValueError: If a path is no local one.
+      TypeError: if a value has another type or is not finite.
+      ValueError: if a path is not local.
     """
     for field in dataclasses.fields(options):
         value = _convert(field.name, getattr(options, field.name), field.type)

@@ -1,8 +1,8 @@
 """From a source to batches: endless random windows for training, ordered clips for evaluation.
 
 Shapes: B clips of the global batch, P processes, b = B / P rows per process, T frames. Process p
-holds the rows p, p + P, p + 2 P, ... of every global batch, so that the processes together see
-exactly the batches of a single process.
+holds the rows p, p + P, p + 2 P, ... of every global batch, so the processes together see exactly
+the batches of a single process.
 """
 
 from collections.abc import Iterator
@@ -27,31 +27,31 @@ def train_iterator(
     num_threads: int = 2,
     prefetch: int = 4,
 ) -> grain.DatasetIterator:
-    """Endless batches of random windows, in an order that is reshuffled every epoch.
+    """Iterate endlessly over batches of random windows, reshuffled every epoch.
 
-    A batch depends only on the source, its number, B, num_frames, max_frames and the seed: not on
-    sharding, threads or prefetching. Epochs follow each other without a gap, so a batch may
-    straddle two of them.
+    A batch depends only on the source, its number, B, num_frames, max_frames and the seed, not on
+    sharding, threads or prefetching. Epochs follow each other without a gap, so a batch may contain
+    clips of two epochs.
 
     Args:
-        source: At least one clip.
-        batch_size: B, the rows of all processes together.
-        num_frames: T, the length of a window. Its start is uniform.
-        seed: Of the order and of the window starts; not negative.
-        max_frames: Windows stay inside the first `max_frames` frames; None means all frames. The
-            paper trains on the first 40 of the 50 frames of Bouncing Balls.
-        pieces: Windows start at multiples of T only, so that those of a clip lie back to back.
-        shard_index: p.
-        shard_count: P, a divisor of B.
-        num_threads: Reading threads; 0 reads in the calling thread.
-        prefetch: Batches held in memory ahead of use; at least `num_threads`.
+      source: source with at least one clip.
+      batch_size: B, the rows of all processes together.
+      num_frames: T, the length of a window, whose start is uniformly distributed.
+      seed: seed of the order and of the window starts; not negative.
+      max_frames: windows stay inside the first `max_frames` frames; None means all frames. The
+          paper trains on the first 40 of the 50 frames of Bouncing Balls.
+      pieces: windows start at multiples of T only, so that they do not overlap.
+      shard_index: p.
+      shard_count: P, a divisor of B.
+      num_threads: reading threads; 0 reads in the calling thread.
+      prefetch: batches held in memory ahead of use; at least `num_threads`.
 
     Returns:
-        Iterator over {"video": uint8 [b, T, H, W, C]} with `get_state` and `set_state`, which
-        resume it exactly; `grain.checkpoint` stores that state in an Orbax checkpoint.
+      Iterator over {"video": uint8 [b, T, H, W, C]} with `get_state` and `set_state`, which
+      resume it exactly; `grain.checkpoint` stores that state in an Orbax checkpoint.
 
     Raises:
-        ValueError: If the arguments contradict each other or the source.
+      ValueError: if the arguments contradict each other or the source.
     """
     rows = _rows_per_process(source, batch_size, shard_index, shard_count)
     if seed < 0:
@@ -80,7 +80,7 @@ def train_iterator(
 
 
 class _RandomWindow(grain.transforms.RandomMap):
-    """Keeps the video only, and of it a window of `num_frames` within the first `max_frames`."""
+    """Keeps the video only: a window of `num_frames` within the first `max_frames`."""
 
     def __init__(self, num_frames: int, max_frames: int | None, pieces: bool):
         self._num_frames = num_frames
@@ -88,7 +88,7 @@ class _RandomWindow(grain.transforms.RandomMap):
         self._pieces = pieces
 
     def check(self, clip: dict[str, Any]) -> int:
-        """Returns the number of frames to choose from; raises ValueError if they do not suffice."""
+        """Return the number of usable frames; raise ValueError if they are too few."""
         frames = len(clip["video"])
         usable = frames if self._max_frames is None else self._max_frames
         if usable > frames:
@@ -123,29 +123,29 @@ def eval_batches(
     shard_index: int = 0,
     shard_count: int = 1,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The first `num_frames` frames of every clip, in order, in batches of one shape.
+    """Iterate over the first `num_frames` frames of all clips, in order, in batches of one shape.
 
     Every process gets the same number of batches. Missing rows at the end repeat the last clip and
     are marked.
 
     Args:
-        source: At least one clip.
-        batch_size: B, the rows of all processes together.
-        num_frames: T.
-        limit: Use the first `limit` clips only.
-        shard_index: p.
-        shard_count: P, a divisor of B.
+      source: source with at least one clip.
+      batch_size: B, the rows of all processes together.
+      num_frames: T.
+      limit: use the first `limit` clips only.
+      shard_index: p.
+      shard_count: P, a divisor of B.
 
     Returns:
-        Iterator over
-            video: uint8 [b, T, H, W, C].
-            masks: uint8 [b, T, H, W].
-            labelled: bool [b], False where the clip has no true masks and `masks` says nothing.
-            valid: bool [b], False for a repeated row.
-            index: int64 [b], place of the clip in the source, -1 for a repeated row.
+      Iterator over
+          video: uint8 [b, T, H, W, C].
+          masks: uint8 [b, T, H, W].
+          labelled: bool [b], False if the clip has no true masks; then `masks` is all 0.
+          valid: bool [b], False for a repeated row.
+          index: int64 [b], place of the clip in the source, -1 for a repeated row.
 
     Raises:
-        ValueError: If the arguments contradict each other or the source.
+      ValueError: if the arguments contradict each other or the source.
     """
     rows = _rows_per_process(source, batch_size, shard_index, shard_count)
     if limit is not None and limit < 1:
@@ -176,7 +176,7 @@ def _eval_batch(
 
 
 def _rows_per_process(source: Source, batch_size: int, shard_index: int, shard_count: int) -> int:
-    """Checks what both iterators share and returns b."""
+    """Check the arguments that both iterators share, and return b."""
     if not len(source):
         raise ValueError("the source has no clips")
     if batch_size < 1 or shard_count < 1 or batch_size % shard_count:

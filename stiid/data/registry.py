@@ -1,4 +1,4 @@
-"""Data sources by name, each imported when it is used: a source of balls loads no MuJoCo."""
+"""Data sources by name. Each is imported on use, so balls do not load MuJoCo."""
 
 import dataclasses
 import importlib
@@ -14,13 +14,14 @@ class Entry:
     """A data source.
 
     Attributes:
-        summary: One line for `stiid data list`.
-        spec_at: "module:name" below `stiid.data` of a dataclass whose fields are the options. Its
-            property `view` says how a frame of a video file becomes a frame of the source.
-        open_at: Of a function (spec, split, data_dir) → the split, prepared on first use.
-        verify_at: Of a function (spec, split, data_dir, clips) → figures that check the content of
-            some clips against other knowledge; it raises ValueError if the data are wrong. None if
-            there is no such knowledge.
+      summary: one line for `stiid data list`.
+      spec_at: "module:name" below `stiid.data` of a dataclass whose fields are the options. Its
+          property `view` says how a frame of a video file becomes a frame of the source.
+      open_at: likewise, of a function (spec, split, data_dir) → the split, prepared on first use.
+      verify_at: likewise, of a function (spec, split, data_dir, clips) → figures. It compares
+        some
+          clips with independent knowledge, and raises ValueError if the data are wrong. None if
+          there is no such check.
     """
 
     summary: str
@@ -86,20 +87,20 @@ ENTRIES = {
 
 
 def names() -> tuple[str, ...]:
-    """The names that `load` knows."""
+    """Names of all data sources."""
     return tuple(ENTRIES)
 
 
 def make_spec(name: str, **options: Any) -> Any:
-    """The checked options of a data source.
+    """Check the options of a data source.
 
     Args:
-        name: One of `names()`.
-        **options: Flat options of the source, the fields of its spec.
+      name: one of `names()`.
+      **options: flat options of the source, the fields of its spec.
 
     Raises:
-        ValueError: If the name or the value of an option is wrong.
-        TypeError: If an option does not exist or has the wrong type.
+      ValueError: if the name or the value of an option is wrong.
+      TypeError: if an option does not exist or has the wrong type.
     """
     if name not in ENTRIES:
         raise ValueError(f"name must be one of {names()}, got {name!r}")
@@ -112,26 +113,26 @@ def make_spec(name: str, **options: Any) -> Any:
 
 
 def view(name: str, **options: Any) -> View:
-    """How a frame of a video file becomes a frame of a source; raises as `make_spec`."""
+    """How a frame of a video file becomes a frame of a source; raises like `make_spec`."""
     return make_spec(name, **options).view
 
 
 def load(name: str, split: str, *, data_dir: str, **options: Any) -> Source:
-    """Opens a split of a data source and prepares the source on first use.
+    """Open a split of a data source, which is prepared on first use.
 
     Args:
-        name: One of `names()`.
-        split: "train", "validation" or "test".
-        data_dir: Directory of all prepared data; each set of options gets its own directory below.
-        **options: Flat options of the source; for "bouncing_balls" the fields of `BallsSpec`.
+      name: one of `names()`.
+      split: "train", "validation" or "test".
+      data_dir: directory of all prepared data; each set of options has its own directory in it.
+      **options: flat options of the source; for "bouncing_balls" the fields of `BallsSpec`.
 
     Returns:
-        The split, see `Source`.
+      The split, see `Source`.
 
     Raises:
-        ValueError: If the name, the split or the value of an option is wrong, or a file is damaged.
-        TypeError: If an option does not exist or has the wrong type.
-        OSError: If a file is missing or the data cannot be written.
+      ValueError: if the name, the split or the value of an option is wrong, or a file is damaged.
+      TypeError: if an option does not exist or has the wrong type.
+      OSError: if a file is missing or the data cannot be written.
     """
     spec = make_spec(name, **options)
     return ENTRIES[name].open(spec, split, data_dir)

@@ -1,4 +1,4 @@
-"""What every data source looks like."""
+"""The interface of all data sources."""
 
 from typing import Any, Protocol
 
@@ -13,11 +13,11 @@ class Source(Protocol):
         video: uint8 [T, H, W, C].
         masks: uint8 [T, H, W], 0 is background, 1..n_objects an object, stable over the clip.
         id: str, unique within the source.
-        n_objects: int; `UNKNOWN_OBJECTS` if the source has no true masks. `masks` is then all 0 and
-            says nothing: scores that need it are left out.
+        n_objects: int; `UNKNOWN_OBJECTS` if the source has no true masks. Then `masks` is all 0 and
+            scores that need it are left out.
 
     Attributes:
-        fingerprint: Names the content: equal if and only if the data have the same parameters.
+      fingerprint: name of the content; equal if and only if the data have the same parameters.
     """
 
     fingerprint: str

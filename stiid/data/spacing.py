@@ -1,8 +1,8 @@
-"""Which of many to look at."""
+"""Evenly spaced samples."""
 
 import numpy as np
 
 
 def spaced(count: int, most: int) -> list[int]:
-    """Numbers of at most `most` of `count` things, evenly spaced from the first to the last."""
+    """Indices of at most `most` of `count` items, evenly spaced from the first to the last."""
     return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()

@@ -1,4 +1,4 @@
-"""Splits of data that are computed: their names, numbers of clips, and random numbers."""
+"""Splits of generated data: their names, numbers of clips, and random numbers."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ SPLITS = ("train", "validation", "test")  # the position is part of every clip's
 
 
 def clip_rng(seed: int, split: str, index: int, *purpose: int) -> np.random.Generator:
-    """The random numbers of one clip of a split, or of one purpose in it."""
+    """Random generator of one clip of a split, or of one purpose within that clip."""
     key = (SPLITS.index(split), index, *purpose)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 class Counts:
-    """For a dataclass of options with the fields `train`, `validation` and `test`."""
+    """Mixin for a dataclass of options with the fields `train`, `validation` and `test`."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -20,7 +20,7 @@ class Counts:
         return {split: getattr(self, split) for split in SPLITS}
 
     def check_counts(self) -> None:
-        """Refuses negative numbers, and no clips at all."""
+        """Refuse negative numbers of clips, and sets without any clip."""
         counts = tuple(self.counts.values())
         if min(counts) < 0 or max(counts) == 0:
             raise ValueError(f"{SPLITS} must not be negative nor all be 0, got {counts}")

@@ -23,12 +23,12 @@ _SHARD_BYTES = 128 * 2**20
 
 
 def tensor(shape: tuple[int | None, ...], dtype: type) -> tfds.features.Tensor:
-    """A feature that is stored as it lies in memory; the file compresses it."""
+    """A feature that is stored as raw bytes; the file compresses them."""
     return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
 
 
 def clips_per_shard(view: View, *, frames: int, clips: int = 1) -> int:
-    """How many times so many clips with their masks a shard of a data set holds."""
+    """Number of groups of ``clips`` clips, with their masks, that fit into a shard."""
     clip_bytes = frames * view.height * view.width * (view.channels + 1)
     return max(1, _SHARD_BYTES // (clip_bytes * clips))
 
@@ -37,15 +37,15 @@ class TfdsSource:
     """A split of a prepared tfds data set as a `Source`."""
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
-        """Opens `split`.
+        """Open `split`.
 
         Args:
-            builder: A prepared builder, see `prepare`.
-            split: Name of a split, without slicing.
+          builder: a prepared builder, see `prepare`.
+          split: name of a split, without slicing.
 
         Raises:
-            ValueError: If there is no such split.
-            OSError: If its files are damaged; so does every access.
+          ValueError: if there is no such split.
+          OSError: if its files are damaged; access to a clip may raise it too.
         """
         splits = tuple(builder.info.splits)
         if split not in splits:
@@ -77,7 +77,7 @@ def find_prepared(
     config: tfds.core.BuilderConfig,
     data_dir: str,
 ) -> tuple[bool, str]:
-    """Whether data are on disk, and their name; arguments and errors as of `prepare`."""
+    """Whether data are on disk, and their name; arguments and errors as in `prepare`."""
     names = (builder_class.name, config.name, str(builder_class.VERSION))
     with _readable(pathlib.Path(data_dir).joinpath(*names)):
         info = builder_class(config=config, data_dir=data_dir).info
@@ -90,20 +90,20 @@ def prepare(
     config: tfds.core.BuilderConfig,
     data_dir: str,
 ) -> tfds.core.DatasetBuilder:
-    """Returns a builder whose data are on disk, after generating them if they are not.
+    """Return a builder whose data are on disk; generate the data if necessary.
 
     tfds writes to a directory "incomplete.*" next to the final one and renames it at the end, so
     that an existing final directory is complete. A lock file next to it makes other processes wait
-    for the one that generates; the operating system releases it if that process dies, and the next
-    one removes what was left.
+    for the one that generates. If that process dies, the operating system releases the lock, and
+    the next process removes the incomplete directory.
 
     Args:
-        builder_class: A builder that needs no TensorFlow to write array_record.
-        config: Its config.
-        data_dir: Directory of all prepared data.
+      builder_class: a builder that needs no TensorFlow to write array_record.
+      config: config of the builder.
+      data_dir: directory of all prepared data.
 
     Raises:
-        OSError: If the data cannot be written (nothing of the data set is kept), or are damaged.
+      OSError: if the data cannot be written (nothing of the data set is kept), or are damaged.
     """
     names = (builder_class.name, config.name, str(builder_class.VERSION))
     target = pathlib.Path(data_dir).joinpath(*names)
@@ -120,7 +120,9 @@ def prepare(
                 for leftover in config_dir.glob("incomplete.*"):
                     shutil.rmtree(leftover)
                 _LOG.info("Preparing %s in %s", builder.name, config_dir)
-                with contextlib.redirect_stdout(io.StringIO()):  # tfds speaks of downloads
+                with contextlib.redirect_stdout(
+                    io.StringIO()
+                ):  # tfds prints messages about downloads
                     builder.download_and_prepare(
                         file_format="array_record",
                         download_config=tfds.download.DownloadConfig(try_download_gcs=False),
@@ -130,7 +132,7 @@ def prepare(
             f"cannot prepare {builder.name} in {config_dir}: {error}. Nothing incomplete was kept; "
             "if the disk is full or not writable, choose another data_dir"
         ) from error
-    # A builder learns only at its construction what is on disk.
+    # A builder looks for data on disk only when it is created.
     with _readable(target):
         builder = builder_class(config=config, data_dir=data_dir)
         if not builder.info.splits:
@@ -140,7 +142,7 @@ def prepare(
 
 @contextlib.contextmanager
 def _readable(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Says what to do about damaged files, which raise whatever their reader happens to raise."""
+    """Turn any error of a reader of damaged files into an OSError with advice."""
     try:
         yield
     except IndexError:
@@ -148,15 +150,15 @@ def _readable(folder: str | os.PathLike[str]) -> Iterator[None]:
     except Exception as error:
         raise OSError(
             f"cannot read the data in {folder} ({first_line(error)}): "
-            + remedy(error, "delete that folder, it is made again")
+            + remedy(error, "delete that folder; it will be generated again")
         ) from error
 
 
 @contextlib.contextmanager
 def lock(path: pathlib.Path) -> Iterator[None]:
-    """Holds an exclusive lock on `path`, which stays behind as an empty file.
+    """Hold an exclusive lock on `path`, an empty file that is not removed.
 
-    It is opened for reading, which also works if it belongs to another user.
+    The file is opened for reading, which also works if it belongs to another user.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)

@@ -1,6 +1,6 @@
-"""Checks of what a source gives: the element of every source, and R-NEM's files against themselves.
+"""Checks of the clips of a source, and of undocumented properties of R-NEM's files.
 
-Figures are returned for printing; what is plainly wrong raises ValueError.
+Figures are returned for printing; clear faults raise ValueError.
 """
 
 import time
@@ -15,19 +15,19 @@ from stiid.data.spacing import spaced
 
 
 def verify_elements(source: Source, *, clips: int) -> dict[str, float]:
-    """Checks evenly spaced clips against the description of `source.Source`.
+    """Check evenly spaced clips against the description of `source.Source`.
 
     Args:
-        source: Any.
-        clips: How many to read, at most.
+      source: any source.
+      clips: largest number of clips to read.
 
     Returns:
-        Numbers of clips in the source and read, clips per second, and means over the clips read:
-        brightness (0..1), change (mean |difference| of consecutive frames, 0..1), share of pixels
-        on objects, objects.
+      Number of clips in the source, number read, clips per second, and means over the clips read:
+      brightness (0..1), change (mean |difference| of consecutive frames, 0..1), share of object
+      pixels, number of objects.
 
     Raises:
-        ValueError: If an element is not as described; the message names the clip and the field.
+      ValueError: if an element is not as described; the message names the clip and the field.
     """
     places = spaced(len(source), clips)
     started = time.perf_counter()
@@ -55,7 +55,7 @@ def verify_elements(source: Source, *, clips: int) -> dict[str, float]:
 
 
 def _check_element(clip: Mapping[str, Any], first: Mapping[str, Any]) -> None:
-    """Raises ValueError unless a clip is as `source.Source` says, and like the first one."""
+    """Raise ValueError unless a clip is as `source.Source` says, and like the first one."""
     where, video, masks = f"clip {clip['id']!r}", clip["video"], clip["masks"]
     if video.dtype != np.uint8 or video.ndim != 4 or video.shape[-1] not in (1, 3):
         raise ValueError(
@@ -63,7 +63,7 @@ def _check_element(clip: Mapping[str, Any], first: Mapping[str, Any]) -> None:
         )
     if video.shape != first["video"].shape:
         raise ValueError(
-            f"{where}: video has shape {video.shape}, that of {first['id']!r} "
+            f"{where}: video has shape {video.shape}, that of {first['id']!r} has "
             f"{first['video'].shape}: all must agree"
         )
     if masks.dtype != np.uint8 or masks.shape != video.shape[:3]:
@@ -74,19 +74,20 @@ def _check_element(clip: Mapping[str, Any], first: Mapping[str, Any]) -> None:
     if (count == UNKNOWN_OBJECTS) != (first["n_objects"] == UNKNOWN_OBJECTS):
         raise ValueError(f"{where}: only some clips have true masks: all or none must have them")
     if masks.max() > max(count, 0):
-        raise ValueError(f"{where}: masks hold the id {masks.max()}, n_objects is {count}")
+        raise ValueError(f"{where}: masks contain the id {masks.max()}, but n_objects is {count}")
 
 
 def verify_r_nem(spec: RNemSpec, split: str, data_dir: str, clips: int) -> dict[str, float]:
-    """Checks what the layout of an R-NEM file leaves undocumented.
+    """Check properties of an R-NEM file that its layout does not document.
 
     Returns:
-        lit_outside_groups: share of lit pixels without a ball. 0 if groups are the segmentation.
-        dark_in_groups: share of ball pixels that are dark, as behind a curtain that `groups` does
-            not know of.
-        centroid_error: mean distance in pixels between `positions`, scaled by `box`, and the
-            centroids of the balls' masks, over balls of which nothing is cut off (area of at least
-            90 % of its largest). A wrong `box`, other units, or swapped coordinates show here.
+      lit_outside_groups: share of lit pixels that belong to no ball; 0 if `groups` is the
+          segmentation.
+      dark_in_groups: share of ball pixels that are dark, such as those behind a curtain that
+          `groups` ignores.
+      centroid_error: mean distance in pixels between `positions`, scaled by `box`, and the
+          centroids of the balls' masks, over wholly visible balls (area of at least 90 % of πr²).
+          It reveals a wrong `box`, other units, or swapped coordinates.
     """
     del data_dir
     source = RNemSource(spec, split)
@@ -108,7 +109,7 @@ def verify_r_nem(spec: RNemSpec, split: str, data_dir: str, clips: int) -> dict[
 
 
 def _centroid_errors(masks: np.ndarray, positions: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Distances [n] between positions [T, n, 2] and mask centroids, of balls seen whole."""
+    """Distances [n] between positions [T, n, 2] and mask centroids of wholly visible balls."""
     rows, columns = (np.arange(size) + 0.5 for size in masks.shape[1:])
     distances = []
     for ball, radius in enumerate(radii[: positions.shape[1]]):

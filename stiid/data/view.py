@@ -1,4 +1,4 @@
-"""From the pixels of a video file to the pixels that a source shows, and back."""
+"""Mapping between the pixels of a video file and the pixels of a source."""
 
 from dataclasses import dataclass
 
@@ -12,22 +12,22 @@ ASPECTS = ("stretch", "crop", "letterbox")
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How frames of a file become frames of a source: every stride-th, a window of it, resized.
+    """How frames of a file become frames of a source: every stride-th, cropped and resized.
 
     Id masks take the id at the pixel's center.
 
     Attributes:
-        height, width: Of the result.
-        channels: 3 (RGB) or 1 (luma after ITU-R 601-2).
-        crop: (left, top, width, height) of the window in pixels of the file; () is all of it.
-        stride: Frames of the file per frame of the source.
-        aspect: What is done with a window of another aspect ratio than the result: "stretch" shows
-            all of it, distorted; "crop" its middle; "letterbox" all of it between black bars.
-        resize: "area": by the mean over the area that a pixel covers (Pillow's BOX); "cubic": by
-            cubic splines of the image, blurred by a Gaussian against aliasing (the authors' code).
+      height, width: size of the result.
+      channels: 3 (RGB) or 1 (luma after ITU-R 601-2).
+      crop: (left, top, width, height) of the window in pixels of the file; () is all of it.
+      stride: frames of the file per frame of the source.
+      aspect: how a window of another aspect ratio than the result is fitted: "stretch" shows
+          all of it, distorted; "crop" its middle; "letterbox" all of it between black bars.
+      resize: "area": mean over the area that a pixel covers (Pillow's BOX); "cubic": cubic
+          splines of the image after a Gaussian blur against aliasing (the authors' code).
 
     Raises:
-        ValueError: If a value is out of range.
+      ValueError: if a value is out of range.
     """
 
     height: int
@@ -54,12 +54,12 @@ class View:
             raise ValueError(f"crop must be () or (left, top, width, height), got {self.crop}")
 
     def window(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom) of what is shown of a file of this size.
+        """(left, top, right, bottom) of the shown area of a file of this size.
 
-        A letterbox reaches beyond the file, on two sides.
+        A letterbox extends beyond the file on two sides.
 
         Raises:
-            ValueError: If the crop reaches beyond the file.
+          ValueError: if the crop extends beyond the file.
         """
         left, top, across, down = self.crop or (0, 0, width, height)
         if left + across > width or top + down > height:
@@ -76,7 +76,7 @@ class View:
         return left, top, left + across, top + down
 
     def note(self, height: int, width: int) -> str | None:
-        """How a file of this size is fitted, in words; None if nothing is lost or distorted."""
+        """Message on how a file of this size is fitted; None if nothing is lost or distorted."""
         _, _, across, down = self.crop or (0, 0, width, height)
         left, top, right, bottom = self.window(height, width)
         shown = f"{right - left}x{bottom - top} of {across}x{down} pixels"
@@ -90,10 +90,10 @@ class View:
             return f"{across}x{down} pixels are squeezed {ratio:.1f}:1, as in training"
         return None
 
-    def frame(self, picture: np.ndarray) -> np.ndarray:
-        """uint8 [H, W, 3] of the file to uint8 [height, width, channels]."""
-        picture, window = _padded(picture, self.window(*picture.shape[:2]))
-        image = Image.fromarray(picture)
+    def frame(self, pixels: np.ndarray) -> np.ndarray:
+        """Convert uint8 [H, W, 3] of the file to uint8 [height, width, channels]."""
+        pixels, window = _padded(pixels, self.window(*pixels.shape[:2]))
+        image = Image.fromarray(pixels)
         if self.channels == 1:
             image = image.convert("L")
         if self.resize == "cubic":
@@ -104,16 +104,16 @@ class View:
         return resized.reshape(self.height, self.width, self.channels)
 
     def ids(self, ids: np.ndarray) -> np.ndarray:
-        """Ids [H, W] of the file to ids [height, width] of the same dtype."""
+        """Convert ids [H, W] of the file to ids [height, width] of the same dtype."""
         rows, columns = self.places(*ids.shape)
         inside = [(p >= 0) & (p < size) for p, size in zip((rows, columns), ids.shape, strict=True)]
         found = ids[np.where(inside[0], rows, 0)[:, None], np.where(inside[1], columns, 0)]
         return np.where(inside[0][:, None] & inside[1], found, 0).astype(ids.dtype)
 
     def places(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """(rows [height], columns [width]) of a file of this size: where masks are looked up.
+        """(rows [height], columns [width]) of a file of this size at which masks are looked up.
 
-        Beyond the file, in the bars of a letterbox, there is nothing.
+        In the bars of a letterbox, they lie outside the file.
         """
         left, top, right, bottom = self.window(height, width)
         rows = top + ((np.arange(self.height) + 0.5) * (bottom - top) / self.height).astype(int)
@@ -126,28 +126,29 @@ class View:
         return np.array([(right - left) / self.width, (bottom - top) / self.height])
 
     def origin(self, height: int, width: int) -> np.ndarray:
-        """Where the window starts in a file of this size, float64 (x, y)."""
+        """Upper left corner of the window in a file of this size, float64 (x, y)."""
         return np.array(self.window(height, width)[:2], np.float64)
 
 
 def _padded(
-    picture: np.ndarray, window: tuple[int, int, int, int]
+    image: np.ndarray, window: tuple[int, int, int, int]
 ) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """An image with black where the window reaches beyond it, and the window in that."""
+    """Pad an image with black so that it contains the window; return it and the moved window."""
     left, top, right, bottom = window
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     above, below = max(0, -top), max(0, bottom - height)
     before, after = max(0, -left), max(0, right - width)
     if above or below or before or after:
-        picture = np.pad(picture, [(above, below), (before, after), (0, 0)])
-    return picture, (left + before, top + above, right + before, bottom + above)
+        image = np.pad(image, [(above, below), (before, after), (0, 0)])
+    return image, (left + before, top + above, right + before, bottom + above)
 
 
 def _cubic(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 [H, W[, C]] to uint8 [height, width[, C]], by what scikit-image calls order 3.
+    """Resize uint8 [H, W[, C]] to uint8 [height, width[, C]] like scikit-image with order 3.
 
-    The standard deviation of the blur is (s - 1) / 2 pixels for s pixels of the file per pixel;
-    beyond its border the image is mirrored about the centers of its outermost pixels.
+    For s pixels of the file per pixel of the result, the standard deviation of the blur is
+    (s - 1) / 2 pixels. Beyond the border, the image is mirrored about the centers of its outermost
+    pixels.
     """
     scales = (image.shape[0] / height, image.shape[1] / width, *(1,) * (image.ndim - 2))
     pixels = image.astype(np.float64)

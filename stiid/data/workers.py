@@ -1,4 +1,4 @@
-"""Work shared between processes, with results in order, and how many cores there are for it."""
+"""Share work between processes, with results in order, and count the available cores."""
 
 import contextlib
 import itertools
@@ -16,11 +16,11 @@ from typing import TypeVar
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_AHEAD = 3  # tasks per process that are submitted before their result is asked for
+_AHEAD = 3  # tasks per process that are submitted in advance
 
 
 def available_cores() -> int:
-    """Cores that this process may use (``taskset`` lowers it); on macOS, all that there are."""
+    """Number of cores that this process may use (``taskset`` limits it); on macOS, all cores."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -29,19 +29,19 @@ def available_cores() -> int:
 def ordered_map(
     function: Callable[[Task], Result], tasks: Iterable[Task], *, processes: int
 ) -> Iterator[Result]:
-    """Yields function(task) for each task, in order, whichever number of processes computes them.
+    """Yield function(task) for each task, in order, with any number of processes.
 
-    The processes start afresh (a fork would copy the locks of threads that other libraries run),
-    without the main module of this one, and end with it, even if it is killed. At most 3 results
-    per process wait in memory.
+    The processes are spawned (a fork would copy locks of other libraries' threads), do not import
+    the main module, and end with this process, even if it is killed. At most 3 results per process
+    wait in memory.
 
     Args:
-        function: Of a module, as pickle needs it; what it raises is raised here.
-        tasks: Picklable.
-        processes: 1 computes in this process.
+      function: function at the top level of a module, for pickle; its errors are raised here.
+      tasks: picklable arguments.
+      processes: number of processes; 1 computes in this process.
 
     Raises:
-        concurrent.futures.process.BrokenProcessPool: If a process dies.
+      concurrent.futures.process.BrokenProcessPool: If a process dies.
     """
     if processes <= 1:
         yield from map(function, tasks)
@@ -65,7 +65,7 @@ def ordered_map(
 
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
-    """Hides the main module, which a new process would import: a script would run once more."""
+    """Hide the main module, which a new process would import: a script would run again."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:
@@ -75,7 +75,7 @@ def _without_main() -> Iterator[None]:
 
 
 def _start() -> None:
-    """Leaves interrupts to the parent process, and ends with it."""
+    """Leave interrupts to the parent process, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

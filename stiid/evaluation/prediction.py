@@ -83,7 +83,7 @@ def sheets(clips: Clips, result: Decomposition, *, num_observed: int) -> Iterato
         )
 
 
-def write_pictures(
+def write_images(
     directory: Path, clips: Clips, result: Decomposition, *, num_observed: int
 ) -> list[Path]:
     """Write a sheet of each clip, and GIF and MP4 animations of all its frames."""

@@ -71,7 +71,7 @@ def test_a_stream_is_checked_frame_by_frame(model, video):
     ("action", "error", "message"),
     [
         (lambda m, v: m.decompose("nowhere.mp4"), OSError, "no video at"),
-        (lambda m, v: m.decompose("stiid://other"), OSError, "the only one of the package is"),
+        (lambda m, v: m.decompose("stiid://other"), OSError, "the only one in the package is"),
         (lambda m, v: m.decompose(v, slots=3), TypeError, "no keyword 'slots': expected num_slots"),
         (lambda m, v: m.decompose(v, num_slots=0), ValueError, "num_slots must be at least 1"),
         (lambda m, v: m.decompose(v, crop=(9, 9, 9, 9)), ValueError, "does not fit images of"),

@@ -183,7 +183,7 @@ class Broken:
         ({"video": np.zeros((2, 4, 4, 2), np.uint8)}, "clip 'bad': expected video uint8"),
         ({"video": np.zeros((3, 4, 4, 3), np.uint8)}, "that of 'good'"),
         ({"masks": np.zeros((2, 4, 3), np.uint8)}, "clip 'bad': expected masks"),
-        ({"masks": np.full((2, 4, 4), 2, np.uint8)}, "hold the id 2, n_objects is 1"),
+        ({"masks": np.full((2, 4, 4), 2, np.uint8)}, "contain the id 2, but n_objects is 1"),
         ({"n_objects": -1}, "only some clips have true masks"),
         ({"id": "good"}, "two clips have the same id"),
     ],

@@ -28,15 +28,15 @@ class BallsSpec(Counts, BallsLaw):
     The defaults are the binary 4-ball set of R-NEM.
 
     Attributes:
-        colors: A color policy, see `rendering.draw_colors`.
-        resolution: Height and width in pixels.
-        frames: Clip length T.
-        train, validation, test: Number of clips per split; a split of 0 clips does not exist.
-        seed: Not negative. Same seed, same clips (for one NumPy release).
+      colors: a color policy, see `rendering.draw_colors`.
+      resolution: height and width in pixels.
+      frames: clip length T.
+      train, validation, test: number of clips per split; a split of 0 clips does not exist.
+      seed: not negative. Same seed, same clips (for one NumPy release).
 
     Raises:
-        TypeError: If a value has the wrong type.
-        ValueError: If a value is out of range.
+      TypeError: if a value has the wrong type.
+      ValueError: if a value is out of range.
     """
 
     colors: str = "binary"
@@ -102,23 +102,23 @@ def clips(
     streams of random numbers by construction.
 
     Args:
-        spec: The data set; of its counts only the default of `stop` is used.
-        split: One of `SPLITS`.
-        start: First clip.
-        stop: One past the last clip; None means the end of the split.
-        chunk: Number of clips simulated together, which bounds the memory.
+      spec: the data set; of its counts only the default of `stop` is used.
+      split: one of `SPLITS`.
+      start: first clip.
+      stop: one past the last clip; None means the end of the split.
+      chunk: number of clips simulated together, which bounds the memory.
 
     Yields:
-        video: uint8 [T, H, W, C], black background.
-        masks: uint8 [T, H, W], 0 is background, 1..n_objects the ball, stable over the clip.
-        id: "<split>/<index>", six digits.
-        n_objects: Number of balls.
-        positions: float32 [T, n, 2] centers (column, row) in pixels; pixel k spans [k, k + 1].
-        velocities: float32 [T, n, 2] (column, row) pixels per frame.
-        radii: float32 [n] pixels.
-        colors: uint8 [n, C].
-        Row k of the last four describes the ball of id k + 1; rows past n_objects are 0. n is the
-        largest ball count of the law.
+      video: uint8 [T, H, W, C], black background.
+      masks: uint8 [T, H, W], 0 is background, 1..n_objects the ball, stable over the clip.
+      id: "<split>/<index>", six digits.
+      n_objects: Number of balls.
+      positions: float32 [T, n, 2] centers (column, row) in pixels; pixel k spans [k, k + 1].
+      velocities: float32 [T, n, 2] (column, row) pixels per frame.
+      radii: float32 [n] pixels.
+      colors: uint8 [n, C].
+      Row k of the last four describes the ball of id k + 1; rows past n_objects are 0. n is the
+      largest ball count of the law.
     """
     stop = spec.counts[split] if stop is None else stop
     scale = spec.resolution / spec.box

@@ -19,7 +19,7 @@ def held(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
     """Return a member of a group, or None if there is no such member.
 
     Raises:
-        _Refused: If it is a link, which may point to any file of this user.
+      _Refused: if it is a link, which may point to any file of this user.
     """
     link = group.get(name, getlink=True)
     if link is not None and not isinstance(link, h5py.HardLink):

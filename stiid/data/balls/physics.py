@@ -31,19 +31,19 @@ class BallsLaw:
     Sequences may be given as lists, and a single number stands for a sequence of one.
 
     Attributes:
-        num_balls: Possible numbers of balls; each clip has one of them with equal probability.
-        box: Side of the box.
-        radii: Radius of each kind of ball; each ball is of one kind with equal probability.
-        masses: Mass of each kind of ball, aligned with `radii`.
-        speed: sqrt(sum over the balls of |v|^2) at the start, box units per frame.
-        micro_steps: Euler steps per frame; each advances the time by 1 / micro_steps.
-        law: How a clip starts and is rendered: "rnem", or "ddpae" (Hsieh et al., NeurIPS 2018), see
-            `draw_balls` and `rendering.snap`. DDPAE's data are num_balls=4, box=800,
-            radii=60, masses=1, speed=20, micro_steps=1, resolution=128, frames=60.
+      num_balls: possible numbers of balls; each clip has one of them with equal probability.
+      box: side of the box.
+      radii: radius of each kind of ball; each ball is of one kind with equal probability.
+      masses: mass of each kind of ball, aligned with `radii`.
+      speed: sqrt(sum over the balls of |v|^2) at the start, box units per frame.
+      micro_steps: Euler steps per frame; each advances the time by 1 / micro_steps.
+      law: how a clip starts and is rendered: "rnem", or "ddpae" (Hsieh et al., NeurIPS 2018), see
+          `draw_balls` and `rendering.snap`. DDPAE's data are num_balls=4, box=800,
+          radii=60, masses=1, speed=20, micro_steps=1, resolution=128, frames=60.
 
     Raises:
-        TypeError: If a constant has the wrong type.
-        ValueError: If a constant is out of range.
+      TypeError: if a constant has the wrong type.
+      ValueError: if a constant is out of range.
     """
 
     num_balls: tuple[int, ...] = (4,)
@@ -117,14 +117,14 @@ def draw_balls(law: BallsLaw, rng: np.random.Generator) -> Balls:
     leave the canvas or reach three times the speed, which elastic motion never does.)
 
     Args:
-        law: The constants.
-        rng: The clip's own generator, the only source of randomness.
+      law: the constants.
+      rng: the clip's own generator, the only source of randomness.
 
     Returns:
-        Balls with N = 1.
+      Balls with N = 1.
 
     Raises:
-        ValueError: If no free configuration is found.
+      ValueError: if no free configuration is found.
     """
     count = int(rng.choice(law.num_balls))
     kinds = rng.integers(len(law.radii), size=count)
@@ -192,12 +192,12 @@ def simulate(law: BallsLaw, balls: Balls, *, num_frames: int) -> Trajectories:
     these clips from 3.6 to 2.1 px.
 
     Args:
-        law: The constants.
-        balls: The start, [N, n]; not modified.
-        num_frames: T, at least 1.
+      law: the constants.
+      balls: the start, [N, n]; not modified.
+      num_frames: T, at least 1.
 
     Returns:
-        Trajectories over T frames. A clip's rows do not depend on the other clips.
+      Trajectories over T frames. A clip's rows do not depend on the other clips.
     """
     state = Balls(*(field.copy() for field in balls))
     positions = np.empty((len(state.radii), num_frames, *state.positions.shape[1:]))

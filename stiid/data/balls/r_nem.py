@@ -40,18 +40,18 @@ class RNemSpec:
     """Which file is read, and how its balls are colored.
 
     Attributes:
-        path: The file.
-        colors: A color policy, see `rendering.draw_colors`. The paper colors the balls by the
-            file's masks (appendix B).
-        frames: The first `frames` of each clip are read; R-NEM trains on 31, the paper on 40.
-        box: Side of the box in the units of `positions`: 15 in the two-mass sets, 10 in the curtain
-            set.
-        resolution: Height and width of the file's frames.
-        seed: Of the colors.
+      path: the file.
+      colors: a color policy, see `rendering.draw_colors`. The paper colors the balls by the
+          file's masks (appendix B).
+      frames: the first `frames` of each clip are read; R-NEM trains on 31, the paper on 40.
+      box: side of the box in the units of `positions`: 15 in the two-mass sets, 10 in the curtain
+          set.
+      resolution: height and width of the file's frames.
+      seed: of the colors.
 
     Raises:
-        TypeError: If a value has the wrong type.
-        ValueError: If a value is out of range.
+      TypeError: if a value has the wrong type.
+      ValueError: if a value is out of range.
     """
 
     path: str = "balls4mass64.h5"
@@ -89,12 +89,12 @@ class RNemSource:
     none; if it has, `radii` and `colors` are padded to the same number of balls.
 
     Args:
-        spec: Which file, and how.
-        split: "train", "validation" or "test".
+      spec: which file, and how.
+      split: "train", "validation" or "test".
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or has another layout. The message names the dataset.
+      FileNotFoundError: if there is no such file.
+      ValueError: if it is damaged, or has another layout. The message names the dataset.
     """
 
     def __init__(self, spec: RNemSpec, split: str):

@@ -34,12 +34,12 @@ def write_r_nem(path: Path, spec: BallsSpec, *, curtain: bool) -> None:
     clip, so that random access reads nothing else.
 
     Args:
-        path: The file.
-        spec: The balls; colors are ignored.
-        curtain: Hide a square, at a random place in each clip.
+      path: the file.
+      spec: the balls; colors are ignored.
+      curtain: hide a square, at a random place in each clip.
 
     Raises:
-        OSError: If the file exists or cannot be written.
+      OSError: if the file exists or cannot be written.
     """
     if path.exists():
         raise FileExistsError(f"{path} exists: name another file, or move it away")

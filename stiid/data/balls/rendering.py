@@ -48,16 +48,16 @@ def draw_colors(policy: str, count: int, rng: np.random.Generator) -> np.ndarray
     """Choose one color per ball.
 
     Args:
-        policy: "binary" (white on black, one channel), "unique4" (a random choice of red, green,
-            blue, yellow without repetition), "repeated4" (the same four, independently per ball),
-            "unique8" (those four and magenta, cyan, white, orange, without repetition), or one of
-            the authors' code: "white" (as "binary", in three equal channels), "authors8" (eight
-            colors in a fixed order) or "authors4" (the first four of them, twice).
-        count: Number of balls, at most `color_capacity(policy)`.
-        rng: The clip's generator of colors.
+      policy: "binary" (white on black, one channel), "unique4" (a random choice of red, green,
+          blue, yellow without repetition), "repeated4" (the same four, independently per ball),
+          "unique8" (those four and magenta, cyan, white, orange, without repetition), or one of
+          the authors' code: "white" (as "binary", in three equal channels), "authors8" (eight
+          colors in a fixed order) or "authors4" (the first four of them, twice).
+      count: number of balls, at most `color_capacity(policy)`.
+      rng: the clip's generator of colors.
 
     Returns:
-        uint8 [count, C].
+      uint8 [count, C].
     """
     palette, repeats, ranked = _POLICIES[policy]
     if ranked:
@@ -82,13 +82,13 @@ def render_masks(
     those with 6-8.
 
     Args:
-        positions: [T, n, 2] centers, box units.
-        radii: [n] box units; balls of radius 0 are not rendered.
-        box: Side of the box.
-        resolution: Height and width in pixels.
+      positions: [T, n, 2] centers, box units.
+      radii: [n] box units; balls of radius 0 are not rendered.
+      box: side of the box.
+      resolution: height and width in pixels.
 
     Returns:
-        uint8 [T, resolution, resolution]: 0 is background, k + 1 is ball k.
+      uint8 [T, resolution, resolution]: 0 is background, k + 1 is ball k.
     """
     num_frames = len(positions)
     frame = np.arange(num_frames)[:, None, None]
@@ -119,13 +119,13 @@ def snap(
     the nearest, the radius down), and all pixels up to and including that distance are filled.
 
     Args:
-        positions: [T, n, 2] centers, box units.
-        radii: [n] box units.
-        box: Side of the box.
-        resolution: Height and width in pixels.
+      positions: [T, n, 2] centers, box units.
+      radii: [n] box units.
+      box: side of the box.
+      resolution: height and width in pixels.
 
     Returns:
-        Positions and radii, box units.
+      Positions and radii, box units.
     """
     unit = box / resolution
     whole = np.floor(radii / unit)
@@ -137,13 +137,13 @@ def paint(masks: np.ndarray, colors: np.ndarray, *, policy: str = "binary") -> n
     """Color the id masks of a clip.
 
     Args:
-        masks: uint8 [T, H, W]; 0 is background.
-        colors: uint8 [n, C], row k of the ball of id k + 1.
-        policy: Under "authors4" and "authors8" the n-th smallest id *of a frame* has the n-th
-            color: while a ball is hidden, balls of larger ids change their colors.
+      masks: uint8 [T, H, W]; 0 is background.
+      colors: uint8 [n, C], row k of the ball of id k + 1.
+      policy: under "authors4" and "authors8" the n-th smallest id *of a frame* has the n-th
+          color: while a ball is hidden, balls of larger ids change their colors.
 
     Returns:
-        uint8 [T, H, W, C] on a black background.
+      uint8 [T, H, W, C] on a black background.
     """
     if _POLICIES[policy].ranked:
         seen = np.stack([(masks == k + 1).any((1, 2)) for k in range(len(colors))], axis=1)

@@ -22,12 +22,12 @@ class Annotation:
     Objects have entries in all frames, also while they are not visible.
 
     Attributes:
-        names: Of the objects.
-        locations: float64 [T, N, 3] centers; see `camera` for the axes.
-        orientations: float64 [T, N, 3] Euler angles about x, y and z in radians. CLEVRER does not
-            document them: `verify` compares the resulting masks with the proposals.
-        velocities: float64 [T, N, 3].
-        in_view: bool [T, N]: CLEVRER's field `inside_camera_view`. None if it was not requested.
+      names: of the objects.
+      locations: float64 [T, N, 3] centers; see `camera` for the axes.
+      orientations: float64 [T, N, 3] Euler angles about x, y and z in radians. CLEVRER does not
+          document them: `verify` compares the resulting masks with the proposals.
+      velocities: float64 [T, N, 3].
+      in_view: bool [T, N]: CLEVRER's field `inside_camera_view`. None if it was not requested.
     """
 
     names: tuple[Name, ...]
@@ -43,13 +43,13 @@ def parse_annotation(text: bytes, what: str, *, with_view: bool = False) -> Anno
     Keys that are not needed (collisions, angular velocities, ...) are ignored.
 
     Args:
-        text: Content of the file.
-        what: Its name, for messages.
-        with_view: Read `inside_camera_view` as well.
+      text: content of the file.
+      what: its name, for messages.
+      with_view: read `inside_camera_view` as well.
 
     Raises:
-        ValueError: If a key is missing, a value has the wrong type or is not finite, frames are not
-            numbered 0 to 127 in order, or two objects have the same name.
+      ValueError: if a key is missing, a value has the wrong type or is not finite, frames are not
+          numbered 0 to 127 in order, or two objects have the same name.
     """
     content = json_fields.load(text, what)
     objects = json_fields.field(content, "object_property", list, what)

@@ -161,7 +161,7 @@ class _Tally:
         """Report totals; to be called after every shard, has an effect after the last one only.
 
         Raises:
-            ValueError: If there is no clip.
+          ValueError: if there is no clip.
         """
         if self._progress.n < self._progress.total:
             return

@@ -40,8 +40,8 @@ def rays(columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
     times a ray has depth t.
 
     Args:
-        columns: In pixels; broadcast with `rows` to [...].
-        rows: In pixels.
+      columns: in pixels; broadcast with `rows` to [...].
+      rows: in pixels.
     """
     across, down = np.broadcast_arrays(
         (np.asarray(columns) - CENTER[0]) / FOCAL, (np.asarray(rows) - CENTER[1]) / FOCAL

@@ -31,17 +31,17 @@ class Cut:
     """How clips are cut from a video of 128 frames.
 
     Attributes:
-        view: How a frame of a file is converted to a frame of a clip.
-        frames: Clip length T.
-        masks: "annotations", "proposals" or "none".
-        objects: Allowed numbers of different objects in the only clip of a video; (): clips are cut
-            back to back, whatever they show.
-        min_objects: Minimum number of objects that are visible in each frame, if `objects` is not
-            empty; at least one of them moves.
-        min_speed: Speed over the floor above which an object moves.
-        all_in_view: If not 0, it replaces the last two: the clip begins with the first frame in
-            which all objects of the video are inside the camera's view, if they stay there for
-            this many frames (the authors' code).
+      view: how a frame of a file is converted to a frame of a clip.
+      frames: clip length T.
+      masks: "annotations", "proposals" or "none".
+      objects: allowed numbers of different objects in the only clip of a video; (): clips are cut
+          back to back, whatever they show.
+      min_objects: minimum number of objects that are visible in each frame, if `objects` is not
+          empty; at least one of them moves.
+      min_speed: speed over the floor above which an object moves.
+      all_in_view: if not 0, it replaces the last two: the clip begins with the first frame in
+          which all objects of the video are inside the camera's view, if they stay there for
+          this many frames (the authors' code).
     """
 
     view: View
@@ -72,7 +72,7 @@ def cut_clips(files: ClevrerFiles, number: int, cut: Cut) -> list[dict[str, Any]
     """Cut all clips of a video; see `builder.Clevrer` for the fields of an element.
 
     Raises:
-        ValueError: If a file of the video is missing or broken.
+      ValueError: if a file of the video is missing or broken.
     """
     annotation, seen, proposals = None, np.zeros(0, np.uint8), None
     if "annotation" in cut.kinds:
@@ -147,9 +147,9 @@ def find_start(annotation: Annotation, seen: np.ndarray, cut: Cut) -> int | None
     of objects is one of `objects`.
 
     Args:
-        annotation: Of the video.
-        seen: Ids [128, height, width], see `annotated_masks`.
-        cut: With `objects`.
+      annotation: of the video.
+      seen: ids [128, height, width], see `annotated_masks`.
+      cut: with `objects`.
     """
     count = len(annotation.names)
     if annotation.in_view is not None and cut.all_in_view:

@@ -46,14 +46,14 @@ class ClevrerFiles:
     archive, the unpacked one is used. Broken links, pipes and devices are ignored with a warning.
 
     Args:
-        folder: The folder of the files.
+      folder: the folder of the files.
 
     Attributes:
-        folder: As given.
+      folder: as given.
 
     Raises:
-        ValueError: If archives are damaged or unsafe, or a file exists twice. The message names all
-            such archives.
+      ValueError: if archives are damaged or unsafe, or a file exists twice. The message names all
+          such archives.
     """
 
     def __init__(self, folder: Path):
@@ -101,7 +101,7 @@ class ClevrerFiles:
         """Read the content of a file.
 
         Raises:
-            ValueError: If there is no such file, or it is damaged.
+          ValueError: if there is no such file, or it is damaged.
         """
         place = self._places[kind].get(number)
         if place is None:

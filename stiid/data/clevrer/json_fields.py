@@ -10,11 +10,11 @@ def load(text: bytes, what: str) -> dict[str, Any]:
     """Parse a JSON file that contains an object.
 
     Args:
-        text: Content of the file.
-        what: Its name, for messages.
+      text: content of the file.
+      what: its name, for messages.
 
     Raises:
-        ValueError: If it is not a JSON object.
+      ValueError: if it is not a JSON object.
     """
     try:
         value = json.loads(text)
@@ -30,7 +30,7 @@ def field(item: Any, key: str, kind: type, where: str) -> Any:
     """Return the value of a key of an object, which must be of type `kind`.
 
     Raises:
-        ValueError: If `item` is not an object, lacks the key, or the value has another type.
+      ValueError: if `item` is not an object, lacks the key, or the value has another type.
     """
     if not isinstance(item, dict):
         raise ValueError(f"{where} is a {type(item).__name__}, expected a JSON object")

@@ -35,16 +35,16 @@ def ray_cast(
     """Cast one ray per pixel and frame.
 
     Args:
-        shapes: "sphere", "cylinder" or "cube" for each object.
-        locations: [T, N, 3] centers.
-        orientations: [T, N, 3] Euler angles about x, y, z in radians, applied in this order about
-            fixed axes.
-        rows: [H] increasing positions in pixels of the 480x320 files, where the center of the first
-            pixel is 0.5.
-        columns: [W], likewise.
+      shapes: "sphere", "cylinder" or "cube" for each object.
+      locations: [T, N, 3] centers.
+      orientations: [T, N, 3] Euler angles about x, y, z in radians, applied in this order about
+          fixed axes.
+      rows: [H] increasing positions in pixels of the 480x320 files, where the center of the first
+          pixel is 0.5.
+      columns: [W], likewise.
 
     Returns:
-        uint8 [T, H, W]: 0 is background, n + 1 object n.
+      uint8 [T, H, W]: 0 is background, n + 1 object n.
     """
     frames = len(locations)
     rays = camera.rays(columns, rows[:, None])
@@ -122,13 +122,13 @@ def _depth(shape: str, origins: np.ndarray, rays: np.ndarray, turned: np.ndarray
     """Depth at which rays enter an object; infinite where they miss it or it is behind the camera.
 
     Args:
-        shape: Of the object.
-        origins: [F, 3] of the rays, from the object's center.
-        rays: [F, h, w, 3].
-        turned: [F, 3, 3] rotation matrices of the object.
+      shape: of the object.
+      origins: [F, 3] of the rays, from the object's center.
+      rays: [F, h, w, 3].
+      turned: [F, 3, 3] rotation matrices of the object.
 
     Returns:
-        [F, h, w].
+      [F, h, w].
     """
     if shape == "sphere":
         enter, leave = _quadric(origins[:, None, None], rays)

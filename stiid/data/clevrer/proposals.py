@@ -38,7 +38,7 @@ class Proposals:
         with the higher score.
 
         Raises:
-            ValueError: If a mask is malformed.
+          ValueError: if a mask is malformed.
         """
         ids = np.zeros((HEIGHT, WIDTH), np.uint8)
         best = {p.name: p for p in sorted(self.frames[frame], key=lambda p: p.score)}
@@ -56,12 +56,12 @@ def parse_proposals(text: bytes, what: str) -> Proposals:
     """Parse a file of proposals; masks are decoded when they are used.
 
     Args:
-        text: Content of the file.
-        what: Its name, for messages.
+      text: content of the file.
+      what: its name, for messages.
 
     Raises:
-        ValueError: If a key is missing, a value has the wrong type, masks are not 480x320, or there
-            are not 128 consecutive frames.
+      ValueError: if a key is missing, a value has the wrong type, masks are not 480x320, or there
+          are not 128 consecutive frames.
     """
     frames = json_fields.field(json_fields.load(text, what), "frames", list, what)
     if len(frames) != FRAMES:
@@ -104,15 +104,15 @@ def decode_rle(counts: str, height: int, width: int) -> np.ndarray:
     differences to the last but one.
 
     Args:
-        counts: The text.
-        height: Rows of the mask.
-        width: Columns of the mask.
+      counts: the text.
+      height: rows of the mask.
+      width: columns of the mask.
 
     Returns:
-        bool [height, width].
+      bool [height, width].
 
     Raises:
-        ValueError: If the text is malformed, or the runs do not fill the mask exactly.
+      ValueError: if the text is malformed, or the runs do not fill the mask exactly.
     """
     runs: list[int] = []
     value = shift = 0

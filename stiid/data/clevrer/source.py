@@ -36,29 +36,29 @@ class ClevrerSpec:
     `all_in_view`, the part that the authors' code takes.
 
     Attributes:
-        path: Folder of the official archives, or of their unpacked content, see `ClevrerFiles`.
-        crop: (left, top, width, height) of the window in pixels of the files.
-        resolution: Height and width of the result.
-        stride: Frames of the file per frame of a clip.
-        frames: Clip length T.
-        train_frames: T of training clips; 0: the same as `frames`.
-        objects: Allowed numbers of different objects in validation and test clips.
-        min_objects: See above. An object is visible if it has a pixel in the masks from
-            annotations, inside the crop.
-        min_speed: An object moves if it is faster than this over the floor, in units of the
-            annotations.
-        all_in_view: If not 0, clips begin with the first frame in which all objects of the video
-            are inside the camera's view according to the annotations, if they stay there for this
-            many frames (40 in the authors' code); `min_objects` and `min_speed` are then ignored.
-        resize: "area" or "cubic" (the authors' code, with crop = (80, 0, 320, 320)), see `View`.
-        masks: Of validation and test: "annotations" (ray casting) or "proposals".
-        train_masks: The same for training, or "none": annotations are then not needed.
-        validation: Number of training videos that are held out.
-        limit: Use the first `limit` videos of each split; 0 means all.
+      path: folder of the official archives, or of their unpacked content, see `ClevrerFiles`.
+      crop: (left, top, width, height) of the window in pixels of the files.
+      resolution: height and width of the result.
+      stride: frames of the file per frame of a clip.
+      frames: clip length T.
+      train_frames: T of training clips; 0: the same as `frames`.
+      objects: allowed numbers of different objects in validation and test clips.
+      min_objects: see above. An object is visible if it has a pixel in the masks from
+          annotations, inside the crop.
+      min_speed: an object moves if it is faster than this over the floor, in units of the
+          annotations.
+      all_in_view: if not 0, clips begin with the first frame in which all objects of the video
+          are inside the camera's view according to the annotations, if they stay there for this
+          many frames (40 in the authors' code); `min_objects` and `min_speed` are then ignored.
+      resize: "area" or "cubic" (the authors' code, with crop = (80, 0, 320, 320)), see `View`.
+      masks: of validation and test: "annotations" (ray casting) or "proposals".
+      train_masks: the same for training, or "none": annotations are then not needed.
+      validation: number of training videos that are held out.
+      limit: use the first `limit` videos of each split; 0 means all.
 
     Raises:
-        TypeError: If a value has the wrong type.
-        ValueError: If a value is out of range.
+      TypeError: if a value has the wrong type.
+      ValueError: if a value is out of range.
     """
 
     path: str = "clevrer"
@@ -135,8 +135,8 @@ class ClevrerSpec:
         """Numbers of the videos of a split.
 
         Raises:
-            FileNotFoundError: If there are no videos, or no annotations or proposals for them.
-            ValueError: If there is no such split, or `validation` leaves no training videos.
+          FileNotFoundError: if there are no videos, or no annotations or proposals for them.
+          ValueError: if there is no such split, or `validation` leaves no training videos.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, got {split!r}")

@@ -26,16 +26,16 @@ class RenderedSpec(Counts, SceneLaw):
     """All options of a rendered data set: the law of its scenes and the fields below.
 
     Attributes:
-        height, width: Of a frame.
-        crop: (left, top, width, height) of the window that is shown, in pixels of CLEVRER's 480x320
-            frames, see `View`; () shows the whole frame. The default is the paper's.
-        frames: Clip length T, at 25 frames per second.
-        train, validation, test: Number of clips per split; a split of 0 clips does not exist.
-        seed: Not negative. Same seed, same clips (for one release of NumPy and MuJoCo).
+      height, width: of a frame.
+      crop: (left, top, width, height) of the window that is shown, in pixels of CLEVRER's 480x320
+          frames, see `View`; () shows the whole frame. The default is the paper's.
+      frames: clip length T, at 25 frames per second.
+      train, validation, test: number of clips per split; a split of 0 clips does not exist.
+      seed: not negative. Same seed, same clips (for one release of NumPy and MuJoCo).
 
     Raises:
-        TypeError: If a value has the wrong type.
-        ValueError: If a value is out of range.
+      TypeError: if a value has the wrong type.
+      ValueError: if a value is out of range.
     """
 
     height: int = 64
@@ -84,24 +84,24 @@ def clips(
     streams of random numbers by construction.
 
     Args:
-        spec: The data set; of its counts only the default of `stop` is used.
-        split: One of `SPLITS`.
-        start: First clip.
-        stop: One past the last clip; None means the end of the split.
-        processes: Maximum number of processes; fewer are started for few clips.
+      spec: the data set; of its counts only the default of `stop` is used.
+      split: one of `SPLITS`.
+      start: first clip.
+      stop: one past the last clip; None means the end of the split.
+      processes: maximum number of processes; fewer are started for few clips.
 
     Yields:
-        video: uint8 [T, H, W, 3].
-        masks: uint8 [T, H, W], 0 is the floor, 1..n_objects the object at the pixel's center.
-        id: "<split>/<index>", six digits.
-        n_objects: Number of objects; some may not be in view.
-        positions: float32 [T, n, 2] centers (column, row) in pixels, also if hidden or out of view;
-            pixel k spans [k, k + 1]. -1 if the center is not in front of the camera.
-        visible: uint8 [T, n], 1 if the object has a pixel of the masks.
-        locations, velocities: float32 [T, n, 3] in world coordinates, see `scene`.
-        shapes, materials, colors: uint8 [n], indices in the constants of `scene`.
-        Row k of all but the first four describes the object of id k + 1; rows past n_objects are 0.
-        n is the largest number of objects of the law.
+      video: uint8 [T, H, W, 3].
+      masks: uint8 [T, H, W], 0 is the floor, 1..n_objects the object at the pixel's center.
+      id: "<split>/<index>", six digits.
+      n_objects: Number of objects; some may not be in view.
+      positions: float32 [T, n, 2] centers (column, row) in pixels, also if hidden or out of view;
+          pixel k spans [k, k + 1]. -1 if the center is not in front of the camera.
+      visible: uint8 [T, n], 1 if the object has a pixel of the masks.
+      locations, velocities: float32 [T, n, 3] in world coordinates, see `scene`.
+      shapes, materials, colors: uint8 [n], indices in the constants of `scene`.
+      Row k of all but the first four describes the object of id k + 1; rows past n_objects are 0.
+      n is the largest number of objects of the law.
     """
     indices = range(start, spec.counts[split] if stop is None else stop)
     processes = min(processes, len(indices) // _CLIPS_PER_PROCESS)

@@ -48,13 +48,13 @@ def object_light(
     """Light float32 [k, 3] that objects reflect to the camera.
 
     Args:
-        scene: Their colors and materials.
-        objects: Indices of the objects [k].
-        points: [k, 3] where rays from the camera hit the objects.
-        normals: [k, 3] of the surfaces there.
-        directions: [k, 3] of the rays.
-        dark: bool [k], points in the shadow of the first light; ignored where surfaces face away
-            from it.
+      scene: their colors and materials.
+      objects: indices of the objects [k].
+      points: [k, 3] where rays from the camera hit the objects.
+      normals: [k, 3] of the surfaces there.
+      directions: [k, 3] of the rays.
+      dark: bool [k], points in the shadow of the first light; ignored where surfaces face away
+          from it.
     """
     points, normals, directions = (x.astype(np.float32) for x in (points, normals, directions))
     strength, exponent = _HIGHLIGHTS[scene.materials[objects]].T

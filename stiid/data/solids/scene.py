@@ -37,15 +37,15 @@ class SceneLaw:
     """Constants from which the start of a clip is sampled.
 
     Attributes:
-        num_objects: Possible numbers of objects; each clip has one of them with equal probability.
-            One to three objects enter from the sides (a single object always does); the others, at
-            least one, rest in view.
-        size: Half the extent of every object: radius, half a cube's edge, half a cylinder's height.
-            CLEVRER's is 0.2.
+      num_objects: possible numbers of objects; each clip has one of them with equal probability.
+          One to three objects enter from the sides (a single object always does); the others, at
+          least one, rest in view.
+      size: half the extent of every object: radius, half a cube's edge, half a cylinder's height.
+          CLEVRER's is 0.2.
 
     Raises:
-        TypeError: If a value has the wrong type.
-        ValueError: If a value is out of range.
+      TypeError: if a value has the wrong type.
+      ValueError: if a value is out of range.
     """
 
     num_objects: tuple[int, ...] = (3, 4, 5, 6)
@@ -85,12 +85,12 @@ def draw_scene(law: SceneLaw, rng: np.random.Generator, *, frames: int) -> Scene
     a resting one.
 
     Args:
-        law: The constants.
-        rng: The clip's own generator, the only source of randomness.
-        frames: T, which limits when objects may enter.
+      law: the constants.
+      rng: the clip's own generator, the only source of randomness.
+      frames: T, which limits when objects may enter.
 
     Raises:
-        ValueError: If there is not enough room for the objects.
+      ValueError: if there is not enough room for the objects.
     """
     count = int(rng.choice(law.num_objects))
     kinds = rng.choice(len(COLORS) * len(MATERIALS) * len(SHAPES), size=count, replace=False)

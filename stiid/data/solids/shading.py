@@ -44,8 +44,8 @@ def cast_view(view: View, samples: tuple[tuple[float, float], ...]) -> Rays:
     """Compute the rays of a view.
 
     Args:
-        view: How CLEVRER's 480x320 frames are cropped and scaled.
-        samples: Positions within each pixel, such as `SMOOTH`.
+      view: how CLEVRER's 480x320 frames are cropped and scaled.
+      samples: positions within each pixel, such as `SMOOTH`.
     """
     left, top, _, _ = view.window(camera.HEIGHT, camera.WIDTH)
     scale = view.scale(camera.HEIGHT, camera.WIDTH)
@@ -75,14 +75,14 @@ def render(
     """Render every frame of a motion.
 
     Args:
-        scene: Shapes, materials and colors of the objects.
-        motion: Their poses.
-        view: How CLEVRER's 480x320 frames are cropped and scaled.
-        samples: See `cast_view`.
+      scene: shapes, materials and colors of the objects.
+      motion: their poses.
+      view: how CLEVRER's 480x320 frames are cropped and scaled.
+      samples: see `cast_view`.
 
     Returns:
-        Video uint8 [T, H, W, 3] and masks uint8 [T, H, W]: k + 1 where the ray through the pixel's
-        last sample hits object k first, 0 where it hits the floor.
+      Video uint8 [T, H, W, 3] and masks uint8 [T, H, W]: k + 1 where the ray through the pixel's
+      last sample hits object k first, 0 where it hits the floor.
     """
     rays = cast_view(view, samples)
     model = build(scene)

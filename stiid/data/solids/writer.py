@@ -43,14 +43,14 @@ class ClevrerLayout(SceneLaw):
     """Options of `write_clevrer`.
 
     Attributes:
-        train, validation, test: Number of videos, at most 10,000, 5,000 and 5,000. As in the
-            original, test videos have no annotations.
-        seed: Not negative.
-        proposals: 1 also writes proposals (of all videos), 0 does not.
+      train, validation, test: number of videos, at most 10,000, 5,000 and 5,000. As in the
+          original, test videos have no annotations.
+      seed: not negative.
+      proposals: 1 also writes proposals (of all videos), 0 does not.
 
     Raises:
-        TypeError: If a value has the wrong type.
-        ValueError: If a value is out of range.
+      TypeError: if a value has the wrong type.
+      ValueError: if a value is out of range.
     """
 
     train: int = 1_000
@@ -94,13 +94,13 @@ def write_clevrer(folder: Path, layout: ClevrerLayout, *, processes: int = 1) ->
     continues where the previous one stopped.
 
     Args:
-        folder: Must not exist.
-        layout: What to write. Same layout, same bytes (for one release of NumPy, MuJoCo and the
-            encoder), for any number of processes.
-        processes: Number of processes.
+      folder: must not exist.
+      layout: what to write. Same layout, same bytes (for one release of NumPy, MuJoCo and the
+          encoder), for any number of processes.
+      processes: number of processes.
 
     Raises:
-        OSError: If the folder exists or cannot be written.
+      OSError: if the folder exists or cannot be written.
     """
     fields = json.dumps(dataclasses.asdict(layout), sort_keys=True)
     digest = hashlib.sha256(fields.encode()).hexdigest()[:12]

@@ -1,1 +1,1 @@
-"""Clips cut from video files and from folders of images."""
+"""Videos from files, folders of images and arrays, and clips cut from them."""

@@ -16,24 +16,24 @@ _NAMES = ("video", "videos")  # of the array in an .npz that holds several
 
 
 class ArrayFile:
-    """A video in a file of arrays, to be read like a `video_file.VideoFile`.
+    """A video in a file of arrays, with the interface of `video_file.VideoFile`.
 
     A .npy file holds a video [T, H, W, C], or several of one size, [N, T, H, W, C]: uint8, or
     floats in [0, 1]; C is 1 or 3. A .npz file holds that under the name "video" (or as its only
-    array), and may hold true masks under the name "masks": integers [T, H, W] or [N, T, H, W], of
-    which 0 is the background.
+    array), and may hold true masks under the name "masks": integers [T, H, W] or [N, T, H, W], with
+    0 for the background.
 
     Args:
-        path: Of the file; of one of several videos in it, its number behind a slash: `clips.npz/3`.
+      path: path of the file. One of several videos in it is named by its number: `clips.npz/3`.
 
     Attributes:
-        path: As given.
-        packets: How many frames there are.
-        fps: 25: arrays do not say.
-        height, width: In pixels.
+      path: as given.
+      packets: number of frames.
+      fps: always 25, since arrays do not say.
+      height, width: size in pixels.
 
     Raises:
-        ValueError: If the file holds no video. The message names it.
+      ValueError: if the file holds no video. The message names it.
     """
 
     def __init__(self, path: Path):
@@ -45,13 +45,13 @@ class ArrayFile:
 
     @property
     def num_frames(self) -> int:
-        """How many frames there are."""
+        """Number of frames."""
         return self.packets
 
     def frames(
         self, start: int = 0, stop: int | None = None, step: int = 1
     ) -> Iterator[np.ndarray]:
-        """Yields uint8 [H, W, 3] of the frames start, start + step, ... before `stop`."""
+        """Yield uint8 [H, W, 3] of the frames start, start + step, ... before `stop`."""
         stop = self._checked(start, stop, step)
         for number in range(start, stop, step):
             frame = to_bytes(self._video[number])
@@ -63,14 +63,14 @@ class ArrayFile:
         return self._masks is not None
 
     def masks(self, start: int, stop: int, step: int) -> Iterator[np.ndarray]:
-        """Yields ids [H, W] of the frames start, start + step, ... before `stop`."""
+        """Yield ids [H, W] of the frames start, start + step, ... before `stop`."""
         assert self._masks is not None
         return iter(self._masks[start : self._checked(start, stop, step) : step])
 
     def _one_of(
         self, video: np.ndarray, masks: np.ndarray | None, number: int | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """The video that is meant, and its masks."""
+        """Select a video by its number, and its masks."""
         if number is None and video.ndim == 5:
             if len(video) > 1:
                 raise ValueError(
@@ -79,7 +79,7 @@ class ArrayFile:
             number = 0
         if number is not None:
             if video.ndim != 5 or number >= len(video):
-                raise ValueError(f"{self.path}: there is no video of that number in the file")
+                raise ValueError(f"{self.path}: there is no video with that number in the file")
             video, masks = video[number], None if masks is None else masks[number]
         return video, masks
 
@@ -93,20 +93,20 @@ class ArrayFile:
 
 
 def split_path(path: Path) -> tuple[Path, int | None]:
-    """The file, and the number of the video in it that a path names, if it names one."""
+    """Split a path into the file and the number of the video in it; None without a number."""
     if path.parent.suffix.lower() in ARRAY_SUFFIXES and path.name.isdigit():
         return path.parent, int(path.name)
     return path, None
 
 
 def is_array(path: Path) -> bool:
-    """Whether a path means a file of arrays, or a video in one."""
+    """Whether a path names a file of arrays, or a video in one."""
     file, _ = split_path(path)
     return file.suffix.lower() in ARRAY_SUFFIXES and file.is_file()
 
 
 def array_paths(path: Path) -> list[Path]:
-    """The videos in a file of arrays: itself, or one path for each of several."""
+    """Paths of the videos in a file of arrays: the file, or one path for each of several."""
     video, _ = _read(path, path.stat().st_mtime_ns)
     if video.ndim == 4:
         return [path]
@@ -116,7 +116,7 @@ def array_paths(path: Path) -> list[Path]:
 
 @functools.lru_cache(maxsize=2)
 def _read(file: Path, changed: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Video and masks of a file; kept, since the members of an archive are read as a whole."""
+    """Video and masks of a file; cached, since members of an archive are read as a whole."""
     del changed
     try:
         if file.suffix.lower() == ".npy":
@@ -152,10 +152,10 @@ def _read(file: Path, changed: int) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def to_bytes(video: Any) -> np.ndarray:
-    """Pixels as uint8: bytes as they are, floats in [0, 1] rounded to 0 … 255.
+    """Convert pixels to uint8: floats in [0, 1] are rounded to 0 … 255, bytes stay as they are.
 
     Raises:
-        ValueError: They are neither.
+      ValueError: if they are neither.
     """
     array = np.asarray(video)
     if array.dtype == np.uint8:

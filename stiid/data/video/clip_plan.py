@@ -1,4 +1,4 @@
-"""Which parts of which video files make up the splits of a source."""
+"""Plan of the clips of a source: which parts of which video files belong to which split."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ _NAMED = 3  # parts of videos in a message
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """Consecutive frames of a file, start <= frame < stop."""
+    """Consecutive frames of a file: start <= frame < stop."""
 
     video: Path
     start: int
@@ -27,7 +27,7 @@ class Segment:
     name: str = ""  # of the video in ids of clips; the file's name if it is empty
 
     def clips(self, *, frames: int, stride: int) -> range:
-        """First frames of the clips that fit, back to back; a rest at the end is left out."""
+        """First frames of consecutive clips; frames at the end that fill no clip are left out."""
         span = (frames - 1) * stride + 1
         return range(self.start, self.stop - span + 1, frames * stride)
 
@@ -37,17 +37,17 @@ _Segments = Mapping[str, Sequence[Segment]]
 
 @dataclasses.dataclass(frozen=True)
 class ClipPlan:
-    """Everything that decides the content of a set of clips.
+    """All that decides the content of a set of clips.
 
     Attributes:
-        source: Name of the data source.
-        options: All that is asked for, as text.
-        files: All that is read: videos, folders of images and masks, tracklets.
-        view: How a frame of a file becomes a frame of a clip.
-        frames: Clip length T.
-        cut: Finds the segments per split, for which it may have to decode all videos to count their
-            frames. It is called only for clips that are not on disk yet.
-        tracklets: A MATLAB file of point tracks in the one video of the plan, or None.
+      source: name of the data source.
+      options: all options of the source, as text.
+      files: all files that are read: videos, folders of images and masks, tracklets.
+      view: how a frame of a file becomes a frame of a clip.
+      frames: clip length T.
+      cut: function that finds the segments per split. It may decode all videos to count their
+          frames, and is called only for clips that are not on disk yet.
+      tracklets: a MATLAB file of point tracks in the only video of the plan, or None.
     """
 
     source: str
@@ -63,8 +63,8 @@ class ClipPlan:
         """Segments per split.
 
         Raises:
-            OSError, ValueError: If a file is missing, damaged or too short, a split has no clip, or
-                only some segments have masks.
+          OSError, ValueError: if a file is missing, damaged or too short, a split has no clip, or
+              only some segments have masks.
         """
         segments = self.cut()
         cut = {"frames": self.frames, "stride": self.view.stride}
@@ -75,7 +75,7 @@ class ClipPlan:
                 raise ValueError(
                     f"no clip of {self.frames} frames at stride {self.view.stride} fits the "
                     f"{split} split, whose longest part of a video has {longest}: make frames or "
-                    "stride smaller, or give longer videos or that split more of them"
+                    "stride smaller, give longer videos, or give that split more of them"
                 )
             _tell_left_out(split, [s for s in of_split if s not in fitting], **cut)
         if len({segment.masks is None for s in segments.values() for segment in s}) > 1:
@@ -104,7 +104,7 @@ def _tell_left_out(split: str, segments: Sequence[Segment], *, frames: int, stri
 
 
 def _signature(path: Path) -> tuple[int, int]:
-    """Size and time of the last change; of a folder, summed and latest over its files."""
+    """Size and time of the last change; for a folder, the sum and the latest of its files."""
     if not path.exists():
         return (0, 0)
     files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
@@ -118,15 +118,15 @@ def split_by_time(
     """Frame ranges of consecutive splits with `gap` unused frames between them.
 
     Args:
-        num_frames: To share out.
-        shares: Split → share of the frames, in the order of time; splits of share 0 are left out.
-        gap: Frames between two splits, so that they show different moments.
+      num_frames: number of frames to divide.
+      shares: split → share of the frames, in the order of time; splits of share 0 are left out.
+      gap: frames between two splits, so that they show different moments.
 
     Returns:
-        Split → (start, stop).
+      Split → (start, stop).
 
     Raises:
-        ValueError: If the shares do not sum to 1 or the gaps leave nothing.
+      ValueError: if the shares do not sum to 1 or the gaps leave nothing.
     """
     used = {split: share for split, share in shares.items() if share}
     if min(shares.values()) < 0 or abs(sum(used.values()) - 1) > 1e-6:

@@ -1,7 +1,7 @@
-"""Clips of equal length cut from video files and stored as a tfds data set.
+"""Clips of equal length, cut from video files and stored as a tfds data set.
 
-Sources made of video files say only which parts of which files belong to which split; here they are
-decoded once, in order, and written for random access.
+Sources of video files only say which parts of which files belong to which split. Here these parts
+are decoded once, in order, and written for random access.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ _Part = tuple[Segment, range]  # first frames of some clips of a segment
 
 @dataclasses.dataclass(eq=False)
 class VideoClipsConfig(tfds.core.BuilderConfig):
-    """A tfds config that is named by, and consists of, a `ClipPlan`."""
+    """A tfds config that holds a `ClipPlan` and is named after it."""
 
     name: str = ""
     plan: ClipPlan | None = None
@@ -45,11 +45,11 @@ class VideoClipsConfig(tfds.core.BuilderConfig):
 
 
 class VideoClips(tfds.core.ShardBasedBuilder):
-    """Decodes the files of a `ClipPlan`, shard after shard; needs no TensorFlow.
+    """Builder that decodes the files of a `ClipPlan`, shard by shard; needs no TensorFlow.
 
-    An element is what `source.Source` asks for, and
+    An element has the fields of `source.Source`, and
 
-        file: Name of the video file, below the folder of the videos.
+        file: Name of the video file, relative to the folder of the videos.
         first_frame: Number of the clip's first frame in the file.
         tracks: float32 [n, T, 2], only with tracklets: see `tracklets.Tracklets.in_clip`.
     """
@@ -60,7 +60,7 @@ class VideoClips(tfds.core.ShardBasedBuilder):
         "1.1.0": "Right frames of AVI and MPEG files, turned as they are to be shown.",
         "1.0.0": "First version.",
     }
-    url_infos: Mapping[str, Any] = {}  # nothing is downloaded, see BouncingBalls
+    url_infos: Mapping[str, Any] = {}  # nothing is downloaded, see `GeneratedBuilder`
 
     def _info(self) -> tfds.core.DatasetInfo:
         plan: ClipPlan = self.builder_config.plan
@@ -102,7 +102,7 @@ class VideoClips(tfds.core.ShardBasedBuilder):
 
 
 def _shards(plan: ClipPlan, split: str, size: int) -> list[list[_Part]]:
-    """The clips of a split in order, cut into shards of at most `size` clips."""
+    """Divide the clips of a split, in order, into shards of at most `size` clips."""
     shards: list[list[_Part]] = [[]]
     room = size
     for segment in plan.segments[split]:
@@ -125,7 +125,7 @@ def _examples(
     parts: list[_Part],
     progress: tqdm,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The clips of one shard; each part of it is one pass over a part of a file."""
+    """The clips of one shard; each part is read in one pass over a file."""
     clips = (clip for part in parts for clip in _clips(plan, tracklets, split, *part))
     for place, clip in enumerate(clips):
         yield (shard << 32) + place, clip
@@ -139,7 +139,7 @@ def _clips(
 ) -> Iterator[dict[str, Any]]:
     video, view = open_file(segment.video), plan.view
     wanted = (starts[0], starts[-1] + (plan.frames - 1) * view.stride + 1, view.stride)
-    pictures = map(view.frame, video.frames(*wanted))
+    images = map(view.frame, video.frames(*wanted))
     masks = None
     if segment.masks:
         ids_of = (
@@ -150,7 +150,7 @@ def _clips(
         masks = map(functools.partial(_ids, view, video, segment.masks), ids_of)
     name = segment.name or printable(segment.video.name)
     for start in starts:
-        frames = np.stack([next(pictures) for _ in range(plan.frames)])
+        frames = np.stack([next(images) for _ in range(plan.frames)])
         ids, count = np.zeros(frames.shape[:3], np.uint8), UNKNOWN_OBJECTS
         if masks:
             ids, count = consecutive_ids(np.stack([next(masks) for _ in range(plan.frames)]))
@@ -178,7 +178,7 @@ def _ids(view: View, video: VideoFile | ArrayFile, folder: Path, ids: np.ndarray
 
 
 def consecutive_ids(ids: np.ndarray) -> tuple[np.ndarray, int]:
-    """Ids renamed to 1, 2, ... in their order, 0 kept; and how many there are."""
+    """Rename ids other than 0 to 1, 2, ... in their order; return them and their number."""
     present = np.unique(ids)
     present = present[present != 0]
     if len(present) > 255:

@@ -1,4 +1,4 @@
-"""What FFmpeg decodes, as a player shows it: containers within limits, frames upright."""
+"""Decode with FFmpeg within limits, and show frames as a player does."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from PIL import Image
 
 from stiid.data.video.image import LARGEST, on_black
 
-# Containers of videos and single images. Playlists, which name other files and addresses, are not
-# among them.
+# Containers of videos and single images. Playlists are excluded: they name other files and
+# addresses.
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,mpeg,mpegvideo,mpegts,flv,asf,ogg,mxf,nut,"
     "ivf,h264,hevc,m4v,dv,yuv4mpegpipe,png_pipe,jpeg_pipe"
@@ -24,10 +24,10 @@ _CONTAINERS = (
 
 @contextlib.contextmanager
 def open_container(path: Path) -> Iterator[InputContainer]:
-    """Yields a container whose first video stream refuses frames of more than `LARGEST` pixels.
+    """Yield a container whose first video stream refuses frames of more than `LARGEST` pixels.
 
     Raises:
-        FFmpegError, OSError: If it cannot be read, here or in the block.
+      FFmpegError, OSError: if it cannot be read, here or in the block.
     """
     limit = {"max_pixels": str(LARGEST)}
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file", **limit}
@@ -40,35 +40,35 @@ def open_container(path: Path) -> Iterator[InputContainer]:
 
 
 def shown(frame: av.VideoFrame) -> np.ndarray:
-    """A decoded frame as a player shows it: uint8 [H, W, 3].
+    """Convert a decoded frame to what a player shows: uint8 [H, W, 3].
 
-    It is turned and mirrored as its display matrix says; what is transparent lies on black.
+    It is rotated and mirrored by its display matrix; transparent parts are shown on black.
     """
     if frame.format.has_palette or any(part.is_alpha for part in frame.format.components):
-        picture = np.asarray(on_black(Image.fromarray(frame.to_ndarray(format="rgba"))))
+        image = np.asarray(on_black(Image.fromarray(frame.to_ndarray(format="rgba"))))
     else:
-        picture = frame.to_ndarray(format="rgb24")
-    for data in cast(SideDataContainer, frame.side_data):  # as it is, not as it is annotated
+        image = frame.to_ndarray(format="rgb24")
+    for data in cast(SideDataContainer, frame.side_data):  # its true type; the annotation is wrong
         if data.type == SideDataType.DISPLAYMATRIX:
-            picture = _placed(picture, np.frombuffer(bytes(data), np.int32).astype(np.int64))
-    return np.ascontiguousarray(picture)
+            image = _oriented(image, np.frombuffer(bytes(data), np.int32).astype(np.int64))
+    return np.ascontiguousarray(image)
 
 
-def _placed(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """The nearest of the eight ways to lay a frame down.
+def _oriented(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Rotate and mirror a frame to the nearest of its eight orientations.
 
     Args:
-        picture: [H, W, 3].
-        matrix: int64 [9] of ISO 14496-12, 8.3.2: a point (x, y) is shown at (a x + c y, b x + d y),
-            up to a shift; a, b, c, d are its entries 0, 1, 3 and 4.
+      image: [H, W, 3].
+      matrix: int64 [9] of ISO 14496-12, 8.3.2: a point (x, y) is shown at (a x + c y, b x + d y),
+          up to a shift; a, b, c, d are its entries 0, 1, 3 and 4.
     """
     a, b, c, d = matrix[[0, 1, 3, 4]]
     across, down = a, d
     if abs(b) + abs(c) > abs(a) + abs(d):  # rows become columns
-        picture = picture.swapaxes(0, 1)
+        image = image.swapaxes(0, 1)
         across, down = c, b
     if across < 0:
-        picture = picture[:, ::-1]
+        image = image[:, ::-1]
     if down < 0:
-        picture = picture[::-1]
-    return picture
+        image = image[::-1]
+    return image

@@ -1,11 +1,11 @@
-"""Which videos a path means."""
+"""Find the videos that a path names."""
 
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 from stiid.data.video.array_file import ARRAY_SUFFIXES, array_paths, is_array, split_path
-from stiid.data.video.image import PICTURE_SUFFIXES
+from stiid.data.video.image import IMAGE_SUFFIXES
 from stiid.data.video.video_file import VIDEO_SUFFIXES, video_name
 from stiid.errors import printable
 
@@ -14,22 +14,22 @@ _LOG = logging.getLogger("stiid")
 
 
 def find_videos(path: Path, *, without: Path | None = None) -> dict[str, Path]:
-    """Finds the videos that a path means: itself, or all below it.
+    """Find the videos that a path names: itself, or all below it.
 
-    Below a folder, videos are files of `VIDEO_SUFFIXES`, folders of images, and files of arrays, of
-    which each may hold several; images beside videos are no frames. Symbolic links are followed,
-    hidden files are not looked at. What is left out is named in the log.
+    Below a folder, videos are files of `VIDEO_SUFFIXES`, folders of images, and files of arrays
+    (each may hold several); images beside videos are ignored. Symbolic links are followed; hidden
+    files are ignored. The log names the files that are left out.
 
     Args:
-        path: A video file, a folder of images, or a folder of videos at any depth.
-        without: A folder that is not searched, as that of the masks.
+      path: a video file, a folder of images, or a folder of videos at any depth.
+      without: a folder that is not searched, such as that of the masks.
 
     Returns:
-        Names, the path below `path` without a file's suffix, and paths, in the order of the names.
+      Name → path, sorted by name. A name is the path relative to `path`, without a file's suffix.
 
     Raises:
-        FileNotFoundError: If there is nothing at `path`.
-        ValueError: If it is a folder without videos, or two videos have one name.
+      FileNotFoundError: if there is nothing at `path`.
+      ValueError: if it is a folder without videos, or two videos have the same name.
     """
     if is_array(path):
         return {_array_name(found, path.parent): found for found in array_paths(path)}
@@ -47,7 +47,10 @@ def find_videos(path: Path, *, without: Path | None = None) -> dict[str, Path]:
     if left_out and found != [path]:
         more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
         _LOG.warning(
-            "left out of %s, no videos: %s%s", path, ", ".join(sorted(left_out)[:_NAMED]), more
+            "left out of %s, since they are no videos: %s%s",
+            path,
+            ", ".join(sorted(left_out)[:_NAMED]),
+            more,
         )
     videos: dict[str, Path] = {}
     for video in found:
@@ -57,7 +60,7 @@ def find_videos(path: Path, *, without: Path | None = None) -> dict[str, Path]:
         elif video != path:
             name = video.relative_to(path).with_name(video_name(video)).as_posix()
         if name in videos:
-            raise ValueError(f"{path} holds several videos of the name {name!r}: rename one")
+            raise ValueError(f"{path} holds several videos with the name {name!r}: rename one")
         videos[name] = video
     return videos
 
@@ -65,7 +68,7 @@ def find_videos(path: Path, *, without: Path | None = None) -> dict[str, Path]:
 def _below(
     folder: Path, top: Path, without: Path | None, above: tuple[Path, ...], left_out: list[str]
 ) -> Iterator[Path]:
-    """The videos in a folder, or the folder if it is one; adds names to `left_out`."""
+    """Yield the videos in a folder, or the folder if it is a video; extend `left_out`."""
     place = folder.resolve()
     if place in above or place == without:  # a link that leads back up
         return
@@ -78,7 +81,7 @@ def _below(
             continue
         if entry.is_dir():
             found += _below(entry, top, without, (*above, place), left_out)
-        elif suffix in PICTURE_SUFFIXES:
+        elif suffix in IMAGE_SUFFIXES:
             images.append(entry)
         elif suffix in VIDEO_SUFFIXES and entry.is_file():
             found.append(entry)
@@ -98,7 +101,7 @@ def _below(
 
 
 def _array_name(video: Path, folder: Path) -> str:
-    """The name of a video in a file of arrays: the file's, and its number if it has one."""
+    """Name of a video in a file of arrays: the file's name, and its number if it has one."""
     file, number = split_path(video)
     name = file.relative_to(folder).with_suffix("")
     return (name if number is None else name / video.name).as_posix()

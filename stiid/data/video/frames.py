@@ -1,4 +1,4 @@
-"""Files, folders of images, arrays and lists of frames, as frames for a model."""
+"""Convert files, folders of images, arrays and lists of frames to frames for a model."""
 
 import dataclasses
 import itertools
@@ -23,38 +23,38 @@ _LOG = logging.getLogger("stiid")
 
 
 class VideoInfo(NamedTuple):
-    """Where frames for a model come from."""
+    """Origin of the frames for a model."""
 
     view: View
-    fps: float = _FPS  # of the input, of which every ``view.stride``-th frame is taken
+    fps: float = _FPS  # of the input, before ``view.stride`` is applied
     path: Path | None = None  # None: arrays
     origin: tuple[float, float] = (0.0, 0.0)  # (x, y) of the view's corner in the input
     scale: tuple[float, float] = (1.0, 1.0)  # (x, y) pixels of the input per pixel of the view
 
 
 class Footage(NamedTuple):
-    """A video for a model, frame after frame."""
+    """A video for a model, frame by frame."""
 
-    frames: Iterator[np.ndarray]  # uint8 [height, width, channels] of the view each
+    frames: Iterator[np.ndarray]  # each uint8 [height, width, channels]
     info: VideoInfo
     total: int | None  # about how many frames; None: not known in advance
 
 
 def open_video(path: str | os.PathLike[str]) -> VideoFile | ArrayFile:
-    """A video file, a folder of images, an array, or "stiid://sample", a clip of the package.
+    """Open a video file, a folder of images, an array, or "stiid://sample", the package's clip.
 
     Raises:
-        OSError, ValueError: It is missing or damaged.
+      OSError, ValueError: if it is missing or damaged.
     """
     if path == SAMPLE:
         return VideoFile(SAMPLE_FILE)
     if str(path).startswith("stiid://"):
-        raise FileNotFoundError(f"no video at {path}: the only one of the package is {SAMPLE}")
+        raise FileNotFoundError(f"no video at {path}: the only one in the package is {SAMPLE}")
     return open_file(local_path(os.fspath(path), "video"))
 
 
 def originals(info: VideoInfo) -> Iterator[np.ndarray] | None:
-    """The frames of a file as they are there, uint8 [H, W, 3]; None where frames are no file's."""
+    """Frames of the input file in full size, uint8 [H, W, 3]; None if there is no file."""
     if info.path is None:
         return None
     return open_file(info.path).frames(step=info.view.stride)
@@ -68,18 +68,18 @@ def footage(
     stride: int | None = None,
     aspect: str | None = None,
 ) -> Footage:
-    """A video of any length as frames for a model.
+    """Convert a video of any length to frames for a model.
 
     Args:
-        video: What `open_video` takes, or frames as `fit` takes them.
-        trained: How the model saw its training data.
-        crop: (left, top, width, height) of a window in pixels of the input, () for all. None: a
-            file is cropped as in training, frames are not.
-        stride: Every n-th frame of the input; None: of a file as in training, of frames all.
-        aspect: See `View`; None: as in training.
+      video: an argument of `open_video`, or frames for `fit`.
+      trained: view of the model's training data.
+      crop: (left, top, width, height) of a window in pixels of the input, () for all. None: as in
+          training for a file; frames are not cropped.
+      stride: take every n-th frame. None: as in training for a file; 1 for frames.
+      aspect: see `View`; None: as in training.
 
     Raises:
-        OSError, ValueError: The video is missing or damaged, or the crop does not fit it.
+      OSError, ValueError: if the video is missing or damaged, or the crop does not fit it.
     """
     trained = dataclasses.replace(trained, aspect=aspect or trained.aspect)
     if not isinstance(video, str | os.PathLike):
@@ -101,17 +101,17 @@ def footage(
 
 
 def fit(frame: Any, view: View) -> np.ndarray:
-    """A frame in the size, channels and bytes that a view shows.
+    """Convert a frame to the size, channels and type of a view.
 
     Args:
-        frame: uint8 or floats in [0, 1], [H, W, 1 or 3] of any size.
-        view: Of the model.
+      frame: uint8 or floats in [0, 1], [H, W, 1 or 3] of any size.
+      view: view of the model.
 
     Returns:
-        uint8 [height, width, channels].
+      uint8 [height, width, channels].
 
     Raises:
-        ValueError: The frame has another shape, type or range.
+      ValueError: if the frame has another shape, type or range.
     """
     array = to_bytes(frame)
     if array.ndim != 3 or array.shape[-1] not in (1, 3) or 0 in array.shape:
@@ -132,20 +132,20 @@ def videos(
     stride: int | None = None,
     aspect: str | None = None,
 ) -> tuple[np.ndarray, VideoInfo]:
-    """A video, or a batch of them, in memory.
+    """Read a video, or a batch of videos, into memory.
 
     Args:
-        video: What `footage` takes, or arrays [B, T, H, W, C].
-        trained: See `footage`, like the others.
-        crop: A window.
-        stride: Every n-th frame.
-        aspect: What is done with another aspect ratio.
+      video: an argument of `footage`, or arrays [B, T, H, W, C].
+      trained: see `footage`.
+      crop: see `footage`.
+      stride: see `footage`.
+      aspect: see `footage`.
 
     Returns:
-        uint8 [T, height, width, channels] or [B, T, …], and where it comes from.
+      uint8 [T, height, width, channels] or [B, T, …], and its origin.
 
     Raises:
-        OSError, ValueError: As `footage`, or the array has another shape.
+      OSError, ValueError: as in `footage`, or if the array has another shape.
     """
     if isinstance(video, str | os.PathLike):
         opened = footage(video, trained, crop=crop, stride=stride, aspect=aspect)
@@ -154,7 +154,7 @@ def videos(
     view = dataclasses.replace(trained, crop=crop or (), stride=stride or 1)
     try:
         array = np.asarray(video if hasattr(video, "__array__") else list(video))
-    except ValueError:  # NumPy's own words for lists of several shapes help nobody
+    except ValueError:  # NumPy's message on lists of several shapes is hard to read
         raise ValueError("all frames of a video must have the same shape") from None
     if array.ndim not in (4, 5) or 0 in array.shape:
         raise ValueError(
@@ -178,16 +178,16 @@ def read_video(
     """Read a video into memory.
 
     Args:
-        path: Of a video file or a folder of images, or "stiid://sample".
-        crop: (left, top, width, height) of a window in pixels; () is all of it.
-        stride: Every n-th frame.
-        num_frames: How many frames to read at most; None: all.
+      path: path of a video file, of an array or of a folder of images, or "stiid://sample".
+      crop: (left, top, width, height) of a window in pixels; () is all of it.
+      stride: take every n-th frame.
+      num_frames: largest number of frames to read; None: all.
 
     Returns:
-        uint8 [T, H, W, 3].
+      uint8 [T, H, W, 3].
 
     Raises:
-        OSError, ValueError: It is missing or damaged, or the crop does not fit it.
+      OSError, ValueError: if it is missing or damaged, or the crop does not fit it.
     """
     file = open_video(path)
     view = View(height=file.height, width=file.width, channels=3, crop=crop, stride=stride)

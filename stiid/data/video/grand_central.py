@@ -3,7 +3,7 @@
 The paper cuts "a portion of the feed of resolution 128x128" into sequences of 20 frames (section
 4.1) and states neither the window nor the stride nor the split. The video `grandcentral.avi` (Zhou,
 Wang, Tang, CVPR 2012) has 50,010 frames of 720x480 at 25 per second. The video of the same place
-that was annotated again in 2015 (1920x1080) is another one.
+that was annotated in 2015 (1920x1080) is a different one.
 """
 
 import dataclasses
@@ -22,23 +22,23 @@ from stiid.paths import local_path
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GrandCentralSpec:
-    """Which part of the video is used, and how.
+    """Options: which part of the video is used, and how.
 
     Attributes:
-        path: The video, of any format that FFmpeg reads.
-        tracklets: `trajectoriesNew.mat`, or "": the motion check of evaluation needs it.
-        crop: (left, top, width, height) of the window in pixels of the file; () is the whole
-            image. The default is a square on the open floor.
-        resolution: Height and width of the result.
-        stride: Frames of the file per frame of a clip. People move 1 to 3 pixels per frame of the
-            file.
-        frames: Clip length T.
-        train, validation, test: Shares of the video, in this order of time.
-        gap: Frames of the file left out between two splits; 250 are ten seconds.
+      path: the video, of any format that FFmpeg reads.
+      tracklets: `trajectoriesNew.mat`, which the motion check of the evaluation needs, or "".
+      crop: (left, top, width, height) of the window in pixels of the file; () is the whole
+          image. The default is a square on the open floor.
+      resolution: height and width of the result.
+      stride: frames of the file per frame of a clip. People move 1 to 3 pixels per frame of the
+          file.
+      frames: clip length T.
+      train, validation, test: shares of the video, consecutive in time.
+      gap: frames of the file that are left out between two splits; 250 are ten seconds.
 
     Raises:
-        TypeError: If a value has the wrong type.
-        ValueError: If a value is out of range.
+      TypeError: if a value has the wrong type.
+      ValueError: if a value is out of range.
     """
 
     path: str = "grandcentral.avi"
@@ -76,10 +76,10 @@ class GrandCentralSpec:
         )
 
     def plan(self) -> ClipPlan:
-        """Which frames become clips.
+        """Plan of the frames that become clips.
 
         Raises:
-            FileNotFoundError: If the video or the tracklets are missing.
+          FileNotFoundError: if the video or the tracklets are missing.
         """
         path = local_path(self.path, "path")
         tracklets = local_path(self.tracklets, "tracklets") if self.tracklets else None
@@ -108,6 +108,6 @@ class GrandCentralSpec:
 
 
 def open_grand_central(spec: GrandCentralSpec, split: str, data_dir: str) -> Source:
-    """Opens a split, after cutting the video on first use."""
+    """Open a split; the video is cut into clips on first use."""
     config = VideoClipsConfig(plan=spec.plan())
     return TfdsSource(prepare(VideoClips, config=config, data_dir=data_dir), split)

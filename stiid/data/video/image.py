@@ -1,4 +1,4 @@
-"""Images in files: in which order, in which formats, and as they are meant to be seen."""
+"""Image files: their order in a folder, and their pixels as they are meant to be seen."""
 
 import contextlib
 import re
@@ -10,25 +10,25 @@ from PIL import Image, ImageOps
 
 from stiid.errors import first_line
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
-LARGEST = 2**25  # pixels of an image or a frame: 8K video has 33.2 of these 33.6 millions
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+LARGEST = 2**25  # pixels of an image or a frame, 33.6 million; 8K video has 33.2 million
 _FORMATS = ("PNG", "JPEG")
 # What Pillow raises for damaged files.
 _ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
-def pictures(folder: Path) -> list[Path]:
-    """The images in a folder, in the order of the numbers in their names; no hidden files.
+def image_files(folder: Path) -> list[Path]:
+    """List the images in a folder, sorted by the numbers in their names; no hidden files.
 
     Raises:
-        ValueError: If two of them have the same numbers: `rgba_1.png` beside `depth_1.png`, or
-            `1.png` beside `1.jpg`, are two series.
+      ValueError: if two names have the same numbers, and so belong to two series: `rgba_1.png`
+          and `depth_1.png`, or `1.png` and `1.jpg`.
     """
     found = sorted(
         (
             path
             for path in folder.iterdir()
-            if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
         ),
         key=_order,
     )
@@ -44,21 +44,21 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def _order(path: Path) -> list[str | int]:
-    """Text and numbers of a name in turns, so that 10 comes after 9."""
+    """Split a name into text and numbers, so that 10 comes after 9."""
     parts = re.split(r"(\d+)", path.stem)
     return [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 @contextlib.contextmanager
-def open_picture(path: Path, formats: tuple[str, ...] = _FORMATS) -> Iterator[Image.Image]:
-    """Yields an image whose size is checked before it is decoded.
+def open_image(path: Path, formats: tuple[str, ...] = _FORMATS) -> Iterator[Image.Image]:
+    """Yield an image whose size is checked before it is decoded.
 
     Args:
-        path: A file; a device or a pipe is refused.
-        formats: Names of Pillow's formats that are expected.
+      path: a file; devices and pipes are refused.
+      formats: Pillow's names of the allowed formats.
 
     Raises:
-        ValueError: If it cannot be read, here or in the block. The message names the file.
+      ValueError: if it cannot be read, here or in the block. The message names the file.
     """
     try:
         if path.exists() and not path.is_file():
@@ -71,15 +71,15 @@ def open_picture(path: Path, formats: tuple[str, ...] = _FORMATS) -> Iterator[Im
         raise ValueError(f"{path} cannot be read as an image: {first_line(error)}") from error
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """An image as it is meant to be seen: uint8 [H, W, 3].
+def read_image(path: Path) -> np.ndarray:
+    """Read an image as it is meant to be seen: uint8 [H, W, 3].
 
-    It is turned as its EXIF orientation says; 16 bits become 8; what is transparent lies on black.
+    It is rotated by its EXIF orientation; 16 bits become 8; transparent parts are shown on black.
 
     Raises:
-        ValueError: If it cannot be read. The message names the file.
+      ValueError: if it cannot be read. The message names the file.
     """
-    with open_picture(path) as file:
+    with open_image(path) as file:
         image = ImageOps.exif_transpose(file)
         if image.mode.startswith("I"):  # 16 bits of gray
             gray = np.rint(np.asarray(image) / 257).astype(np.uint8)
@@ -88,6 +88,6 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def on_black(image: Image.Image) -> Image.Image:
-    """An image with transparency over a black background, as RGB."""
+    """Put an image with transparency on a black background, as RGB."""
     black = Image.new("RGBA", image.size, (0, 0, 0, 255))
     return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")

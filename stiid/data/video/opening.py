@@ -1,4 +1,4 @@
-"""One way to open videos of all kinds."""
+"""Open videos of all kinds."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from stiid.data.video.video_file import VideoFile
 
 
 def open_file(path: Path) -> VideoFile | ArrayFile:
-    """A video file, a folder of images, or a file of arrays.
+    """Open a video file, a folder of images, or a file of arrays.
 
     Raises:
-        OSError, ValueError: It is missing or damaged.
+      OSError, ValueError: if it is missing or damaged.
     """
     return ArrayFile(path) if is_array(path) else VideoFile(path)

@@ -1,4 +1,4 @@
-"""Own videos: a folder of video files, or one file, with or without true masks."""
+"""Your own videos: a folder of video files, or one file, with or without true masks."""
 
 import dataclasses
 import functools
@@ -27,29 +27,29 @@ _LOG = logging.getLogger("stiid")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OwnVideoSpec:
-    """Where the videos are and how clips are cut from them.
+    """Options: where the videos are, and how clips are cut from them.
 
     Attributes:
-        path: A video (mp4, avi, gif, ...), a folder of images (one video), a file of arrays (see
-            `array_file.ArrayFile`), or a folder of these, at any depth (images beside videos are no
-            frames).
-        masks: A folder with a folder of PNG masks for every video, of the video's name (the path
-            below `path`, of a file without its suffix), see `mask_folder.MaskFolder`; or "". Files
-            of arrays have their masks in them.
-        crop: (left, top, width, height) of a window in pixels of the files; () is all of it.
-        height, width: Of the result.
-        channels: 3 (RGB) or 1 (gray).
-        stride: Frames of the file per frame of a clip.
-        aspect: What is done with videos of another aspect ratio: "crop" shows their middle,
-            "letterbox" all of it between black bars, "stretch" all of it, distorted.
-        frames: Clip length T; clips are cut back to back.
-        validation, test: Shares of the files, at least one file each unless the share is 0. A
-            single video is split by time instead, with a clip's length left out in between.
-        seed: Of the choice of files.
+      path: a video (mp4, avi, gif, ...), a folder of images (one video), a file of arrays (see
+          `array_file.ArrayFile`), or a folder of these, at any depth (images beside videos are
+          ignored).
+      masks: a folder with a folder of PNG masks for every video, or ""; see
+          `mask_folder.MaskFolder`. Its name is the video's path relative to `path`, without a
+          file's suffix. Files of arrays contain their masks.
+      crop: (left, top, width, height) of a window in pixels of the files; () is all of it.
+      height, width: size of the result.
+      channels: 3 (RGB) or 1 (gray).
+      stride: frames of the file per frame of a clip.
+      aspect: how videos of another aspect ratio are fitted: "crop" shows their middle,
+          "letterbox" all of it between black bars, "stretch" all of it, distorted.
+      frames: clip length T; clips follow each other without overlap.
+      validation, test: shares of the videos, at least one video each unless the share is 0. A
+          single video is split by time instead, with a gap of one clip between the splits.
+      seed: seed of the assignment of videos to splits.
 
     Raises:
-        TypeError: If a value has the wrong type.
-        ValueError: If a value is out of range.
+      TypeError: if a value has the wrong type.
+      ValueError: if a value is out of range.
     """
 
     path: str = "videos"
@@ -73,14 +73,14 @@ class OwnVideoSpec:
             )
         if min(self.shares.values()) < 0 or self.shares["train"] <= 0:
             raise ValueError(
-                "validation and test are shares that leave something to train on, "
+                "validation and test must be shares >= 0 that leave something to train on, "
                 f"got {self.validation} and {self.test}"
             )
         assert self.view
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of the files per split."""
+        """Share of the videos per split."""
         rest = 1 - self.validation - self.test
         return {"train": rest, "validation": self.validation, "test": self.test}
 
@@ -97,10 +97,10 @@ class OwnVideoSpec:
         )
 
     def plan(self) -> ClipPlan:
-        """Which frames of which files become clips.
+        """Plan of the frames of the files that become clips.
 
         Raises:
-            OSError, ValueError: If there are no videos, or two of one name.
+          OSError, ValueError: if there are no videos, or two with the same name.
         """
         masks = local_path(self.masks, "masks") if self.masks else None
         videos = find_videos(local_path(self.path, "path"), without=masks)
@@ -125,7 +125,7 @@ class OwnVideoSpec:
                 notes[self.view.note(video.height, video.width)] = video.path
             except ValueError as error:
                 raise ValueError(f"{video.path}: {error}") from error
-            if masks:  # refuses what has not a mask for every frame
+            if masks:  # raises unless there is a mask for every frame
                 MaskFolder(masks / name, video.num_frames)
         for note, path in notes.items():
             if note:
@@ -156,7 +156,7 @@ class OwnVideoSpec:
         }
         if sum(counts.values()) >= len(names):
             raise ValueError(
-                f"{len(names)} videos do not suffice for a validation and a test split: "
+                f"{len(names)} videos are too few for a validation and a test split: "
                 "give more, or set test to 0"
             )
         chosen, taken = {}, 0
@@ -166,7 +166,7 @@ class OwnVideoSpec:
         return {"train": sorted(names[i] for i in order[taken:]), **chosen}
 
     def _ranges(self, video: VideoFile | ArrayFile) -> dict[str, tuple[int, int]]:
-        """Frames of the only video per split."""
+        """Divide the only video by time: range of frames per split."""
         gap, clip = self.frames * self.stride, (self.frames - 1) * self.stride + 1
         shares = [share for share in self.shares.values() if share]
         gaps = gap * (len(shares) - 1)
@@ -175,14 +175,14 @@ class OwnVideoSpec:
             if min(stop - start for start, stop in ranges.values()) >= clip:
                 return ranges
         raise ValueError(
-            f"{video.path} has {video.num_frames} frames: alone it is split by time, and clips of "
-            f"{self.frames} frames at stride {self.stride} need some "
+            f"{video.path} has {video.num_frames} frames: one video is split by time, and clips "
+            f"of {self.frames} frames at stride {self.stride} need about "
             f"{math.ceil(clip / min(shares)) + gaps}. Make frames or stride smaller, give the "
             "smallest split (validation, test) a larger share or none, or give more videos"
         )
 
 
 def open_own_video(spec: OwnVideoSpec, split: str, data_dir: str) -> Source:
-    """Opens a split, after cutting the videos on first use."""
+    """Open a split; the videos are cut into clips on first use."""
     config = VideoClipsConfig(plan=spec.plan())
     return TfdsSource(prepare(VideoClips, config=config, data_dir=data_dir), split)

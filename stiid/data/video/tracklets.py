@@ -1,8 +1,8 @@
 """Point tracks of the Grand Central Station data (Zhou, Wang, Tang, CVPR 2012).
 
 `trajectoriesNew.mat` holds `trks`, a 1 x N struct array with the fields x, y (pixels of the video)
-and t (frame numbers), one element per tracked feature point. KLT tracks are fragments: several lie
-on one person, and a person's track breaks when it is lost.
+and t (frame numbers), one element per tracked feature point. KLT tracks are fragments: one person
+may have several, and a track ends when its point is lost.
 """
 
 from pathlib import Path
@@ -18,9 +18,10 @@ class Tracklets:
     """All tracks of a video, sorted by their first frame.
 
     Args:
-        points: float64 [P, 2], the (x, y) of all tracks one after the other, pixels of the video.
-        times: int64 [P], their frame numbers, consecutive within a track.
-        starts: int64 [N + 1], where each track begins in them, and P.
+      points: float64 [P, 2], the (x, y) of all tracks one after the other, in pixels of the
+        video.
+      times: int64 [P], their frame numbers, increasing within a track.
+      starts: int64 [N + 1], index of each track's first point, and P.
     """
 
     def __init__(self, points: np.ndarray, times: np.ndarray, starts: np.ndarray):
@@ -31,21 +32,21 @@ class Tracklets:
 
     @classmethod
     def load(cls, path: Path) -> "Tracklets":
-        """Reads a MATLAB file with `trks`.
+        """Read a MATLAB file with `trks`.
 
-        Frame numbers are taken as they are, frame 0 first; whether the published ones start at 0 or
-        1 is not documented, and a person moves 1 to 3 pixels in a frame.
+        Frame numbers are taken to start at 0. It is not documented whether the published ones start
+        at 0 or 1; a person moves 1 to 3 pixels per frame.
 
         Raises:
-            ValueError: If it is missing or damaged, has no `trks`, or a track whose fields differ
-                in length, are not finite, or whose frames do not increase. The message names the
-                track.
+          ValueError: if it is missing or damaged, has no `trks`, or a track whose fields differ
+              in length, are not finite, or whose frames do not increase. The message names the
+              track.
         """
         try:
             records = scipy.io.loadmat(path, squeeze_me=False).get("trks")
-        except Exception as error:  # a damaged file raises whatever its reader stumbles over
+        except Exception as error:  # the reader raises many kinds of errors on damaged files
             raise ValueError(
-                f"{path} is no MATLAB file that can be read ({error!r}): "
+                f"{path} cannot be read as a MATLAB file ({error!r}): "
                 "expected version 7 or older with a struct array 'trks'"
             ) from error
         if records is None or not {"x", "y", "t"} <= set(records.dtype.names or ()):
@@ -59,17 +60,17 @@ class Tracklets:
         return cls(joined[:, :2], joined[:, 2].astype(np.int64), starts)
 
     def in_clip(self, first: int, frames: int, *, view: View, size: tuple[int, int]) -> np.ndarray:
-        """The tracks that are seen in a clip, in pixels of the clip.
+        """Find the tracks that are visible in a clip, in pixels of the clip.
 
         Args:
-            first: Number of the clip's first frame in the file.
-            frames: T; frame t of the clip is frame first + t * view.stride of the file.
-            view: How the clip is cut from the file.
-            size: Height and width of the file.
+          first: number of the clip's first frame in the file.
+          frames: T; frame t of the clip is frame first + t * view.stride of the file.
+          view: view of the clip on the file.
+          size: height and width of the file.
 
         Returns:
-            float32 [n, T, 2], (column, row); NaN where a track is not known or outside of the clip.
-            Only tracks known in two frames or more.
+          float32 [n, T, 2], (column, row); NaN where a track is unknown or outside the clip.
+          Tracks known in fewer than two frames are left out.
         """
         last = first + (frames - 1) * view.stride
         frame, rest = np.divmod(self._times - first, view.stride)

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from stiid.data.video.decoding import open_container, shown
-from stiid.data.video.image import LARGEST, PICTURE_SUFFIXES, pictures, read_picture
+from stiid.data.video.image import IMAGE_SUFFIXES, LARGEST, image_files, read_image
 from stiid.errors import first_line, remedy
 
 VIDEO_SUFFIXES = (
@@ -19,47 +19,48 @@ VIDEO_SUFFIXES = (
     *(".flv", ".asf", ".ogv", ".3gp", ".3g2", ".mts", ".m2ts", ".vob", ".mxf", ".nut", ".apng"),
 )
 _DEFAULT_FPS = 25.0
-# Containers whose times tell exactly which frame is which. Of others (AVI, MPEG, GIF) frames are
-# counted from the first one on.
+# Containers whose time stamps identify frames exactly. In others (AVI, MPEG, GIF), frames are
+# counted from the first.
 _TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 _NO_TIME = -(2**63)
 _CURE = "replace it or move it away"
 
-_Numbered = Iterator[tuple[int, Callable[[], np.ndarray]]]  # frames, converted when they are wanted
+_Numbered = Iterator[tuple[int, Callable[[], np.ndarray]]]  # frame numbers and lazy pixels
 
 
 def video_name(path: Path) -> str:
-    """What a video is called: a file without its suffix, or a folder of images."""
+    """Name of a video: the file's without its suffix, or the name of a folder of images."""
     return path.name if path.is_dir() else path.stem
 
 
 class _Packet(NamedTuple):
-    """What is to be known of a packet without its bytes."""
+    """Properties of a packet, without its bytes."""
 
     decoded_at: int | None
     is_left_out: bool
 
 
 class VideoFile:
-    """A video that is read frame after frame, so that its length costs no memory.
+    """A video that is read frame by frame, in constant memory.
 
-    Opening reads the file once without decoding it: a file that ends before all the frames that its
-    header declares is refused here, not in the middle of a long job.
+    Opening it reads the file once without decoding: a file with fewer frames than its header
+    declares is refused here, not in the middle of a long job.
 
     Args:
-        path: A video file, or a folder of images, which are frames in the order of the numbers in
-            their names.
+      path: a video file, or a folder of images, whose frames are sorted by the numbers in their
+          names.
 
     Attributes:
-        path: As given.
-        packets: How many pieces the stream has, mostly but not always one for a frame: some decode
-            to no frame, and two fields may make up one.
-        fps: Frames per second; 25 if the file does not say.
-        height, width: In pixels, turned as the file says that it is to be shown.
+      path: as given.
+      packets: number of packets of the stream, usually one per frame; but some decode to no
+        frame,
+          and two fields may make up one frame.
+      fps: frames per second; 25 if the file does not say.
+      height, width: size in pixels, after the rotation that the file asks for.
 
     Raises:
-        FileNotFoundError: If there is nothing at `path`.
-        ValueError: If it is no video, or not a whole one. The message names the file.
+      FileNotFoundError: if there is nothing at `path`.
+      ValueError: if it is not a video, or not complete. The message names the file.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -67,15 +68,15 @@ class VideoFile:
         if not self.path.exists():
             raise FileNotFoundError(f"no video at {self.path}: check the path")
         self.fps = _DEFAULT_FPS
-        self._pictures = pictures(self.path) if self.path.is_dir() else []
+        self._images = image_files(self.path) if self.path.is_dir() else []
         self._container = ""
-        if self._pictures:
-            self.packets = len(self._pictures)
-            self.height, self.width = read_picture(self._pictures[0]).shape[:2]
+        if self._images:
+            self.packets = len(self._images)
+            self.height, self.width = read_image(self._images[0]).shape[:2]
         elif self.path.is_dir():
-            raise ValueError(f"{self.path} holds no images {PICTURE_SUFFIXES}: name another path")
+            raise ValueError(f"{self.path} holds no images {IMAGE_SUFFIXES}: name another path")
         elif not self.path.is_file():
-            raise ValueError(f"{self.path} is no regular file: name a video file or a folder")
+            raise ValueError(f"{self.path} is not a regular file: name a video file or a folder")
         else:
             self._read_packets()
             first = next(self._numbered(0), None)
@@ -85,32 +86,32 @@ class VideoFile:
 
     @property
     def num_frames(self) -> int:
-        """How many frames a player shows, found by decoding all of them.
+        """Number of frames that a player shows, found by decoding all of them.
 
         Raises:
-            ValueError: If a frame cannot be decoded.
+          ValueError: if a frame cannot be decoded.
         """
-        return len(self._pictures) or len(self._times())
+        return len(self._images) or len(self._times())
 
     def frames(
         self, start: int = 0, stop: int | None = None, step: int = 1
     ) -> Iterator[np.ndarray]:
-        """Yields uint8 [H, W, 3] of the frames start, start + step, ... before `stop`.
+        """Yield uint8 [H, W, 3] of the frames start, start + step, ... before `stop`.
 
-        Without `stop`, the end of the stream is the end of the video.
+        Without `stop`, read to the end of the stream.
 
         Raises:
-            ValueError: If a frame cannot be decoded, or differs in size from the first, or there
-                are less than `stop` frames.
+          ValueError: if a frame cannot be decoded, or differs in size from the first, or there
+              are fewer than `stop` frames.
         """
         if start or step < 1 or (stop is not None and stop < start):
             self._check_part(start, stop, step)
         due = start
         frames = self._numbered(start) if stop is None or due < stop else iter(())
-        for number, picture in frames:
+        for number, convert in frames:
             if number < due:
                 continue
-            frame = picture()
+            frame = convert()
             if frame.shape != (self.height, self.width, 3):
                 raise ValueError(
                     f"{self.path}: frame {number} has {frame.shape[1]}x{frame.shape[0]} pixels, "
@@ -131,20 +132,22 @@ class VideoFile:
             )
 
     def _read_packets(self) -> None:
-        """Learns from packets, without decoding them, whether the file is whole."""
+        """Check the file for completeness by its packets, without decoding them."""
         try:
             with open_container(self.path) as container:
                 streams = container.streams.video
                 if not streams or streams[0].codec_context is None:
                     raise ValueError(
                         f"{self.path} has no video stream that can be decoded, or is cut off "
-                        f"before it says so: {_CURE}"
+                        f"in its header: {_CURE}"
                     )
                 stream = streams[0]
                 self.fps = float(stream.average_rate or _DEFAULT_FPS)
                 self._container, declared = container.format.name, stream.frames
                 if stream.codec_context.width * stream.codec_context.height > LARGEST:
-                    raise ValueError(f"{self.path} has frames of over {LARGEST} pixels: {_CURE}")
+                    raise ValueError(
+                        f"{self.path} has frames of more than {LARGEST} pixels: {_CURE}"
+                    )
                 packets = [
                     _Packet(packet.dts, packet.is_discard)
                     for packet in container.demux(stream)
@@ -152,7 +155,7 @@ class VideoFile:
                 ]
         except (av.error.FFmpegError, OSError) as error:
             raise ValueError(
-                f"{self.path} is no video that can be read ({first_line(error)}): "
+                f"{self.path} cannot be read as a video ({first_line(error)}): "
                 + remedy(error, _CURE)
             ) from error
         held = _places(packets) if self._container == "avi" else len(packets)
@@ -163,11 +166,11 @@ class VideoFile:
         self.packets = sum(not packet.is_left_out for packet in packets)
 
     def _numbered(self, start: int) -> _Numbered:
-        """Frames with their numbers in a row, from `start` or an earlier one on."""
-        if self._pictures:
+        """Frames and their consecutive numbers, from `start` or earlier on."""
+        if self._images:
             return (
-                (number, functools.partial(read_picture, path))
-                for number, path in enumerate(self._pictures)
+                (number, functools.partial(read_image, path))
+                for number, path in enumerate(self._images)
                 if number >= start
             )
         return self._decoded(start)
@@ -179,7 +182,7 @@ class VideoFile:
             first = next(found, None)
             if first is not None and first[0] <= start:
                 frames = itertools.chain([first], found)
-            # What a key frame needs from before it was left out: open groups of pictures.
+            # Otherwise an open group of pictures: its key frame needs earlier frames. Count from 0.
         due = 0
         try:
             for number, frame in frames:
@@ -206,14 +209,14 @@ class VideoFile:
 
 @functools.lru_cache(maxsize=32)
 def _shown_times(path: Path, size: int, changed: int) -> np.ndarray:
-    """When each frame is shown, int64 [T] in units of the stream, or `_NO_TIME`."""
-    del size, changed  # part of the key: another content has other frames
+    """Time stamp of each shown frame, int64 [T] in units of the stream, or `_NO_TIME`."""
+    del size, changed  # part of the cache key: a changed file has other frames
     times = (frame.pts for frame in _decode(path))
     return np.fromiter((_NO_TIME if time is None else time for time in times), np.int64)
 
 
 def _decode(path: Path, time: int | None = None) -> Iterator[av.VideoFrame]:
-    """The frames from the key frame at or before a time on, or from the first."""
+    """Decode frames from the last key frame at or before a time, or from the first frame."""
     with open_container(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -225,7 +228,7 @@ def _decode(path: Path, time: int | None = None) -> Iterator[av.VideoFrame]:
 def _known(
     times: np.ndarray, frames: Iterator[av.VideoFrame]
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Frames whose time is one of `times`, with its place there."""
+    """Frames whose time stamp is in `times`, with their index there."""
     for frame in frames:
         place = np.searchsorted(times, _NO_TIME if frame.pts is None else frame.pts)
         if place < len(times) and times[place] == frame.pts:
@@ -233,6 +236,6 @@ def _known(
 
 
 def _places(packets: list[_Packet]) -> int:
-    """Frames of an AVI with those that were dropped: they have a place in time and no packet."""
+    """Number of frames of an AVI, including dropped ones, which have a time but no packet."""
     times = [packet.decoded_at for packet in packets if packet.decoded_at is not None]
     return max(times) - min(times) + 1 if times else 0

@@ -37,7 +37,7 @@ FAULTS = {
     "truncated": ("video", lambda data: data[:3000], "video_{}.mp4: .*truncated|no video"),
     "short": ("video", lambda data: official.video(frames=104), "it has 104 frames, expected 128"),
     "small": ("video", lambda data: official.video(width=240), "it has 240x320 pixels"),
-    "text": ("video", lambda data: b"no video at all", "is no video that can be read"),
+    "text": ("video", lambda data: b"no video at all", "cannot be read as a video"),
     "no annotation": ("annotation", None, "annotation_{}.json is missing"),
     "key": (
         "annotation",

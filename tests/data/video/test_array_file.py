@@ -46,7 +46,7 @@ def test_several_videos_of_a_file_are_told_apart(tmp_path):
     assert list(find_videos(tmp_path / "a.npz")) == ["a/0", "a/1", "a/2", "a/3"]
     with pytest.raises(ValueError, match=r"holds 4 videos: name one, .*/a\.npz/0 for example"):
         read_video(tmp_path / "a.npz")
-    with pytest.raises(ValueError, match="no video of that number"):
+    with pytest.raises(ValueError, match="no video with that number"):
         read_video(tmp_path / "a.npz" / "4")
 
 

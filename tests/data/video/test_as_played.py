@@ -189,14 +189,14 @@ def test_a_video_cut_inside_its_header_is_named_so(tmp_path):
     moov = content.find(b"moov")
     for part in (moov + 200, moov + 300, content.find(b"stsd") + 4):
         (tmp_path / "b.mp4").write_bytes(content[:part])
-        with pytest.raises(ValueError, match=r"b\.mp4 .*(cut off|can be read).*: replace it"):
+        with pytest.raises(ValueError, match=r"b\.mp4 .*(cut off|cannot be read).*: replace it"):
             VideoFile(tmp_path / "b.mp4")
 
 
 def test_pipes_and_devices_are_no_files(tmp_path):
     os.mkfifo(tmp_path / "a.mp4")
     for path in (tmp_path / "a.mp4", "/dev/zero"):
-        with pytest.raises(ValueError, match="is no regular file"):
+        with pytest.raises(ValueError, match="is not a regular file"):
             VideoFile(path)
     (tmp_path / "images").mkdir()
     os.mkfifo(tmp_path / "images" / "0.png")
@@ -210,7 +210,7 @@ def test_playlists_are_refused(tmp_path):
     hls = "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n"
     for name, text in (("a.mp4", hls), ("b.mp4", "ffconcat version 1.0\nfile secret.mp4\n")):
         (tmp_path / name).write_text(text)
-        with pytest.raises(ValueError, match=rf"{name} is no video that can be read"):
+        with pytest.raises(ValueError, match=rf"{name} cannot be read as a video"):
             VideoFile(tmp_path / name)
 
 

@@ -42,7 +42,7 @@ def test_videos_at_any_depth_and_of_any_format(tmp_path, caplog):
     assert list(found) == expected
     assert all(path.exists() for path in found.values())
     assert (
-        f"left out of {tmp_path}, no videos: "
+        f"left out of {tmp_path}, since they are no videos: "
         "class_a/poster.png, cover.jpg, notes.txt, pipe.mp4 (no regular file)\n"
     ) in caplog.text
 
@@ -125,7 +125,7 @@ def test_255_is_no_object_beside_small_ids(tmp_path, mode, caplog):
     with caplog.at_level("INFO"):
         found = masks_of(tmp_path / "a", [[0, 255, 0, 0], [0, 255, 1, 2]], mode)
     assert found == [[0, 0, 0, 0], [0, 0, 1, 2]]
-    assert caplog.text.count("255 is read as the label of pixels without one") == 1
+    assert caplog.text.count("pixels of 255 are read as unlabeled") == 1
 
 
 @pytest.mark.parametrize("frames", [[[0, 255]], [[0, 127, 255]], [[85, 170, 255]], [[0, 254, 255]]])

@@ -110,7 +110,7 @@ def test_damaged_tracklets(tmp_path, tracks, message):
 def test_files_that_are_no_tracklets(tmp_path):
     path = tmp_path / "t.mat"
     path.write_bytes(b"MATLAB 5.0 but not quite")
-    with pytest.raises(ValueError, match="no MATLAB file that can be read"):
+    with pytest.raises(ValueError, match="cannot be read as a MATLAB file"):
         Tracklets.load(path)
     scipy.io.savemat(path, {"other": np.zeros(3)})
     with pytest.raises(ValueError, match="expected a struct array 'trks'"):

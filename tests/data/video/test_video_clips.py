@@ -125,7 +125,7 @@ def test_a_picture_beside_videos_is_no_video(tmp_path):
     assert {clip["file"] for clip in own(tmp_path)} < {"a.mp4", "b.mp4"}
 
 
-def write_pictures(folder, count):
+def write_images(folder, count):
     """A folder of images, one per frame."""
     folder.mkdir(parents=True)
     for t in range(count):
@@ -135,7 +135,7 @@ def write_pictures(folder, count):
 def test_folders_of_pictures_with_dots_in_their_names(tmp_path):
     """And an image beside them is no frame."""
     for name in ("scene.001", "scene.002"):
-        write_pictures(tmp_path / "videos" / name, 8)
+        write_images(tmp_path / "videos" / name, 8)
         write_masks(tmp_path / "masks" / name, 8)
     Image.new("RGB", (32, 24)).save(tmp_path / "videos" / "preview.png")
     clips = [clip for s in ("train", "validation") for clip in own(tmp_path, s)]
@@ -153,7 +153,7 @@ def test_how_long_a_single_video_must_be(tmp_path):
     options = {"path": str(path), "stride": 2, "validation": 0.25}
     for frames in (9, 34):
         tiny.write_video(path, frames=frames)
-        with pytest.raises(ValueError, match=rf"has {frames} frames: .* at stride 2 need some 36"):
+        with pytest.raises(ValueError, match=rf"has {frames} frames: .* at stride 2 need about 36"):
             own(tmp_path, **options)
     tiny.write_video(path, frames=36)
     assert [len(own(tmp_path, split, **options)) for split in ("train", "validation")] == [2, 1]
@@ -231,8 +231,8 @@ def broken_own(tmp_path, fault):
     [
         ("no folder", "no video at"),
         ("no videos", r"empty holds no videos: expected files .*\.mp4"),
-        ("truncated", r"b\.mp4 is no video that can be read"),
-        ("twice", "several videos of the name 'b'"),
+        ("truncated", r"b\.mp4 cannot be read as a video"),
+        ("twice", "several videos with the name 'b'"),
         ("too short", "no clip of 9 frames at stride 1 fits the train split"),
         ("crop", r"a\.mp4: crop .* does not fit images of 32x24"),
         ("masks missing", "no masks at .*b: expected a folder"),
@@ -267,5 +267,5 @@ def test_options_are_checked():
             registry.make_spec("own_video", **options)
     with pytest.raises(TypeError, match="no options"):
         registry.make_spec("own_video", size=3)
-    with pytest.raises(ValueError, match="2 videos do not suffice"):
+    with pytest.raises(ValueError, match="2 videos are too few"):
         registry.make_spec("own_video", validation=0.3, test=0.3)._split([1, 2])

@@ -105,7 +105,7 @@ def test_nothing_and_nonsense(tmp_path):
     for suffix in ("mp4", "avi", "gif"):
         path = tmp_path / f"text.{suffix}"
         path.write_text("this is no video")
-        with pytest.raises(ValueError, match=r"text\..* is no video that can be read"):
+        with pytest.raises(ValueError, match=r"text\..* cannot be read as a video"):
             VideoFile(path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "0.png").write_bytes(b"")
