@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from stiid.data.video.array_file import ARRAY_SUFFIXES
-from stiid.data.video.image import pictures
+from stiid.data.video.image import image_files
 from stiid.data.video.mask_folder import MaskFolder
 from stiid.errors import first_line, remedy
 
@@ -40,7 +40,7 @@ def read_masks(path: Path) -> dict[str, np.ndarray]:
         return _of_file(path)
     if (path / _OURS).is_file():
         return _of_file(path / _OURS)
-    if count := len([file for file in pictures(path) if file.suffix.lower() == ".png"]):
+    if count := len([file for file in image_files(path) if file.suffix.lower() == ".png"]):
         return {"": np.stack(list(MaskFolder(path, count).frames(0, count, 1)))}
     clips: dict[str, np.ndarray] = {}
     for part in sorted(path.iterdir()):
