@@ -229,9 +229,17 @@ class Checkpoints:
             if partner_ended(error):
                 raise
             raise OSError(
-                f"cannot save a checkpoint in {self.directory} ({first_line(error)}). Earlier "
-                "ones are intact: " + remedy(error, "make room, or make the folder writable")
+                f"cannot save a checkpoint in {self.directory} ({first_line(error)}). "
+                + self._after_failure(error)
             ) from error
+
+    def _after_failure(self, error: Exception) -> str:
+        """What is left of the checkpoints when one cannot be saved, and what to do."""
+        if not self.directory.is_dir():
+            return "All checkpoints went with it: move it back, or start again"
+        complete = [path for path in self.directory.iterdir() if path.name.isdigit()]
+        left = "Earlier ones are intact" if complete else "There is no earlier one"
+        return f"{left}: " + remedy(error, "make room, or make the folder writable")
 
     def _item(self, step: int, **arguments: Any) -> Any:
         with self._reading(step, ", ".join(arguments)):

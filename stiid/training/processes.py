@@ -23,7 +23,7 @@ _PARTNER_ENDED = (
 
 
 class Processes(NamedTuple):
-    """The processes of a run. What is None is left to JAX, which asks the cluster."""
+    """The processes of a run. JAX asks the cluster for values that are None."""
 
     num_processes: int
     process_id: int | None = None
@@ -33,18 +33,18 @@ class Processes(NamedTuple):
 def find_processes(
     coordinator: str | None, num_processes: int | None, process_id: int | None
 ) -> Processes:
-    """How many processes run together, from arguments, the environment, or the cluster.
+    """Find out how many processes run together, from arguments, the environment, or the cluster.
 
-    What an argument leaves open is taken from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
-    JAX_PROCESS_ID, then from a cluster that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods).
+    A missing argument is taken from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES or JAX_PROCESS_ID,
+    then from a cluster that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods).
 
     Args:
       coordinator: "host:port" of process 0.
       num_processes: how many there are; 1 lets every task of a cluster run alone.
-      process_id: which this one is.
+      process_id: number of this process, from 0.
 
     Raises:
-      ValueError: what is given is not enough, or contradicts itself.
+      ValueError: the values are incomplete, or contradict each other.
     """
     coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     count = _from_environment(num_processes, "JAX_NUM_PROCESSES")
@@ -86,14 +86,14 @@ def _cluster_size() -> int:
         if cluster.opt_in_only_method:
             continue
         if cluster is K8sCluster and "JOB_COMPLETION_INDEX" not in os.environ:
-            continue  # a pod by itself; asking for more would need the rights to ask
+            continue  # a single pod; asking the cluster would need permissions
         if cluster.is_env_present():
             return cluster.get_process_count()
     return 1
 
 
 def initialize_processes(processes: Processes, *, timeout: float = 300.0) -> None:
-    """Join a run of several processes, before a backend starts, and say what is waited for.
+    """Join a run of several processes, before a backend starts; the log says whom it waits for.
 
     Args:
       processes: from ``find_processes``.
@@ -161,6 +161,6 @@ def part() -> None:
 
 
 def partner_ended(error: BaseException) -> bool:
-    """Whether an error means that another process of the run ended; JAX has several kinds."""
+    """Whether an error means that another process of the run ended; JAX raises several types."""
     text = str(error).lower()
     return joined() and any(words in text for words in _PARTNER_ENDED)

@@ -1,7 +1,10 @@
 """Oracle of a checkpoint: what was saved. No model is compiled here."""
 
+import errno
 import math
+import os
 import shutil
+from unittest import mock
 
 import jax
 import numpy as np
@@ -103,10 +106,26 @@ def test_a_checkpoint_that_a_running_training_removes(saved, tmp_path):
 def test_a_folder_that_vanishes_is_noticed(tmp_path):
     checkpoints = Checkpoints(tmp_path / "run", best_metric="f_ari")
     shutil.rmtree(tmp_path / "run")
-    with pytest.raises(OSError, match=r"cannot save a checkpoint in .* \(the folder is gone"):
+    with pytest.raises(
+        OSError, match=r"\(the folder is gone.*\)\. All checkpoints went with it"
+    ):
         checkpoints.save(make_state(1), data=make_data(), progress={}, config=CONFIG)
     assert not (tmp_path / "run").exists()
     checkpoints.close()
+
+
+@pytest.mark.parametrize(
+    ("saved", "left"), [(False, "There is no earlier one"), (True, "Earlier ones are intact")]
+)
+def test_a_failed_save_says_what_is_left(tmp_path, monkeypatch, saved, left):
+    with Checkpoints(tmp_path, best_metric="f_ari") as checkpoints:
+        if saved:
+            checkpoints.save(make_state(1), data=make_data(), progress={}, config=CONFIG)
+            checkpoints.wait()
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        monkeypatch.setattr(checkpoints._manager, "save", mock.Mock(side_effect=full))
+        with pytest.raises(OSError, match=rf"No space left.*\. {left}: make room, or use"):
+            checkpoints.save(make_state(2), data=make_data(), progress={}, config=CONFIG)
 
 
 def test_closing_does_not_replace_the_error_under_way(tmp_path, monkeypatch):
