@@ -9,8 +9,10 @@ from experiments.report.markup import Html, tag
 NAMES = {
     "f_ari": "F-ARI",
     "f_ari_frame": "F-ARI per frame",
+    "f_ari_authors": "F-ARI as the authors",
     "ari": "ARI",
     "ari_frame": "ARI per frame",
+    "ari_authors": "ARI as the authors",
     "miou": "mIoU",
     "recall": "object recall",
     "mse": "MSE",

@@ -219,7 +219,10 @@ def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np
     `ari`, `f_ari`, `miou` and `recall` treat the clip as one clustering of all its pixels (table
     summed over the frames): they are lower if a slot changes its object. `ari_frame` and
     `f_ari_frame` are computed frame by frame, as in the paper, and averaged over the frames with
-    objects; they do not notice such changes.
+    objects; they do not notice such changes. `ari_authors` and `f_ari_authors` are what the code of
+    the paper's authors computes, and so comparable with the paper's numbers: means over all frames,
+    where F-ARI of a frame without objects counts 1. They equal those per frame if every frame has
+    objects.
 
     `OBJECT_SCORES` are NaN for a clip without objects, and `totals.ScoreTotals` leaves it out.
 
@@ -229,8 +232,8 @@ def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np
       length: number of frames to score, 1 <= length <= T.
 
     Returns:
-      float64 [B] for each of ari, f_ari, ari_frame, f_ari_frame, miou, recall, mse, slot_switches;
-      without tables, mse only.
+      float64 [B] for each of ari, f_ari, ari_frame, f_ari_frame, ari_authors, f_ari_authors, miou,
+      recall, mse, slot_switches; without tables, mse only.
     """
     squared_error = np.asarray(squared_error, np.float64)
     if tables is None:
@@ -251,11 +254,14 @@ def clip_scores(tables: Any, squared_error: Any, *, length: int) -> dict[str, np
     def over_frames(scores: np.ndarray) -> np.ndarray:
         return np.where(with_objects, scores, 0.0).sum(1) / np.maximum(count, 1)
 
+    frames = {"ari": adjusted_rand_index(tables), "f_ari": adjusted_rand_index(tables[:, :, 1:])}
     scores = {
         "ari": adjusted_rand_index(clip),
         "f_ari": adjusted_rand_index(clip[:, 1:]),
-        "ari_frame": over_frames(adjusted_rand_index(tables)),
-        "f_ari_frame": over_frames(adjusted_rand_index(tables[:, :, 1:])),
+        "ari_frame": over_frames(frames["ari"]),
+        "f_ari_frame": over_frames(frames["f_ari"]),
+        "ari_authors": frames["ari"].mean(1),
+        "f_ari_authors": frames["f_ari"].mean(1),
         "miou": matched_iou(clip),
         "recall": object_recall(clip),
         "mse": squared_error[:, :length].mean(1),

@@ -15,7 +15,7 @@ def score_masks(predicted: Any, true_masks: Any) -> dict[str, float]:
     """Mean scores of predicted masks over clips.
 
     A clip without objects counts in none of the scores, nor does a frame without objects in those
-    per frame.
+    per frame; only ari_authors and f_ari_authors count all.
 
     Args:
       predicted: slots, integers [T, H, W] or [B, T, H, W]; or probabilities, floats [T, K, H, W] or
@@ -46,7 +46,8 @@ def clip_totals(predicted: Any, true_masks: Any) -> ScoreTotals:
 
     ========================= ======================================================================
     ari, f_ari, miou, recall, ``metrics.clip_scores``; ari, f_ari, miou and recall are of whole
-    ari_frame, f_ari_frame,   clips, the next two are means over frames
+    ari_frame, f_ari_frame,   clips, the next four are means over frames
+    ari_authors, f_ari_authors,
     slot_switches
     mbo                       ``metrics.mean_best_overlap`` of whole clips
     mota, idf1, id_switches   ``tracking.track_scores``

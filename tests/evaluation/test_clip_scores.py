@@ -33,6 +33,8 @@ def test_clip_scores_against_pixels():
             "f_ari": adjusted_rand_score(true[fg], pred[fg]),
             "ari_frame": np.mean(per_frame),
             "f_ari_frame": np.mean(per_frame_fg),
+            "ari_authors": np.mean(per_frame),
+            "f_ari_authors": np.mean(per_frame_fg),
             "miou": brute_force_iou(table_of(true, pred, 3, 4)),
             "mse": error[b, :3].mean(),
         }
@@ -107,7 +109,7 @@ def test_clips_and_frames_without_objects_do_not_count():
     split = np.array([[[4, 0], [1, 2]], [[7, 0], [0, 0]]])  # its second frame is empty
     tables = np.stack([empty] * 9 + [split])
     scores = clip_scores(tables, np.ones((10, 2)), length=2)
-    for name in set(scores) - {"mse"}:
+    for name in set(scores) - {"mse", "ari_authors", "f_ari_authors"}:
         assert np.isnan(scores[name][:9]).all(), name
     total = ScoreTotals.from_clips(scores, np.ones(10, bool))
     assert (total.count, total.with_objects) == (10, 1)
@@ -166,3 +168,29 @@ def test_scores_per_frame_are_those_of_the_authors_code():
     frames = adjusted_rand_index(np.asarray(tables)[1, :, 1:])
     expected = [0.8387610912, 1.0, 1.0, 0.0, 0.7117841840]
     np.testing.assert_allclose(frames, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ids", "slots", "ari", "f_ari"),
+    [
+        ("000 011 011", "000 011 211", 0.7692307830, 1.0),  # one object, in one slot
+        ("000 011 011", "000 012 211", 0.5324675441, 0.0),  # in two
+        ("000 000 000", "000 012 211", 0.0, 1.0),  # no object
+        ("011 022 220", "011 021 220", 0.6428571343, 0.3243243396),
+    ],
+)
+def test_authors_scores_of_single_frames(ids, slots, ari, f_ari):
+    """Numbers of the authors' code, as above. Where both see one cluster, their ARI is NaN."""
+    frames = [np.array([[list(row) for row in x.split()]], int)[None] for x in (ids, slots)]
+    scores = clip_scores(contingency(*frames, num_ids=3, num_slots=3), np.zeros((1, 1)), length=1)
+    assert scores["ari_authors"] == pytest.approx([ari], abs=1e-7)
+    assert scores["f_ari_authors"] == pytest.approx([f_ari], abs=1e-7)
+
+
+def test_authors_scores_count_all_frames():
+    tables = np.array([[[[7, 0], [0, 0]], [[4, 0], [1, 2]], [[0, 4], [3, 0]]]])
+    scores = clip_scores(tables, np.zeros((1, 3)), length=3)
+    assert scores["f_ari_frame"] == (0 + 1) / 2
+    assert scores["f_ari_authors"] == (1 + 0 + 1) / 3
+    frames = [adjusted_rand_index(table) for table in tables[0]]
+    assert scores["ari_authors"] == pytest.approx(np.mean(frames))

@@ -19,7 +19,8 @@ from stiid.training.digest import change_json
 from stiid.training.restore import restore
 from stiid.typed_config import parse, to_dict
 
-SCORES = {"ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "recall", "mse", "slot_switches"}
+INDICES = {f"{pixels}ari{mean}" for pixels in ("", "f_") for mean in ("", "_frame", "_authors")}
+SCORES = INDICES | {"miou", "recall", "mse", "slot_switches"}
 
 
 def evaluate(trained, experiment):

@@ -86,7 +86,8 @@ def test_every_picture_has_a_text(parsed):
 def test_scores_are_those_of_the_evaluation(parsed, complete):
     """In the order and with the values of the file; what is shown is their rounding."""
     table = tiny.scores(complete)["lengths"]
-    names = ["f_ari", "f_ari_frame", "ari", "ari_frame", "miou", "recall", "mse", "slot_switches"]
+    names = ["f_ari", "f_ari_frame", "f_ari_authors", "ari", "ari_frame", "ari_authors"]
+    names += ["miou", "recall", "mse", "slot_switches"]
     expected = [table[length][name] for length in ("2", "4") for name in names]
     assert {*names} == {*table["2"]}
     shown = [e for e in parsed.found["data"] if "table" in e["inside"]][: len(expected)]

@@ -106,9 +106,7 @@ def test_a_checkpoint_that_a_running_training_removes(saved, tmp_path):
 def test_a_folder_that_vanishes_is_noticed(tmp_path):
     checkpoints = Checkpoints(tmp_path / "run", best_metric="f_ari")
     shutil.rmtree(tmp_path / "run")
-    with pytest.raises(
-        OSError, match=r"\(the folder is gone.*\)\. All checkpoints went with it"
-    ):
+    with pytest.raises(OSError, match=r"\(the folder is gone.*\)\. All checkpoints went with it"):
         checkpoints.save(make_state(1), data=make_data(), progress={}, config=CONFIG)
     assert not (tmp_path / "run").exists()
     checkpoints.close()
