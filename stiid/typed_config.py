@@ -16,6 +16,8 @@ import typing
 from collections.abc import Mapping, Set
 from typing import Any, get_type_hints
 
+_LARGEST = 3.4e38  # of float32
+
 
 def parse(cls: type, section: Any, where: str = "config") -> Any:
     """Build a (nested) dataclass from a mapping.
@@ -150,7 +152,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 
 def _check_finite(value: Any, where: str) -> None:
-    """Refuse NaN and infinity, in fields that a class does not check itself."""
+    """Refuse NaN, infinity, and what float32 rounds to it, if a class does not check itself."""
     if isinstance(value, tuple | list):
         for i, item in enumerate(value):
             _check_finite(item, f"{where}[{i}]")
@@ -159,6 +161,8 @@ def _check_finite(value: Any, where: str) -> None:
             _check_finite(item, f"{where}.{name}")
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{where}: expected a finite number, got {value!r}")
+    elif isinstance(value, float) and abs(value) > _LARGEST:
+        raise ValueError(f"{where}: expected a number within ±{_LARGEST:.1e}, got {value!r}")
 
 
 def _member(members: tuple[Any, ...], value: Any, where: str) -> Any:

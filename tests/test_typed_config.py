@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -108,6 +109,8 @@ def test_fields_take_their_types():
         ("leaf.extra", 1, r"config\.leaf: unknown field\(s\) extra; known: flag, name, rate"),
         ("leaves.a.name", None, r"config\.leaves\.a\.name: expected str, got None"),
         ("pair", [1.0], r"config\.pair: expected 2 values, got \[1\.0\]"),
+        ("leaf.rate", math.inf, r"config\.leaf\.rate: expected a finite number, got inf"),
+        ("pair", [1.0, -1e39], r"config\.pair\[1\]: expected a number within ±3\.4e\+38, got -1e"),
         ("many", [1, "x"], r"config\.many\[1\]: expected int, got 'x'"),
         ("maybe", "x", r"config\.maybe: expected float, got 'x'"),
         (
