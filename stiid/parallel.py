@@ -72,7 +72,11 @@ def shard(batch: Any) -> Any:
 
 def unshard(tree: Any) -> Any:
     """The inverse of ``shard``, as NumPy arrays."""
-    return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), tree)
+    return jax.tree.map(
+        # the number of rows by name: arrays without numbers (latents of size 0) do not tell it
+        lambda x: np.asarray(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:]),
+        tree,
+    )
 
 
 def over_processes(values: np.ndarray) -> np.ndarray:

@@ -135,3 +135,7 @@ def test_batch_must_be_a_multiple_of_the_devices():
     parallel.check_batch_size(16, name="batch")
     with pytest.raises(ValueError, match=r"batch = 12 must be a multiple of .* \(8\)"):
         parallel.check_batch_size(12, name="batch")
+
+
+def test_arrays_without_numbers_are_joined_too():
+    assert parallel.unshard(np.zeros((2, 3, 5, 0))).shape == (6, 5, 0)
