@@ -8,7 +8,7 @@ import numpy as np
 from stiid import parallel
 from stiid.config.experiment import Evaluate, Experiment
 from stiid.data.source import UNKNOWN_OBJECTS, Source
-from stiid.evaluation.metrics import clip_scores, contingency
+from stiid.evaluation.metrics import AUTHORS_SCORES, clip_scores, contingency
 from stiid.evaluation.rollout import Clips, Rollout, evaluation_clips
 from stiid.evaluation.slot_usage import slot_use
 from stiid.evaluation.totals import ScoreTotals
@@ -144,12 +144,17 @@ def report(
 
 
 def table_text(scores: dict[int, dict[str, float]]) -> str:
-    """Scores as text: one row per length."""
-    names = list(next(iter(scores.values())))
-    lines = ["frames " + " ".join(f"{name:>13}" for name in names)]
-    for length, values in scores.items():
-        lines.append(f"{length:>6} " + " ".join(f"{values[name]:>13.4f}" for name in names))
-    return "\n".join(lines)
+    """Scores as text: one row per length; the authors' only if they differ from those per frame."""
+    columns = {
+        name: [f"{values[name]:>13.4f}" for values in scores.values()]
+        for name in next(iter(scores.values()))
+    }
+    for name, same in AUTHORS_SCORES.items():
+        if name in columns and columns[name] == columns[same]:
+            del columns[name]
+    head = " ".join(["frames", *(f"{name:>13}" for name in columns)])
+    rows = zip((f"{length:>6}" for length in scores), *columns.values(), strict=True)
+    return "\n".join([head, *map(" ".join, rows)])
 
 
 def empty_clips(evaluation: Evaluation) -> str | None:

@@ -20,6 +20,8 @@ OBJECT_SCORES = (
     *("ari", "f_ari", "ari_frame", "f_ari_frame", "miou", "recall", "slot_switches"),
     *("mbo", "mota", "idf1", "id_switches", "j", "f"),  # of `scoring.clip_totals` only
 )
+# Comparable with the paper's numbers; mostly equal to the scores per frame, by these names.
+AUTHORS_SCORES = {"ari_authors": "ari_frame", "f_ari_authors": "f_ari_frame"}
 _FOUND = 0.5  # least IoU of an object that counts as found
 
 

@@ -20,6 +20,7 @@ from stiid.config.experiment import Experiment
 from stiid.data.pipeline import train_iterator
 from stiid.data.source import Source
 from stiid.evaluation.evaluator import Evaluation, Evaluator, empty_clips
+from stiid.evaluation.metrics import AUTHORS_SCORES
 from stiid.evaluation.slot_usage import findings, summary
 from stiid.progress import waiting
 from stiid.shapes import Array
@@ -241,7 +242,8 @@ class Trainer:
         for length, values in self._evaluation.scores.items():
             self.writer.write(step, f"eval_{length}", values)
         shown = self._evaluation.scores[self.experiment.evaluate.lengths[0]]
-        _LOG.info("step %d: %s", step, " ".join(f"{k} {v:.4f}" for k, v in shown.items()))
+        told = [f"{k} {v:.4f}" for k, v in shown.items() if k not in AUTHORS_SCORES]
+        _LOG.info("step %d: %s", step, " ".join(told))
         if note := empty_clips(self._evaluation):
             _LOG.info("step %d: %s", step, note)
         self.writer.write(step, "slots", self._evaluation.use)

@@ -194,6 +194,13 @@ def test_table_has_a_row_per_length():
     ]
 
 
+def test_table_has_authors_scores_that_differ():
+    scores = {"ari_frame": 0.5, "f_ari_frame": 0.5, "ari_authors": 0.5, "f_ari_authors": 0.75}
+    head, row = table_text({10: scores}).splitlines()
+    assert head.split() == ["frames", "ari_frame", "f_ari_frame", "f_ari_authors"]
+    assert row.split() == ["10", "0.5000", "0.5000", "0.7500"]
+
+
 def test_clips_without_objects_are_named():
     found = Evaluation({}, {}, 10, {2: 1, 4: 10}, ())
     assert empty_clips(found) == (
