@@ -73,6 +73,11 @@ ENTRIES = {
         "solids.clips:RenderedSpec",
         "solids.rendered:open_rendered",
     ),
+    "movi": Entry(
+        "MOVi-A to MOVi-E from the published TFRecord files, without TensorFlow",
+        "movi.source:MoviSpec",
+        "movi.source:open_movi",
+    ),
     "grand_central": Entry(
         "Grand Central Station, cut from its video",
         "video.grand_central:GrandCentralSpec",

@@ -7,6 +7,7 @@ import official
 import pytest
 import tiny
 from ml_collections import ConfigDict
+from movi_files import write_movi
 
 from experiments.config_files import load_config
 from stiid.config.experiment import Experiment
@@ -64,11 +65,18 @@ def small_clevrer(folder):
     return {"path": str(folder / "clevrer"), **sizes}
 
 
+def small_movi(folder):
+    for variant in "abcde":
+        write_movi(folder / "movi", variant=variant)
+    return {"path": str(folder / "movi"), "resolution": 8, "frames": 3}
+
+
 # What makes the options of a source small; it may write files for it.
 SMALL = {
     "bouncing_balls": small_balls,
     "r_nem": small_r_nem,
     "clevrer": small_clevrer,
+    "movi": small_movi,
     "grand_central": small_grand_central,
     "own_video": small_own_video,
 }

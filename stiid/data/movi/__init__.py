@@ -1,0 +1,1 @@
+"""MOVi-A to MOVi-E of Kubric, read from TFRecord files without TensorFlow."""
