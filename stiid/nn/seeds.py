@@ -21,6 +21,7 @@ _SCALE = 5.0
 _BREADTH = 6.0  # ratio of squared distances: what a seed covers to what a slot takes
 _SHIFTS = 3  # mean-shift steps of a seed
 _GATE = 0.5  # least uncovered part of a pixel that gets a seed
+_SAME = 2.0  # squared distance up to which two bumps exp(−|e − query|²) have one peak
 _NOWHERE = 100.0  # query of a slot without a seed: far from all pixels
 _LEAST_SHARE = 1e-3
 _LEAST = 1e-6
@@ -101,18 +102,21 @@ def sow(embedding: Array, num_slots: int) -> Array:
 
     The first seed is the pixel nearest to the mean of all, usually in the background. Each further
     seed is the pixel that those before it cover least. A seed moves to the mean of the pixels near
-    it that are not covered yet (mean shift). Once all pixels are covered, remaining slots get no
-    seed.
+    it that are not covered yet (mean shift). A seed that moves to an earlier one counts as none.
+    Once all pixels are covered, remaining slots get no seed.
     """
-    left, queries = jnp.ones(embedding.shape[:2]), []
+    left, queries = jnp.ones(embedding.shape[:2]), list[Array]()
     seed = ((embedding - embedding.mean(1, keepdims=True)) ** 2).sum(-1).argmin(1)
     for _ in range(num_slots):
-        query = jnp.take_along_axis(embedding, seed[:, None, None], axis=1)
+        query = pixel = jnp.take_along_axis(embedding, seed[:, None, None], axis=1)
         needed = jnp.take_along_axis(left, seed[:, None], axis=1)[..., None] > _GATE
         for _ in range(_SHIFTS):
             query = _mean(embedding, left[:, None] * _likeness(embedding, query), query)
+        for earlier in queries:
+            needed &= ((query - earlier) ** 2).sum(-1, keepdims=True) > _SAME
         queries.append(jnp.where(needed, query, _NOWHERE))
-        left = left * (1.0 - _likeness(embedding, queries[-1], breadth=_BREADTH)[:, 0])
+        seen = jnp.where(needed, query, pixel)
+        left = left * (1.0 - _likeness(embedding, seen, breadth=_BREADTH)[:, 0])
         seed = left.argmax(1)
     return jnp.concatenate(queries, 1)
 

@@ -19,6 +19,16 @@ def test_seeds_by_hand():
     assert none == 100.0
 
 
+def test_a_seed_that_moves_to_an_earlier_one_counts_as_none():
+    # The first query goes to 0.4, in the middle of 1,800 pixels, and hardly covers that at 2.5,
+    # which is their own edge: its query moves back to them.
+    near = [*np.zeros(900), *np.full(900, 0.8), 2.5]
+    places = jnp.asarray([*near, *np.full(9, 8.0), *np.full(9, 11.0)]).reshape(1, -1, 1)
+    queries = np.asarray(sow(places, 5)[0, :, 0])
+    found = np.sort(queries[queries < 100.0])
+    np.testing.assert_allclose(found, [0.4, 8.0, 11.0], atol=0.1)
+
+
 def test_a_slot_without_a_seed_takes_nothing():
     frame, ids = discs([(5, 5), (20, 20)], size=28, radius=4)
     taken, params = Seeds(4).init_with_output(jax.random.key(0), frame, 5)
