@@ -73,9 +73,9 @@ def test_what_a_release_lacks_is_named(trained, data_dir, tmp_path):
 
 def test_training_does_not_resume_from_a_release(data_dir, tmp_path):
     shutil.copytree(RELEASES / "quickstart", tmp_path / "run" / "checkpoints")
-    with pytest.raises(ValueError, match="holds a released model, parameters without the optimi"):
+    with pytest.raises(ValueError, match="holds a released model, which has no optimizer state"):
         tiny.execute("train", tiny.experiment(data_dir), tmp_path / "run")
-    with pytest.raises(ValueError, match="training resumes itself, from its --workdir"):
+    with pytest.raises(ValueError, match="training takes no --checkpoint: it resumes"):
         tiny.execute("train", tiny.experiment(data_dir), tmp_path, "stiid://quickstart")
 
 

@@ -1,1 +1,1 @@
-"""The command line: flags, modes, and the commands on data."""
+"""The command line: flags, modes, and data commands."""

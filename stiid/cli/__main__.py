@@ -1,4 +1,4 @@
-"""The command ``stiid`` where its script is not on the path: ``python -m stiid.cli COMMAND``."""
+"""The command ``stiid`` if its script is not on the path: ``python -m stiid.cli COMMAND``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What a user should know before a training begins: that it will take long here."""
+"""Warnings before a training begins: of a long duration, and of an unsuitable variance."""
 
 import logging
 
@@ -15,18 +15,18 @@ from stiid.training.cost import update_seconds
 from stiid.training.validate import clip_shapes, trained_shapes
 
 _LOG = logging.getLogger("stiid")
-_LONG = 12.0  # hours of a training that nobody expects
-_MUCH = 10.0  # times the variance of the pixels, beyond which slots were seen to collapse
-_CLIPS = 8  # that the pixels are of
-_SHORT = 1e8  # pixels, over all updates, that no model trains on for so long
+_LONG = 12.0  # hours of a training beyond which a user is warned
+_MUCH = 10.0  # ratio to the variance of the pixels beyond which slots have been seen to collapse
+_CLIPS = 8  # from which the variance of the pixels is computed
+_SHORT = 1e8  # pixels of all updates; below this, no estimate is needed
 
 
 def announce(experiment: Experiment, config: str | None) -> None:
-    """Warn of a training that takes more than half a day on the CPUs that are here.
+    """Warn of a training that takes more than half a day on this machine's CPUs.
 
     Args:
       experiment: to train.
-      config: name of its file, whose smaller variants are proposed.
+      config: name of its file, whose smaller variants are suggested.
     """
     if jax.default_backend() != "cpu" or _pixels(experiment) < _SHORT:
         return
@@ -38,8 +38,8 @@ def announce(experiment: Experiment, config: str | None) -> None:
     smaller = small_variants(config) if config is not None else []
     smaller = [name for name in smaller if name != config] or ["configs/quickstart.py"]
     _LOG.warning(
-        "this training takes about %s on the %d CPU core(s) here, by a first estimate: it is meant "
-        "for GPUs. Made for two CPU cores: %s",
+        "this training takes about %s on the %d CPU core(s) here (a rough estimate): it is meant "
+        "for GPUs. For two CPU cores, try %s",
         time,
         jax.device_count(),
         ", ".join(f"--config={name}" for name in smaller),
@@ -47,7 +47,7 @@ def announce(experiment: Experiment, config: str | None) -> None:
 
 
 def advise_variance(experiment: Experiment, source: Source) -> None:
-    """Warn of a variance of the likelihood beside which objects would not be seen."""
+    """Warn of a variance of the likelihood that is so large that objects go unnoticed."""
     model = experiment.model
     if model.family != "stiid":
         return
@@ -55,7 +55,7 @@ def advise_variance(experiment: Experiment, source: Source) -> None:
     varies = float(np.mean([np.var(clip / 255.0, axis=(0, 1, 2)).mean() for clip in clips]))
     if 0.0 < varies < model.inference.variance / _MUCH:
         _LOG.warning(
-            "pixels of these clips vary by %.2g only (their variance), model.inference.variance is "
+            "the pixels of these clips have a variance of only %.2g, model.inference.variance is "
             "%g: slots may collapse. Try --config.model.inference.variance=%.1g",
             varies,
             model.inference.variance,
@@ -64,14 +64,14 @@ def advise_variance(experiment: Experiment, source: Source) -> None:
 
 
 def _pixels(experiment: Experiment) -> int:
-    """How many pixels all updates of a training see."""
+    """Number of pixels in all updates of a training."""
     view = registry.view(experiment.data.name, **experiment.data.options)
     stages = experiment.train.stages.values()
     return view.height * view.width * sum(s.steps * s.batch_size * s.num_frames for s in stages)
 
 
 def _hours(experiment: Experiment) -> float:
-    """A first estimate, by the operations of the first stage."""
+    """Rough estimate, from the operations of the first stage."""
     view = registry.view(experiment.data.name, **experiment.data.options)
     image_shape = (view.height, view.width, view.channels)
     name = experiment.train.order[0]

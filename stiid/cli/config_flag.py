@@ -5,13 +5,13 @@ from ml_collections import ConfigDict, config_flags
 
 from stiid.config.resolve import load_complete
 
-flags.disclaim_key_flags()  # they are those of the program that asks for them
+flags.disclaim_key_flags()  # they belong to the program that defines them
 
 
 class _ConfigParser(flags.ArgumentParser):
-    """Takes the name of a config file; what the file leaves out is there to be overridden."""
+    """Parses the name of a config file; fields that the file leaves out can be overridden too."""
 
-    name: str | None = None  # as given
+    name: str | None = None  # as the user gave it
 
     def parse(self, argument: str) -> ConfigDict:
         self.name = argument

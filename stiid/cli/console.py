@@ -1,4 +1,4 @@
-"""The command ``stiid``: a subcommand for each mode of ``python -m stiid.main``, and a few more."""
+"""The command ``stiid``: one subcommand per mode of ``python -m stiid.main``, and a few more."""
 
 import argparse
 import importlib
@@ -15,11 +15,11 @@ from stiid.training import signals
 
 _PREFIX = "--config."
 _EXAMPLES = """examples:
-  stiid decompose stiid://sample           masks of a clip that comes with the package
-  stiid decompose VIDEO --model=runs/mine  of your own video, by your own model
-  stiid train configs/quickstart.py        train, into runs/quickstart
-  stiid eval small_color                   scores of a released model
-  stiid COMMAND --help                     what a command takes
+  stiid decompose stiid://sample           decompose a clip in the package
+  stiid decompose VIDEO --model=runs/mine  decompose your own video with your own model
+  stiid train configs/quickstart.py        train; results go to runs/quickstart
+  stiid eval small_color                   score a released model
+  stiid COMMAND --help                     show the arguments of a command
 """
 _MODEL = "a released model (small_color), the folder of a run, or one of its checkpoints"
 _CONFIG = "a config file (configs/quickstart.py), or the name of one (bouncing_balls:small_color)"
@@ -33,18 +33,18 @@ _SLOTS = {
     "num_slots": ("evaluate.num_slots", "number of slots K; default: as stored"),
     "restarts": (
         "evaluate.restarts",
-        "noise samples to start from, of which the one with the lowest negative ELBO is kept",
+        "number of noise samples; the one with the lowest negative ELBO is kept",
     ),
 }
 _FIELDS = {
     "eval": {
         **_SLOTS,
-        "clips": ("evaluate.clips", "how many clips to score; 0: all"),
+        "clips": ("evaluate.clips", "number of clips to score; 0: all"),
         "frames": ("evaluate.lengths", "frames of each clip to score"),
     },
     "predict": {
         **_SLOTS,
-        "clips": ("predict.clips", "how many clips to predict"),
+        "clips": ("predict.clips", "number of clips to predict"),
         "observed": ("predict.num_observed", "frames to infer"),
         "frames": ("predict.num_simulated", "frames to simulate after them"),
     },
@@ -53,8 +53,8 @@ _FIELDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; an error that a user can mend is one line and the exit code 1."""
-    if argv is None:  # this process is ours
+    """Run a command; errors that a user can fix are printed in one line, with exit code 1."""
+    if argv is None:  # called as a program
         streams.open_standard_streams()
         signals.obey()
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -90,14 +90,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"stiid {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in (
-        ("train", "train a model, or resume; ends with scores in WORKDIR/eval/metrics.json"),
+        ("train", "train a model, or resume; writes scores to WORKDIR/eval/metrics.json"),
         ("eval", "score a model on held-out clips: ARI, F-ARI, mIoU, MSE"),
         (
             "predict",
-            "infer frames of held-out clips, simulate those that follow (IODINE cannot)",
+            "infer frames of held-out clips, then simulate the next ones (not with IODINE)",
         ),
         ("decompose", "decompose a video: masks, an image of every slot, trajectories"),
-        ("import", "make a checkpoint from a state_dict of PyTorch's IODINE"),
+        ("import", "make a checkpoint from a PyTorch state_dict (IODINE, PROVIDE, SqueezeNet)"),
         ("config", "print all fields of a config file, or of a model"),
     ):
         command = commands.add_parser(
@@ -120,18 +120,18 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--model", default="masks_small_color", help=f"{_MODEL}; default: %(default)s"
             )
-            command.add_argument("--crop", help="left,top,width,height of a window, () for all")
-            command.add_argument("--stride", help="look at every n-th frame")
+            command.add_argument("--crop", help="left,top,width,height of a window; () for all")
+            command.add_argument("--stride", help="use every n-th frame")
             command.add_argument(
                 "--frames",
                 type=int,
                 metavar="N",
-                help="the first N of these; default: all",
+                help="use only the first N of these; default: all",
             )
             command.add_argument(
                 "--aspect",
                 choices=("crop", "letterbox", "stretch"),
-                help="of another aspect ratio show the middle, or all of it between black bars, or "
+                help="for other aspect ratios: show the middle, all between black bars, or all "
                 "distorted; default: as in training",
             )
         if name == "import":
@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (
         ("score", "score masks that any program wrote, against true ones"),
         ("data", "list, prepare, check and preview data sets"),
-        ("report", "make one HTML page of a run"),
+        ("report", "write an HTML page about a run"),
     ):
         commands.add_parser(name, help=text, add_help=False)
     return parser
@@ -165,30 +165,32 @@ def _epilog(name: str) -> str:
 
 
 def _add_figure_flags(command: argparse.ArgumentParser) -> None:
-    """Flags that are the same in ``python -m stiid.main``."""
+    """Add the figure flags of ``python -m stiid.main``."""
     group = command.add_argument_group("figure")
-    group.add_argument("--figure", metavar="FILE", help="write one: .svg, .pdf or .png")
+    group.add_argument("--figure", metavar="FILE", help="write a figure: .svg, .pdf or .png")
     if command.prog.endswith("predict"):
-        group.add_argument("--figure_clip", metavar="N", help="which of the clips; default: 0")
-    group.add_argument("--figure_frames", metavar="N,N,…", help="its frames; default: some")
-    group.add_argument("--figure_rows", metavar="ROW,ROW,…", help="input,masks,slot 0; default all")
-    group.add_argument("--figure_scale", metavar="X", help="points per pixel; default: 54 a tile")
+        group.add_argument("--figure_clip", metavar="N", help="number of the clip; default: 0")
+    group.add_argument("--figure_frames", metavar="N,N,…", help="frames to show; default: some")
+    group.add_argument("--figure_rows", metavar="ROW,ROW,…", help="such as input,masks,slot 0")
+    group.add_argument("--figure_scale", metavar="X", help="points per pixel; default: tiles of 54")
 
 
 def _add_machine_flags(command: argparse.ArgumentParser, *, several: bool) -> None:
-    """Flags that are the same in ``python -m stiid.main``."""
+    """Add the machine flags of ``python -m stiid.main``."""
     group = command.add_argument_group("machine")
     group.add_argument("--host_devices", metavar="N", help="CPU devices; default: one per core")
-    group.add_argument("--compilation_cache", metavar="DIR", help="of compiled programs; '': none")
-    group.add_argument("--traceback", action="store_true", help="show where an error came from")
+    group.add_argument(
+        "--compilation_cache", metavar="DIR", help="of compiled programs; '': no cache"
+    )
+    group.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     if several:
-        group.add_argument("--coordinator", metavar="HOST:PORT", help="process 0 of several")
-        group.add_argument("--num_processes", metavar="N", help="how many train together")
-        group.add_argument("--process_id", metavar="I", help="which of them this one is")
+        group.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
+        group.add_argument("--num_processes", metavar="N", help="number of processes")
+        group.add_argument("--process_id", metavar="I", help="number of this process, from 0")
 
 
 def _flags(parsed: argparse.Namespace) -> list[str]:
-    """The flags of ``python -m stiid.main`` that do what was asked for."""
+    """Translate the arguments into flags of ``python -m stiid.main``."""
     given = {name: value for name, value in vars(parsed).items() if value not in (None, False)}
     mode = given.pop("command")
     flags = {"mode": mode}
@@ -199,7 +201,9 @@ def _flags(parsed: argparse.Namespace) -> list[str]:
 
         default, checkpoint = find_model(given.pop("model"))
         if checkpoint != "latest" and "checkpoint" in given:
-            raise ValueError(f"--checkpoint goes with the folder of a run, not with {checkpoint}")
+            raise ValueError(
+                f"--checkpoint needs the folder of a run, got {checkpoint}: leave it out"
+            )
         flags["checkpoint"] = checkpoint
     flags["workdir"] = str(default)
     fields = {name: given.pop(name) for name in _FIELDS.get(mode, {}) if name in given}
@@ -209,7 +213,7 @@ def _flags(parsed: argparse.Namespace) -> list[str]:
 
 
 def _config_file(text: str) -> tuple[str, Path]:
-    """A config file with its variant, as ``--config`` takes it, and the workdir of its runs.
+    """The value of ``--config`` for a config file and its variant, and the workdir of its runs.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -222,7 +226,7 @@ def _config_file(text: str) -> tuple[str, Path]:
 
 
 def _print_config(name: str, fields: Sequence[str]) -> None:
-    """Print all fields, those that a file leaves out too."""
+    """Print all fields, including those that a file leaves out."""
     from stiid.cli.overrides import changed, replaced
     from stiid.config.experiment import Experiment
     from stiid.config.resolve import load_complete, resolved
@@ -233,20 +237,20 @@ def _print_config(name: str, fields: Sequence[str]) -> None:
         file, _ = _config_file(name)
     except FileNotFoundError:
         experiment = changed(stored_experiment(*find_model(name)), fields)
-    else:  # what a field left out takes from others, it takes from those that are replaced
+    else:  # replace first: defaults of missing fields depend on other fields
         experiment = parse(Experiment, replaced(load_complete(file), fields))
     print(resolved(experiment))
 
 
 def _forward(command: str, arguments: Sequence[str]) -> int:
-    """Run a command that has a parser of its own."""
+    """Run a command that has its own parser."""
     try:
         module = importlib.import_module(_FORWARDED[command])
     except ModuleNotFoundError as error:
         if error.name is None or not _FORWARDED[command].startswith(error.name):
             raise
         print(
-            f"error: `stiid {command}` belongs to the repository: run it in a checkout of it",
+            f"error: `stiid {command}` is not in the package: run it in a checkout",
             file=sys.stderr,
         )
         return 1

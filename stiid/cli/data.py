@@ -24,7 +24,7 @@ _DATA_DIR = "~/.cache/stiid"
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m stiid.data") -> int:
-    """Runs a command; an error that a user can mend is one line and the exit code 1."""
+    """Run a command; errors that a user can fix are printed in one line, with exit code 1."""
     parser = _parser(prog)
     parsed = parser.parse_args(arguments)
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m stiid
     try:
         parsed.run(parsed)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of the output wants no more of it, as `head` does
+    except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (ValueError, TypeError, OSError) as error:
@@ -41,8 +41,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m stiid
         return 1
     except BrokenProcessPool:
         print(
-            "error: a process that shares the work was ended, for want of memory perhaps: "
-            "start the command again",
+            "error: a worker process died, possibly out of memory: start the command again",
             file=sys.stderr,
         )
         return 1
@@ -53,18 +52,20 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m stiid
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=prog, description="Data sets.")
+    parser = argparse.ArgumentParser(
+        prog=prog, description="List, prepare, check and preview data sets."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("list", help="name all sources and their options").set_defaults(run=_list)
+    commands.add_parser("list", help="list all sources and their options").set_defaults(run=_list)
     for name, run, text in (
-        ("prepare", _prepare, "generate or cut a data set, unless that is done"),
-        ("verify", _verify, "check some clips, and print figures"),
+        ("prepare", _prepare, "generate a data set, or cut it from videos, if it is not there yet"),
+        ("verify", _verify, "check some clips, and print statistics"),
         ("preview", _preview, "write a contact sheet and an animation with masks"),
     ):
         command = commands.add_parser(name, help=text)
-        command.add_argument("name", metavar="NAME", help="of a source, see 'list'")
+        command.add_argument("name", metavar="NAME", help="name of a source, see 'list'")
         command.add_argument(
-            "options", metavar="option=value", nargs="*", help="of the source, see 'list'"
+            "options", metavar="option=value", nargs="*", help="options of the source, see 'list'"
         )
         command.add_argument("--data_dir", default=_DATA_DIR, help="default: %(default)s")
         command.add_argument("--split", default="train", help="default: %(default)s")
@@ -80,17 +81,19 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         command.add_argument(f"--{split}", type=int, default=count, help="default: %(default)s")
     command.add_argument("--seed", type=int, default=0)
     command.set_defaults(run=_simulate)
-    command = commands.add_parser("render", help="write a substitute for CLEVRER in its own layout")
+    command = commands.add_parser(
+        "render", help="render a substitute for CLEVRER, in CLEVRER's layout"
+    )
     command.add_argument("folder", metavar="FOLDER")
     defaults = " ".join(
         f"{field.name}={_text(field.default)}" for field in dataclasses.fields(ClevrerLayout)
     )
-    command.add_argument("options", metavar="option=value", nargs="*", help=f"of {defaults}")
+    command.add_argument("options", metavar="option=value", nargs="*", help=f"defaults: {defaults}")
     command.add_argument(
         "--processes",
         type=int,
         default=available_cores(),
-        help="how many render at a time; default: %(default)s, one per core",
+        help="number of processes; default: %(default)s, one per core",
     )
     command.set_defaults(run=_render)
     return parser
@@ -116,7 +119,7 @@ def _verify(parsed: argparse.Namespace) -> None:
     if verify is not None:
         spec = registry.make_spec(parsed.name, **_options(parsed))
         _print(verify(spec, parsed.split, _data_dir(parsed), parsed.clips))
-    print(f"{parsed.name}: the clips are as they should be")
+    print(f"{parsed.name}: the clips are correct")
 
 
 def _preview(parsed: argparse.Namespace) -> None:
@@ -157,7 +160,7 @@ def _options(parsed: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(f"expected option=value, got {text!r}")
         try:
             options[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):  # a word, as a path is
+        except (ValueError, SyntaxError):  # text, such as a path
             options[name] = value
     return options
 

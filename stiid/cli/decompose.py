@@ -23,19 +23,19 @@ _LOG = logging.getLogger("stiid")
 
 
 class Request(NamedTuple):
-    """A video, and how the model looks at it."""
+    """A video, and the part of it that the model sees."""
 
     path: str | None  # a video file or a folder of images
     crop: tuple[int, ...] | None = None  # see ``data.view.View``; None: as in training
     stride: int | None = None  # None: as in training
     aspect: str | None = None  # None: as in training
-    frames: int | None = None  # how many at most, from the first on; None: all
+    frames: int | None = None  # largest number of frames, from the first on; None: all
 
     def open(self, model: Model) -> Footage:
-        """The video as frames for a model.
+        """Open the video as frames for a model.
 
         Raises:
-          OSError, ValueError: the video is missing or damaged, or the crop does not fit it.
+          OSError, ValueError: the video is missing or damaged, or the crop does not fit.
         """
         if self.path is None:
             raise ValueError("--input is missing: name a video file or a folder of images")
@@ -51,23 +51,23 @@ class Request(NamedTuple):
 def decompose_video(
     model: Model, video: Footage, workdir: Path, figure: FigureRequest | None = None
 ) -> tuple[Written, Path]:
-    """Decompose a video frame after frame, in constant memory.
+    """Decompose a video frame by frame, in constant memory.
 
-    If a frame cannot be read, the video ends before it: the log and ``info.json`` say why. An older
-    decomposition is not replaced by such a part of one.
+    If a frame cannot be read, the decomposition ends before it; the log and ``info.json`` say why.
+    Such a partial decomposition does not replace an older one.
 
     Args:
-      model: that works frame after frame.
+      model: one that works frame by frame.
       video: of any length.
       workdir: the files go to its folder ``decompose/NAME``, see ``write_decomposition``.
-      figure: to be written of some of the frames.
+      figure: a figure of some frames, to be written as well.
 
     Returns:
       What was written, and the folder.
 
     Raises:
       ValueError: the folder holds the decomposition of another video or by another model; or a
-        frame cannot be read, and it is the first or an older decomposition is there.
+        frame cannot be read, and it is the first one or an older decomposition exists.
     """
     folder = target(workdir, video.info.path, model.card["checkpoint"])
     faults: list[str] = []
@@ -102,13 +102,13 @@ def decompose_video(
 
 
 def target(workdir: Path, video: Path | None, checkpoint: str) -> Path:
-    """The folder for the decomposition of a video: named like it.
+    """The folder for the decomposition of a video, named after the video.
 
     Raises:
-      ValueError: it holds that of another input, or by another model.
+      ValueError: it holds a decomposition of another input or by another model.
     """
     if video is None:
-        raise ValueError("only the decomposition of a file has a name: use Result.save")
+        raise ValueError("only files have a folder for their decomposition: use Result.save")
     folder = workdir / "decompose" / video_name(video)
     path = folder / "info.json"
     if path.exists():
@@ -130,7 +130,7 @@ def target(workdir: Path, video: Path | None, checkpoint: str) -> Path:
 
 
 def _until_a_fault(frames: Iterator[np.ndarray], faults: list[str]) -> Iterator[np.ndarray]:
-    """The frames before the first that cannot be read, if there is one; its error is noted."""
+    """Yield frames up to the first that cannot be read; add its error to ``faults``."""
     try:
         yield from frames
     except ValueError as error:

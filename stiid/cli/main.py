@@ -43,13 +43,13 @@ _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     "latest",
     "For eval, predict and decompose: 'latest' or 'best' of the workdir, the path of another "
-    "workdir or of one checkpoint in it, or stiid://NAME, a model that comes with the package.",
+    "workdir or of one checkpoint in it, or stiid://NAME, a released model.",
 )
 _INPUT = flags.DEFINE_string(
     "input",
     None,
-    "For decompose: a video file, or a folder of images. For import: a state_dict file of "
-    "PyTorch's IODINE.",
+    "For decompose: a video file, or a folder of images. For import: a PyTorch state_dict file of "
+    "IODINE, PROVIDE or SqueezeNet.",
 )
 _CROP = flags.DEFINE_list(
     "crop",
@@ -57,46 +57,54 @@ _CROP = flags.DEFINE_list(
     "For decompose: left,top,width,height of a window, or () for all; default: as in training.",
 )
 _STRIDE = flags.DEFINE_integer(
-    "stride", None, "For decompose: look at every n-th frame; default: as in training."
+    "stride", None, "For decompose: use every n-th frame; default: as in training."
 )
 _FRAMES = flags.DEFINE_integer(
-    "frames", None, "For decompose: the first frames only, so many; default: all."
+    "frames", None, "For decompose: largest number of frames, from the first on; default: all."
 )
 _ASPECT = flags.DEFINE_enum(
     "aspect",
     None,
     ASPECTS,
-    "For decompose: what to do with another aspect ratio than the model's: show the middle, all of "
-    "it between black bars, or all of it distorted; default: as in training.",
+    "For decompose: for other aspect ratios, show the middle, all between black bars, or all "
+    "distorted; default: as in training.",
 )
 _FIGURE = flags.DEFINE_string(
-    "figure", None, "For predict and decompose: a figure, .svg, .pdf or .png, is written there."
+    "figure", None, "For predict and decompose: path of a figure to write, .svg, .pdf or .png."
 )
-_FIGURE_CLIP = flags.DEFINE_integer("figure_clip", 0, "Which of the predicted clips it shows.")
-_FIGURE_FRAMES = flags.DEFINE_list("figure_frames", None, "Numbers of its frames; default: some.")
+_FIGURE_CLIP = flags.DEFINE_integer("figure_clip", 0, "Number of the predicted clip in the figure.")
+_FIGURE_FRAMES = flags.DEFINE_list(
+    "figure_frames", None, "Numbers of the figure's frames; default: some."
+)
 _FIGURE_ROWS = flags.DEFINE_list(
-    "figure_rows", None, "Its rows, such as input,masks,slot 0; default: all."
+    "figure_rows", None, "Rows of the figure, such as input,masks,slot 0; default: all."
 )
-_FIGURE_SCALE = flags.DEFINE_float("figure_scale", 0.0, "Points per pixel; default: 54 a tile.")
+_FIGURE_SCALE = flags.DEFINE_float(
+    "figure_scale", 0.0, "Points per pixel in the figure; default: tiles of 54."
+)
 _PROGRAMS = flags.DEFINE_string(
     "compilation_cache",
     devices.PROGRAMS,
-    "Folder of compiled programs, which a second run need not compile again; '' keeps none. "
-    "JAX_COMPILATION_CACHE_DIR goes before it.",
+    "Folder that caches compiled programs for later runs; '' caches none. "
+    "JAX_COMPILATION_CACHE_DIR takes precedence.",
 )
-_TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where an error of one line came from.")
+_TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the traceback of an error as well.")
 _DEVICES = flags.DEFINE_integer(
-    "host_devices", 0, "CPU devices to make; 0: one per core, as far as batches divide by them."
+    "host_devices",
+    0,
+    "CPU devices to create; 0: one per core if the batch size is a multiple of the core count.",
 )
-_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0 of several.")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "host:port of process 0, for several processes."
+)
 _PROCESSES = flags.DEFINE_integer(
-    "num_processes", None, "How many processes train together; default: as the cluster says, or 1."
+    "num_processes", None, "Processes that train together; default: as the cluster says, or 1."
 )
-_PROCESS = flags.DEFINE_integer("process_id", None, "Which of them this one is.")
+_PROCESS = flags.DEFINE_integer("process_id", None, "Number of this process, from 0.")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse, say where we run, dispatch; an error that a user can mend is one line."""
+    """Parse, start JAX, run a mode; errors that a user can fix are printed in one line."""
     arguments, fields = overrides.split(argv[1:])
     if arguments:
         _fail(f"unexpected arguments {arguments}: options start with --")
@@ -129,7 +137,7 @@ def main(argv: Sequence[str]) -> None:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         _fail(
-            f"the memory of the devices does not suffice ({first_line(error)}): use "
+            f"the devices do not have enough memory ({first_line(error)}): use "
             "--config.model.inference.remat=True, more train.stages.NAME.micro_batches, a smaller "
             "evaluate.batch_size, or fewer clips and frames"
         )
@@ -142,7 +150,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _start_jax(experiment: Experiment | None) -> None:
-    """Choose devices and processes, which JAX takes only before its backend starts."""
+    """Choose devices and processes: JAX must know them before its backend starts."""
     devices.enable_compilation_cache(_PROGRAMS.value)
     processes = find_processes(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     devices.configure_host_devices(
@@ -157,7 +165,7 @@ def _start_jax(experiment: Experiment | None) -> None:
 
 
 def _workdir() -> str | None:
-    """The folder of results; by default it is named like the config or the released model."""
+    """The folder of results; by default it is named after the config or the released model."""
     if _WORKDIR.value is not None:
         return _WORKDIR.value
     if _CHECKPOINT.value.startswith(RELEASED):
@@ -171,7 +179,7 @@ def _figure() -> FigureRequest | None:
         return None
     frames = _FIGURE_FRAMES.value or []
     if not all(number.isdigit() for number in frames):
-        raise ValueError(f"--figure_frames must be numbers of frames, got {','.join(frames)}")
+        raise ValueError(f"--figure_frames must be frame numbers, got {','.join(frames)}")
     return FigureRequest(
         local_path(_FIGURE.value, "--figure"),
         _FIGURE_CLIP.value,
@@ -194,18 +202,18 @@ def _crop() -> tuple[int, ...] | None:
 
 
 def _fail(message: str, *, code: int = 1) -> NoReturn:
-    """Ends with an error of one line, after its traceback if that is wanted."""
+    """Exit with an error of one line, after its traceback if that is requested."""
     parsed = flags.FLAGS.is_parsed()
     if sys.exc_info()[0] and (_TRACEBACK.value if parsed else "--traceback" in sys.argv):
         traceback.print_exc()
     print(f"error: {one_line(message)}", file=sys.stderr)
-    if code > 128 or joined():  # what still computes, or waits for others, is left behind
+    if code > 128 or joined():  # do not wait for threads that compute or wait for others
         signals.leave(code)
     sys.exit(code)
 
 
 def _speak() -> None:
-    """Send our own messages to standard error; what libraries raise is told once, by us."""
+    """Send our log to standard error; libraries' errors are reported once, by us."""
     absl_logging.set_verbosity(absl_logging.FATAL)
     handler = logging.StreamHandler()
     handler.setFormatter(Formatter())
@@ -217,7 +225,7 @@ def _speak() -> None:
 
 
 def cli(argv: list[str] | None = None) -> None:
-    """Entry point: flag errors, config typos among them, are one line too."""
+    """Entry point; errors in flags and config names are printed in one line too."""
     try:
         app.run(main, argv=argv, flags_parser=_parse_flags)
     except Exception:
@@ -228,7 +236,7 @@ def cli(argv: list[str] | None = None) -> None:
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
-    """Set the flags; what is left are the fields to change in a stored config."""
+    """Set the flags; return the remaining arguments, which change fields of a stored config."""
     fields: list[str] = []
     if not any(text.split("=")[0] in ("--config", "-config") for text in argv):
         argv, fields = overrides.split(argv)
@@ -244,8 +252,8 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         if not wrong:
             _fail(str(error) or repr(error))
         _fail(
-            f"{wrong[0]}: there is no field {reason.rstrip('?')}. What a stage or evaluate.model "
-            "does not override yet is written into the config file"
+            f"{wrong[0]}: there is no field {reason.rstrip('?')}. New overrides of a stage or of "
+            "evaluate.model must be written into the config file"
         )
-    except Exception as error:  # a config file is code: whatever it raises is the user's to mend
+    except Exception as error:  # a config file is code and may raise anything; the user can fix it
         _fail(str(error) or repr(error))

@@ -80,11 +80,11 @@ def run(
         latest of its own.
       config: name of the config file, for advice.
       video: what to decompose.
-      figure: to be written by "predict" or "decompose", beside their files.
+      figure: a figure that "predict" or "decompose" writes as well.
       fields: "--config.section.field=value" each, to change in the stored config.
 
     Raises:
-      USER_ERRORS: with one line that says what was expected, what came, and what to do.
+      USER_ERRORS: errors that a user can fix, with a message of one line.
     """
     if workdir is None:
         raise ValueError("--workdir is missing: name the folder for checkpoints and results")
@@ -109,7 +109,9 @@ def run(
         )
     elif mode == "import":
         if checkpoint != "latest":
-            raise ValueError("--checkpoint does not go with --mode=import, which makes one")
+            raise ValueError(
+                "--mode=import takes no --checkpoint, since it makes one: leave it out"
+            )
         import_model(experiment, path, request.path)
     else:
         wanted: dict[str, Any] = {"figure": figure} if figure is not None else {}
@@ -121,7 +123,7 @@ def run(
 def batch_sizes(
     mode: str, experiment: Experiment | None, workdir: str | None, checkpoint: str
 ) -> list[int]:
-    """What devices must divide, of all batches of a mode known before JAX starts."""
+    """Batch sizes of a mode that are known before JAX starts; devices must divide them."""
     if experiment is not None:
         sizes = [experiment.evaluate.batch_size]
         if mode == "train":
@@ -130,23 +132,23 @@ def batch_sizes(
     try:
         directory, _ = locate(local_path(workdir or ".", "--workdir"), checkpoint)
     except OSError:
-        return []  # the mode itself says so
+        return []  # the mode reports it
     return stored_batch_sizes(directory)
 
 
 def train(
     experiment: Experiment | None, workdir: Path, checkpoint: str, *, config: str | None = None
 ) -> None:
-    """Train, or resume; evaluate at the end into ``eval/metrics.json``."""
+    """Train, or resume; write the final scores to ``eval/metrics.json``."""
     if experiment is None:
         raise ValueError("--config is missing: training needs one")
     if checkpoint != "latest":
         raise ValueError(
-            "--checkpoint goes with the other modes: training resumes itself, from its --workdir"
+            "training takes no --checkpoint: it resumes from the latest one in its --workdir"
         )
     if is_release(workdir / "checkpoints"):
         raise ValueError(
-            f"{workdir / 'checkpoints'} holds a released model, parameters without the optimizer: "
+            f"{workdir / 'checkpoints'} holds a released model, which has no optimizer state: "
             "training cannot resume from it. Train in another --workdir"
         )
     check_memory(experiment)
@@ -181,10 +183,10 @@ def train(
         def on_evaluation(step: int, evaluation: Evaluation) -> None:
             if chief:
                 clips, result = evaluation.preview
-                pictures = sheets(clips, result, num_observed=clips.video.shape[1])
-                for i, picture in enumerate(pictures):
-                    write_png(workdir / "pictures" / f"step_{step:06d}_{i:02d}.png", picture)
-                    writer.write_image(step, f"clips/{i:02d}", picture)
+                shown = sheets(clips, result, num_observed=clips.video.shape[1])
+                for i, sheet in enumerate(shown):
+                    write_png(workdir / "pictures" / f"step_{step:06d}_{i:02d}.png", sheet)
+                    writer.write_image(step, f"clips/{i:02d}", sheet)
 
         trainer = Trainer(experiment, train_source, eval_source, checkpoints, writer, on_evaluation)
         if chief:
@@ -216,7 +218,7 @@ def predict(
     *,
     figure: FigureRequest | None = None,
 ) -> None:
-    """Restore, infer n frames, simulate m; animations and scores become the folder ``predict/``."""
+    """Restore, infer n frames, simulate m; write animations and scores to ``predict/``."""
     experiment, state, source, system = restore(experiment, workdir, checkpoint)
     settings = experiment.predict
     clips, result = predict_clips(settings, experiment.evaluate, system, source, state.params)
@@ -228,8 +230,8 @@ def predict(
         keep_older(folder, content)
         if not settings.num_simulated:
             print(
-                "note: no frame is simulated (predict.num_simulated = 0); IODINE, which sees every "
-                "frame by itself, cannot"
+                "note: no frame is simulated (predict.num_simulated = 0); IODINE infers each frame "
+                "alone and cannot simulate"
             )
         with atomic_directory(folder) as temporary:
             paths = write_images(temporary, clips, result, num_observed=settings.num_observed)
@@ -246,11 +248,11 @@ def decompose(
     request: Request,
     figure: FigureRequest | None = None,
 ) -> None:
-    """Restore, decompose a video of any length; see ``write_decomposition`` for what is written."""
+    """Restore, and decompose a video of any length; for its files see ``write_decomposition``."""
     if jax.process_count() > 1:
         raise ValueError(
-            f"--mode=decompose works frame after frame in one process, got {jax.process_count()}: "
-            "start it by itself (--num_processes=1)"
+            f"--mode=decompose runs in one process, got {jax.process_count()}: "
+            "start it alone (--num_processes=1)"
         )
     model = Model.restore(experiment, workdir, checkpoint)
     written, folder = decompose_video(model, request.open(model), workdir, figure)

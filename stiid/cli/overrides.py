@@ -1,4 +1,4 @@
-"""Fields of a stored config that the command line changes: ``--config.section.field=value``."""
+"""Change fields of a stored config by ``--config.section.field=value``."""
 
 import ast
 import copy
@@ -12,19 +12,19 @@ PREFIX = "--config."
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The arguments that change no field, and those that do."""
+    """Separate the arguments that change no field from those that do."""
     fields = [text for text in arguments if text.startswith(PREFIX)]
     return [text for text in arguments if not text.startswith(PREFIX)], fields
 
 
 def changed(experiment: Experiment, fields: Sequence[str]) -> Experiment:
-    """An experiment with some fields replaced; see ``replaced``."""
+    """Replace some fields of an experiment; see ``replaced``."""
     found: Experiment = parse(Experiment, replaced(to_dict(experiment), fields))
     return found
 
 
 def replaced(content: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-    """A config with some fields replaced.
+    """Replace some fields of a config.
 
     Args:
       content: all fields, as nested mappings.
@@ -54,12 +54,12 @@ def _field(section: Any, name: str, whole: str) -> Any:
 
 
 def _value(text: str, before: Any) -> Any:
-    """A value as written, of the type of the one that it replaces where both are possible."""
+    """Parse a value; text stays text if the old value is text, as 1 for a name."""
     if isinstance(before, str):
         return text
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):  # a word; the config says whether one fits
+    except (ValueError, SyntaxError):  # text; parsing the config checks whether it fits
         return {"true": True, "false": False, "none": None}.get(text.lower(), text)
-    is_list = isinstance(before, list | tuple)  # of which one value needs no comma
+    is_list = isinstance(before, list | tuple)  # a list of one value needs no comma
     return (value,) if is_list and not isinstance(value, list | tuple) else value

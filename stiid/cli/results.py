@@ -1,4 +1,4 @@
-"""What modes write beside images; results of other models and settings stay there."""
+"""Results of modes as files; results of other models and settings are kept."""
 
 import importlib.metadata
 import json
@@ -24,14 +24,14 @@ from stiid.outputs.sheets import decomposition_strips
 from stiid.typed_config import to_dict
 
 _LOG = logging.getLogger("stiid")
-_ORIGIN = ("step", "data", "config")  # what numbers come from
+_ORIGIN = ("step", "data", "config")  # what the numbers depend on
 
 
 def keep_older(path: Path, content: Mapping[str, Any]) -> None:
-    """Give an older result another name, unless it is of the same model, data and settings.
+    """Rename an older result, unless it is of the same model, data and settings.
 
     Args:
-      path: of a JSON file, or of a folder with a metrics.json, that is about to be replaced.
+      path: of a JSON file, or of a folder with a metrics.json, that will be replaced.
       content: of the new JSON file.
     """
     file = path / "metrics.json" if path.is_dir() else path
@@ -40,7 +40,7 @@ def keep_older(path: Path, content: Mapping[str, Any]) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError):
-        older = {}  # damaged: nobody knows what it is
+        older = {}  # damaged, so its origin is unknown
     new = json.loads(json.dumps({name: content[name] for name in _ORIGIN}))
     if isinstance(older, dict) and {name: older.get(name) for name in _ORIGIN} == new:
         return
@@ -54,11 +54,11 @@ def keep_older(path: Path, content: Mapping[str, Any]) -> None:
 def write_clip_figure(
     figure: FigureRequest, clips: Clips, result: Decomposition, *, num_observed: int
 ) -> None:
-    """Write a figure of one of the predicted clips."""
+    """Write a figure of a predicted clip."""
     if figure.clip >= len(clips.video):
         raise ValueError(
-            f"--figure_clip={figure.clip}: there are {len(clips.video)} clips, from 0 on: choose "
-            "one, or raise predict.clips"
+            f"--figure_clip must be less than the number of clips {len(clips.video)}, got "
+            f"{figure.clip}: choose another one, or raise predict.clips"
         )
     strips = decomposition_strips(*clip_parts(clips, result, figure.clip))
     write_figure(figure, strips, simulated_from=num_observed)
@@ -66,14 +66,14 @@ def write_clip_figure(
 
 
 def run_card(experiment: Experiment, source: Source) -> dict[str, Any]:
-    """What a result needs beside its numbers."""
+    """What is recorded with a result: config, data, devices and versions."""
     packages = ("stiid", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
     return {
         "config": to_dict(experiment),
         "data": source.fingerprint,
         "devices": [str(device) for device in jax.devices()],
         "processes": jax.process_count(),
-        # Of float32 numbers; on GPUs the default is TensorFloat-32, if they have it.
+        # For float32 numbers; the default on GPUs that have TensorFloat-32 is TensorFloat-32.
         "matmul_precision": getattr(jax.config, "jax_default_matmul_precision", None) or "default",
         "versions": {name: _version(name) for name in packages},
     }
@@ -82,7 +82,7 @@ def run_card(experiment: Experiment, source: Source) -> dict[str, Any]:
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # a checkout on the path will do
+    except importlib.metadata.PackageNotFoundError:  # used from a checkout on the path
         return "not installed"
 
 

@@ -5,16 +5,16 @@ import sys
 
 
 def open_standard_streams() -> None:
-    """Let closed streams lead nowhere.
+    """Connect closed streams to the null device.
 
-    Their numbers would go to the next files that are opened: what libraries in C++ say on standard
-    error would land in a checkpoint.
+    Otherwise the next opened files would get their numbers, and messages that C++ libraries write
+    to standard error would end up in a checkpoint.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
         if getattr(sys, name) is None:
             mode = "w" if descriptor else "r"
             setattr(sys, name, open(descriptor, mode, closefd=False))  # noqa: SIM115

@@ -27,17 +27,17 @@ _LOG = logging.getLogger("stiid")
 def import_model(experiment: Experiment | None, workdir: Path, file: str | None) -> None:
     """Write the checkpoint of step 0 from a PyTorch ``state_dict``.
 
-    It is that of IODINE, of the authors' implementation of the paper, or of torchvision's
-    SqueezeNet, with which training of a model with ``refiner.squeezenet`` then starts. The
-    checkpoint evaluates, predicts and trains on as one of our own.
+    The file is one of IODINE, of the authors' implementation of the paper, or of torchvision's
+    SqueezeNet; the latter initializes the features of a model with ``refiner.squeezenet``. The
+    checkpoint can be evaluated and trained further like any other.
 
     Args:
       experiment: of the config file; it must describe the file's model.
       workdir: of the new run.
-      file: its path. Nothing in it is executed, and PyTorch is not needed.
+      file: path of the file. No code in it is executed, and PyTorch is not needed.
 
     Raises:
-      ValueError, OSError: in one line, what was expected, what came, and what to do.
+      ValueError, OSError: the file cannot be read, or does not fit the config.
     """
     if experiment is None or file is None:
         raise ValueError("--mode=import needs --config and --input, the file of a saved model")
@@ -73,7 +73,9 @@ def import_model(experiment: Experiment | None, workdir: Path, file: str | None)
                 key=jax.random.key(experiment.seed),
                 skipped=jnp.zeros((), jnp.int32),
             ),
-            data=iter(grain.MapDataset.range(1).to_iter_dataset()),  # training starts its own
+            data=iter(
+                grain.MapDataset.range(1).to_iter_dataset()
+            ),  # training replaces it by its own
             progress=vars(Position(0, 0, 0, {}, jax.process_count())),
             config=to_dict(experiment),
         )

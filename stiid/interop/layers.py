@@ -1,8 +1,8 @@
-"""What importers of PyTorch's files share: layers by name, and checks against a config.
+"""Shared parts of the importers of PyTorch files: layers by name, and checks against a config.
 
-Arrays differ: convolutions are (out, in, rows, columns) there and (rows, columns, in, out) here,
-linear layers (out, in) and (in, out). The pooled image is flattened channels first there and
-channels last here. A decoder's input channels are coordinates, then z, there; z, then coordinates,
+Layouts differ. Convolutions are (out, in, rows, columns) in PyTorch and (rows, columns, in, out)
+here; linear layers are (out, in) and (in, out). The pooled image is flattened channels first there
+and channels last here. A decoder's input channels are (coordinates, z) there and (z, coordinates)
 here; both have the row coordinate first (there it is called x).
 """
 
@@ -35,7 +35,7 @@ SQUEEZENET = {
 
 
 def without_module(state: State) -> State:
-    """A state whose names all begin with "module.", as DataParallel saves it, without that."""
+    """Remove the prefix "module." that DataParallel adds to all names."""
     prefix = "module."
     if not state or not all(name.startswith(prefix) for name in state):
         return state
@@ -43,12 +43,12 @@ def without_module(state: State) -> State:
 
 
 def convolutions(prefix: str, count: int) -> list[str]:
-    """Names of layers with an activation after each."""
+    """Names of convolutions, each of which is followed by an activation."""
     return [f"{prefix}.{2 * i}" for i in range(count)]
 
 
 def layer(state: State, name: str) -> dict[str, np.ndarray]:
-    """A layer as ours: {"kernel", "bias"}."""
+    """Convert a layer to ours: {"kernel", "bias"}."""
     weight = state[f"{name}.weight"]
     order = (2, 3, 1, 0) if weight.ndim == 4 else (1, 0)
     if weight.ndim != len(order):
@@ -57,7 +57,7 @@ def layer(state: State, name: str) -> dict[str, np.ndarray]:
 
 
 def decoder(state: State, convs: int) -> Params:
-    """The convolutions of a broadcast decoder, of which there are ``convs``."""
+    """Convert the ``convs`` convolutions of a broadcast decoder."""
     names = ["broadcast", *(f"conv_{i}" for i in range(1, convs - 1)), "out"]
     layers = convolutions("decoder.conv_layer", convs)
     params = {ours: layer(state, theirs) for ours, theirs in zip(names, layers, strict=True)}
@@ -66,7 +66,7 @@ def decoder(state: State, convs: int) -> Params:
 
 
 def refiner(state: State, convs: int, image_shape: tuple[int, int, int]) -> Params:
-    """A refinement network but for its LSTM."""
+    """Convert a refinement network, except its LSTM."""
     params: Params = {
         f"conv_{i}": layer(state, name)
         for i, name in enumerate(convolutions("refine_net.convnet.model", convs))
@@ -79,7 +79,7 @@ def refiner(state: State, convs: int, image_shape: tuple[int, int, int]) -> Para
 
 
 def nested(state: State, names: Mapping[str, str]) -> Params:
-    """Layers by our names, in which "/" goes one level down."""
+    """Convert layers, nested by our names, in which "/" separates the levels."""
     params: Params = {}
     for ours, theirs in names.items():
         *block, name = ours.split("/")
@@ -89,7 +89,7 @@ def nested(state: State, names: Mapping[str, str]) -> Params:
 
 
 def network_sizes(state: State) -> dict[str, int]:
-    """What a file's layers say about its networks, as fields of our config."""
+    """Sizes of a file's networks, as fields of our config."""
     sizes = {
         "decoder.layers": _count(state, "decoder.conv_layer") - 1,
         "decoder.features": size(state, "decoder.conv_layer.0.weight", 0),
@@ -103,7 +103,7 @@ def network_sizes(state: State) -> dict[str, int]:
 
 
 def size(state: State, name: str, axis: int) -> int | None:
-    """The size of a weight along an axis; None without such a weight, which other checks name."""
+    """Size of a weight along an axis; None if it is missing, which other checks report."""
     return state[name].shape[axis] if name in state and state[name].ndim > 1 else None
 
 
@@ -113,10 +113,10 @@ def _count(state: State, prefix: str) -> int:
 
 
 def check_fields(config: SpatioTemporalConfig, wanted: Mapping[str, Any]) -> None:
-    """Compare fields of a config, named with dots, with what a file needs.
+    """Compare fields of a config, named with dots, with those that a file needs.
 
     Raises:
-      ValueError: some differ; the message has the flags that set them right.
+      ValueError: some differ; the message has the flags that correct them.
     """
     fields = to_dict(config)
     wrong = [
@@ -129,19 +129,19 @@ def check_fields(config: SpatioTemporalConfig, wanted: Mapping[str, Any]) -> Non
 
 
 def check_names(state: State, layers: Iterable[str], others: Iterable[str], *, of: str) -> None:
-    """Check that a state has these layers, with weight and bias, these others, and no more."""
+    """Check that a state has exactly these layers, with weight and bias, and these others."""
     known = set(others) | {f"{name}.{kind}" for name in layers for kind in ("weight", "bias")}
     missing, unknown = sorted(known - state.keys()), sorted(state.keys() - known)
     if missing or unknown:
         raise ValueError(
-            f"no state_dict of {of} with these layers: missing {missing[:5]}, unknown "
+            f"not a state_dict of {of} with these layers: missing {missing[:5]}, unknown "
             f"{unknown[:5]}. Set model.decoder.layers, model.refiner.layers and "
             "model.refiner.squeezenet to what the file was trained with"
         )
 
 
 def check_grids(state: State, image_shape: tuple[int, int, int]) -> None:
-    """The coordinate channels are saved too: they must be ours, rows first."""
+    """Check that the coordinate channels, which are saved too, are ours: rows first."""
     rows, columns = np.moveaxis(np.asarray(positions(*image_shape[:2])), -1, 0)
     for name, expected in (("x_grid", rows), ("y_grid", columns)):
         for key in (name, f"decoder.{name}"):
@@ -149,21 +149,21 @@ def check_grids(state: State, image_shape: tuple[int, int, int]) -> None:
             if shape != expected.shape:
                 raise ValueError(
                     f"the file is for images of {shape}, not {expected.shape}: set "
-                    "data.options.resolution, or what the data call it"
+                    "data.options.resolution, or the options of that data source for the size"
                 )
             if not np.allclose(state[key].reshape(shape), expected, atol=1e-6):
-                raise ValueError(f"{key} has not the coordinates of the implementation's")
+                raise ValueError(f"{key} differs from the coordinates of that implementation")
 
 
 def number(state: State, name: str, *, of: str) -> Any:
-    """A single number that a state holds."""
+    """Read a single number from a state."""
     if name not in state or state[name].shape != ():
-        raise ValueError(f"no state_dict of {of}: it has no number {name!r}")
+        raise ValueError(f"not a state_dict of {of}: it has no number {name!r}")
     return state[name].item()
 
 
 def fit(template: Params, params: Params) -> Params:
-    """Parameters in the types of a template.
+    """Convert parameters to the types of a template.
 
     Raises:
       ValueError: a shape differs, or a number is not finite; the message names the parameter.

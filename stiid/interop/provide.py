@@ -1,8 +1,8 @@
-"""Parameters of the authors' own implementation of the paper, as ours.
+"""Convert parameters of the authors' own implementation of the paper to ours.
 
-https://github.com/BorealisAI/PROVIDE at ad0b9ef, a PyTorch ``state_dict``. What differs between the
-two is said in ``interop.layers``; beside it, the two linear heads of the prior are one here. The
-gates of the 2D-LSTM have the same order, i, f, o, mixing, g.
+It is https://github.com/BorealisAI/PROVIDE at ad0b9ef; the file is a PyTorch ``state_dict``. For
+the differences see ``interop.layers``; besides, the two linear heads of the prior are one layer
+here. The gates of the 2D-LSTM have the same order: i, f, o, mixing, g.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from stiid.interop.layers import State
 from stiid.models.spatiotemporal.config import SpatioTemporalConfig
 from stiid.shapes import Params
 
-# What the implementation does whatever it is told, as fields of our config.
+# What the implementation always does, as fields of our config.
 PROCEDURE: dict[str, Any] = {
     "inference.grid": "trailing",
     "inference.time_axis": "lstm2d",
@@ -56,11 +56,11 @@ def is_provide(state: State) -> bool:
 def import_params(
     state: State, config: SpatioTemporalConfig, image_shape: tuple[int, int, int]
 ) -> Params:
-    """Our parameters from a ``state_dict``.
+    """Convert a ``state_dict`` to our parameters.
 
     Args:
       state: tensors by name, see ``torch_file``.
-      config: of the same procedure and the same networks.
+      config: must have the same procedure and the same networks.
       image_shape: [H, W, C] of the frames.
 
     Raises:
@@ -121,6 +121,6 @@ def _check_names(state: State, config: SpatioTemporalConfig) -> None:
 
 
 def _heads(state: State) -> dict[str, np.ndarray]:
-    """The two linear layers from the same input, as one."""
+    """Join the two linear layers of the same input."""
     mean, log_var = layers.layer(state, "prior_mean"), layers.layer(state, "prior_var.0")
     return {name: np.concatenate([mean[name], log_var[name]], axis=-1) for name in mean}

@@ -1,8 +1,7 @@
-"""Parameters of the PyTorch implementation of IODINE that the paper builds on, as ours.
+"""Convert parameters of the PyTorch implementation of IODINE that the paper builds on to ours.
 
-https://github.com/MichaelKevinKelly/IODINE at c2c22df. What differs between the two is said in
-``interop.layers``; beside it, the LSTM's gates are in the order i, f, g, o there and i, g, o, f
-here.
+It is https://github.com/MichaelKevinKelly/IODINE at c2c22df. For the differences see
+``interop.layers``; besides, the LSTM's gates have the order i, f, g, o there and i, g, o, f here.
 """
 
 import jax
@@ -13,7 +12,7 @@ from stiid.interop.layers import State
 from stiid.models.spatiotemporal.config import SpatioTemporalConfig
 from stiid.shapes import Params
 
-# What the implementation does whatever its constructor is told, as fields of our config.
+# What the implementation always does, as fields of our config.
 PROCEDURE = {
     "inference.grid": "full",
     "inference.time_axis": "none",
@@ -42,11 +41,11 @@ _NAME = "IODINE"
 def import_params(
     state: State, config: SpatioTemporalConfig, image_shape: tuple[int, int, int]
 ) -> Params:
-    """Our parameters from a ``state_dict``.
+    """Convert a ``state_dict`` to our parameters.
 
     Args:
       state: tensors by name, see ``torch_file``.
-      config: of the same procedure and the same networks.
+      config: must have the same procedure and the same networks.
       image_shape: [H, W, C] of the frames.
 
     Raises:
@@ -107,6 +106,6 @@ def _lstm(state: State) -> Params:
 
 
 def _our_gates(x: np.ndarray) -> np.ndarray:
-    """From the order i, f, g, o along the last axis to i, g, o, f."""
+    """Reorder gates along the last axis from i, f, g, o to i, g, o, f."""
     i, f, g, o = np.split(x, 4, axis=-1)
     return np.concatenate([i, g, o, f], axis=-1)

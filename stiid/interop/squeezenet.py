@@ -1,4 +1,4 @@
-"""Weights of SqueezeNet 1.1 for the refinement network's features, from torchvision's file."""
+"""Read weights of SqueezeNet 1.1 for the refinement network from torchvision's file."""
 
 import jax
 import numpy as np
@@ -18,13 +18,14 @@ def is_squeezenet(state: State) -> bool:
 def with_squeezenet(
     state: State, config: SpatioTemporalConfig, image_shape: tuple[int, int, int], key: jax.Array
 ) -> Params:
-    """Fresh parameters of a model, those of SqueezeNet from a file.
+    """Initialize a model's parameters, with those of SqueezeNet from a file.
 
     Args:
-      state: torchvision's ``state_dict``, of which the first five layers are read.
+      state: torchvision's ``state_dict``; its first convolution and first two fire modules are
+        read.
       config: of a model with ``refiner.squeezenet``.
       image_shape: [H, W, C] of the frames.
-      key: of all other parameters.
+      key: for all other parameters.
 
     Raises:
       ValueError: the model has no such features, or a layer is missing.
@@ -37,7 +38,7 @@ def with_squeezenet(
     names = {ours: f"features.{theirs}" for ours, theirs in layers.BACKBONE.items()}
     missing = [name for name in names.values() if f"{name}.weight" not in state]
     if missing:
-        raise ValueError(f"no state_dict of torchvision's squeezenet1_1: missing {missing[:5]}")
+        raise ValueError(f"not a state_dict of torchvision's squeezenet1_1: missing {missing[:5]}")
     params = jax.tree.map(np.asarray, config.build(image_shape).init(key))
     own = params["refiner"]["squeezenet"]
     params["refiner"]["squeezenet"] = layers.fit(own, own | layers.nested(state, names))

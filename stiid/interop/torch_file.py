@@ -1,7 +1,7 @@
-"""Reads saved PyTorch ``state_dict`` files with NumPy alone; no code from the file is run.
+"""Read PyTorch ``state_dict`` files with NumPy alone; no code from the file is run.
 
-Two containers are read: the zip archive of PyTorch 1.6 and later, and the older one, a row of
-pickles and then the raw storages.
+Two containers are known: the zip archive of PyTorch 1.6 and later, and the older sequence of
+pickles and raw storages.
 """
 
 import io
@@ -25,7 +25,7 @@ _MOST_ELEMENTS = 2**28  # of a tensor
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """All tensors of a ``state_dict`` file, by name; read-only.
+    """Read all tensors of a ``state_dict`` file as read-only arrays, by name.
 
     Raises:
       OSError: there is no such file.
@@ -33,11 +33,10 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
-        raise ValueError(f"{path} is no file: name that of a saved model")
+        raise ValueError(f"{path} is not a file: name the file of a saved model")
     if state.st_size > _MOST_BYTES:
         raise ValueError(
-            f"{path} has {state.st_size} bytes, more than any model that is expected (at most "
-            f"{_MOST_BYTES})"
+            f"{path} has {state.st_size} bytes, expected at most {_MOST_BYTES}: name a saved model"
         )
     content = path.read_bytes()
     read = _read_zip if content.startswith(_ZIP) else _read_old
@@ -48,7 +47,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         *(zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError),
         *(OSError, EOFError, KeyError, OverflowError, struct.error),
     ) as error:
-        raise ValueError(f"{path} is damaged or no PyTorch file: {str(error)[:200]}") from None
+        raise ValueError(f"{path} is damaged or not a PyTorch file: {str(error)[:200]}") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -69,7 +68,7 @@ def _read_zip(content: bytes) -> tuple[dict[str, Tensor], dict[Storage, bytes]]:
                 raise ValueError(f"{name[:80]} is compressed, which PyTorch does not do")
             left -= info.file_size
             if left < 0:
-                raise ValueError("the members of the archive lie one upon the other")
+                raise ValueError("the members of the archive overlap")
             return archive.read(info)
 
         if root + "byteorder" in archive.namelist() and member("byteorder") != b"little":
@@ -118,7 +117,7 @@ def _tensors(root: Any) -> dict[str, Tensor]:
 
 
 def _view(tensor: Tensor, buffers: Mapping[Storage, bytes]) -> np.ndarray:
-    """The tensor as a view of its storage; strides may be zero (``expand``)."""
+    """View of a tensor's storage; strides may be zero (``expand``)."""
     storage, offset, shape, strides = tensor
     if storage not in buffers:
         raise ValueError(f"storage {storage.key[:80]!r} is missing")
@@ -130,10 +129,12 @@ def _view(tensor: Tensor, buffers: Mapping[Storage, bytes]) -> np.ndarray:
         )
     count = math.prod(shape)
     if count > _MOST_ELEMENTS:
-        raise ValueError(f"a tensor of shape {shape} is larger than any that is expected")
+        raise ValueError(
+            f"a tensor has the shape {shape}, expected at most {_MOST_ELEMENTS} elements"
+        )
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
     if count and last >= storage.size:
-        raise ValueError(f"a tensor of shape {shape} reaches beyond its storage")
+        raise ValueError(f"a tensor of shape {shape} extends beyond its storage")
     flat = np.frombuffer(buffers[storage], storage.dtype)
     if not count:
         return flat[:0].reshape(shape)

@@ -1,8 +1,8 @@
-"""Reads the pickles inside PyTorch's files without unpickling anything.
+"""Read the pickles in PyTorch files without Python's unpickler.
 
-A pickle is a program that may call any function. ``pickletools`` only splits it into its
-instructions, and ``read_pickle`` carries out the few that PyTorch writes for a ``state_dict``, with
-the few names below. Whatever else a file asks for is refused before anything happens.
+A pickle is a program that may call any function. ``pickletools`` only splits it into instructions.
+``read_pickle`` executes the few that PyTorch writes for a ``state_dict``, with the few names below,
+and refuses all others.
 """
 
 import pickletools
@@ -43,7 +43,7 @@ _SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class Storage(NamedTuple):
-    """A flat array somewhere else in the file."""
+    """A flat array elsewhere in the file."""
 
     dtype: np.dtype
     key: str
@@ -66,20 +66,19 @@ class _Name(NamedTuple):
 
 
 def read_pickle(stream: BinaryIO) -> Any:
-    """The value of the next pickle of a stream, which is left behind its end.
+    """Read the value of the next pickle of a stream, and leave the stream at its end.
 
     Returns:
       Numbers, text, tuples, lists, dicts (``OrderedDict`` included), ``Tensor``.
 
     Raises:
-      ValueError: the pickle is damaged, or asks for what no ``state_dict`` needs.
+      ValueError: the pickle is damaged, or contains what no ``state_dict`` needs.
     """
     machine = _Machine()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "error", DeprecationWarning
-            )  # Python warns of escapes that nobody writes
+            # Python warns about invalid escapes, which PyTorch never writes.
+            warnings.simplefilter("error", DeprecationWarning)
             for opcode, argument, _ in pickletools.genops(cast(BinaryIO, _InPieces(stream))):
                 if opcode.name == "STOP":
                     return machine.result()
@@ -90,7 +89,7 @@ def read_pickle(stream: BinaryIO) -> Any:
 
 
 class _InPieces:
-    """A stream that allocates what it has to give, not what a damaged length asks of it."""
+    """A stream that allocates what the file contains, not what a damaged length claims."""
 
     PIECE = 1 << 20  # bytes
 
@@ -107,7 +106,7 @@ class _InPieces:
 
 
 class _Machine:
-    """The stack, the marks in it, and the memo of a pickle under way."""
+    """Stack, marks and memo while a pickle is executed."""
 
     def __init__(self) -> None:
         self._stack: list[Any] = []
@@ -146,7 +145,7 @@ class _Machine:
         elif name in self._actions:
             self._actions[name](argument)
         else:
-            raise ValueError(f"refused: the pickle instruction {name} has no place in a state_dict")
+            raise ValueError(f"refused: no state_dict needs the pickle instruction {name}")
 
     def result(self) -> Any:
         if len(self._stack) != 1 or self._marked:
@@ -176,7 +175,7 @@ class _Machine:
 
     def _extend(self, items: list[Any]) -> None:
         if type(self._stack[-1]) is not list:
-            raise TypeError("append to what is no list")
+            raise TypeError("append to a value that is not a list")
         self._stack[-1].extend(items)
 
     def _set_items(self, items: list[Any]) -> None:
@@ -191,10 +190,10 @@ class _Machine:
         self._push(_Name(name))
 
     def _build(self, _: Any) -> None:
-        """Attributes of an ``OrderedDict`` (PyTorch's version numbers) are dropped."""
+        """Drop attributes of an ``OrderedDict`` (PyTorch's version numbers)."""
         self._stack.pop()
         if type(self._stack[-1]) is not dict:
-            raise TypeError("attributes of what is no dict")
+            raise TypeError("attributes of a value that is not a dict")
 
 
 def _call(function: Any, arguments: Any) -> Any:
@@ -204,10 +203,10 @@ def _call(function: Any, arguments: Any) -> Any:
         raise TypeError("arguments must be a tuple")
     if function.name == "collections.OrderedDict":
         if arguments:
-            raise ValueError("refused: an OrderedDict made of something")
+            raise ValueError("refused: an OrderedDict with arguments")
         return {}
     if function.name == "torch.device":
-        return "device"  # wherever that was: here it is the host's memory
+        return "device"  # ignored: tensors are read into the host's memory
     if function.name == "torch._utils._rebuild_parameter":
         return _checked(arguments[0], Tensor)
     storage, offset, shape, strides = arguments[:4]
@@ -215,14 +214,14 @@ def _call(function: Any, arguments: Any) -> Any:
     if type(shape) is not tuple or type(strides) is not tuple or len(shape) != len(strides):
         raise TypeError("a tensor's shape and strides do not fit")
     if len(shape) > _MOST_AXES:
-        raise ValueError(f"a tensor of {len(shape)} axes is larger than any that is expected")
+        raise ValueError(f"a tensor has {len(shape)} axes, expected at most {_MOST_AXES}")
     if not all(type(n) is int and 0 <= n < 2**63 for n in (offset, *shape, *strides)):
         raise TypeError("a tensor's offset, shape and strides must be whole numbers")
     return tensor
 
 
 def _storage(identity: Any) -> Storage:
-    """The storage of a persistent id ("storage", class, key, device, size[, None])."""
+    """Parse the persistent id of a storage: ("storage", class, key, device, size[, None])."""
     kind, storage, key, _, size, *view = identity
     if kind != "storage" or view not in ([], [None]) or type(key) is not str:
         raise ValueError(f"refused: a persistent id of {_words(kind)} and {_words(key)}")
@@ -239,7 +238,7 @@ def _checked(value: Any, cls: type) -> Any:
 
 
 def _words(value: Any) -> str:
-    """A value in a message. Of what can nest, its type only: a few bytes make it endless text."""
+    """Describe a value in a message: of nested values only the type, since they may be huge."""
     if isinstance(value, _Name):
         return value.name
     return repr(value[:80]) if type(value) is str else f"a {type(value).__name__}"

@@ -12,8 +12,8 @@ def test_a_long_training_is_announced_with_what_is_shorter(monkeypatch, told):
     monkeypatch.setattr(announcement, "_hours", lambda experiment: 75.0)
     announcement.announce(load_experiment("clevrer"), "configs/clevrer.py")
     assert told.messages == [
-        "this training takes about 3 days on the 8 CPU core(s) here, by a first estimate: it is "
-        "meant for GPUs. Made for two CPU cores: --config=configs/clevrer.py:small"
+        "this training takes about 3 days on the 8 CPU core(s) here (a rough estimate): it is "
+        "meant for GPUs. For two CPU cores, try --config=configs/clevrer.py:small"
     ]
 
 
@@ -50,7 +50,7 @@ def test_a_variance_that_hides_objects_is_told(monkeypatch, told):
     for clip in faint:
         clip["video"][..., :2, :] += 51  # a variance of (51 / 255 / 2)² = 0.01
     announcement.advise_variance(experiment, faint)
-    assert told.messages[0].startswith("pixels of these clips vary by 0.01 only")
+    assert told.messages[0].startswith("the pixels of these clips have a variance of only 0.01")
     assert told.messages[0].endswith("Try --config.model.inference.variance=0.02")
     clear = [{"video": clip["video"] // 151 * 255} for clip in faint]  # black and white
     announcement.advise_variance(experiment, clear)

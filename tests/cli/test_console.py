@@ -87,7 +87,7 @@ def test_training_goes_to_a_folder_of_the_config(handed_on, tmp_path):
         ("eval nothing", r"'nothing' is neither the folder of a run nor a released model \(.*\)"),
         ("train nothing", r"no config file nothing: name a file, or one of .*quickstart.*"),
         ("config nothing", r"'nothing' is neither .*"),
-        ("eval quickstart --checkpoint=best", r"--checkpoint goes with the folder of a run.*"),
+        ("eval quickstart --checkpoint=best", r"--checkpoint needs the folder of a run.*"),
         ("config quickstart --config.evaluate.restart=1", r".*no field 'restart': expected one .*"),
     ],
 )

@@ -86,7 +86,7 @@ def test_prepare_verify_preview(capsys, data, tmp_path):
     code, out, _ = call(capsys, "verify", *common, "--split", "validation")
     figures = dict(line.split() for line in out.splitlines() if len(line.split()) == 2)
     assert (code, figures["clips"], figures["objects"]) == (0, "2", "2")
-    assert out.endswith("bouncing_balls: the clips are as they should be\n")
+    assert out.endswith("bouncing_balls: the clips are correct\n")
     code, out, _ = call(capsys, "preview", *common, "--clips", 3, "--output", tmp_path / "p")
     assert code == 0
     assert out.count("wrote") == 3
@@ -106,8 +106,7 @@ def test_a_worker_that_is_ended_is_one_line(capsys, monkeypatch, data):
     code, _, errors = call(capsys, "prepare", "bouncing_balls", f"--data_dir={data}")
     assert code == 1
     assert errors == [
-        "error: a process that shares the work was ended, for want of memory perhaps: start the "
-        "command again"
+        "error: a worker process died, possibly out of memory: start the command again"
     ]
 
 

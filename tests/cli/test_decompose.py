@@ -233,7 +233,7 @@ def test_an_input_goes_with_its_mode(trained):
     ):
         with pytest.raises(ValueError, match="--input goes with --mode=decompose or import"):
             modes.run(mode, None, workdir=str(trained), checkpoint="latest", video=wanted)
-    with pytest.raises(ValueError, match="--checkpoint does not go with --mode=import"):
+    with pytest.raises(ValueError, match="--mode=import takes no --checkpoint"):
         modes.run("import", None, workdir=str(trained), checkpoint="best", video=Request("a.th"))
 
 

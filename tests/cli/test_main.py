@@ -125,7 +125,10 @@ def failures(trained, data_dir, tmp_path_factory):
             [new, "--mode=eval", f"--checkpoint={trained}/checkpoints/5"],
             "no such folder",
         ),
-        "checkpoint to train": ([*config, new, "--checkpoint=best"], "training resumes itself"),
+        "checkpoint to train": (
+            [*config, new, "--checkpoint=best"],
+            "training takes no --checkpoint",
+        ),
         "crop in words": ([old, "--mode=decompose", "--crop=a,b"], "in pixels, or (), got a,b"),
         "all of nothing": (
             [old, "--mode=decompose", "--input=nowhere.mp4", "--crop=()"],
@@ -200,7 +203,7 @@ def test_modes_are_offered_documented_and_run(tmp_path, monkeypatch):
     assert called == offered
 
 
-TOO_MUCH = r"the memory of the devices does not suffice \(RESOURCE_EXHAUSTED: Out of memory.*frames"
+TOO_MUCH = r"the devices do not have enough memory \(RESOURCE_EXHAUSTED: Out of memory.*frames"
 
 
 @pytest.mark.slow

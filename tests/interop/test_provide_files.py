@@ -58,7 +58,7 @@ def test_a_state_is_known_by_its_lstm():
         ({"K": np.array(5)}, r"--config.model.num_slots=5 \(not 3\)"),
         ({"z_dim": np.array(64)}, r"--config.model.latent_size=64 \(not 4\)"),
         ({"var_x": np.float32(0.09)}, r"--config.model.inference.variance=0.09 \(not 0.3\)"),
-        ({"K": None}, "no state_dict of PROVIDE: it has no number 'K'"),
+        ({"K": None}, "not a state_dict of PROVIDE: it has no number 'K'"),
         ({"T": np.zeros(2)}, "it has no number 'T'"),
         (
             {"decoder.conv_layer.0.weight": np.zeros((64, 6, 5, 5))},
@@ -79,7 +79,7 @@ def test_a_state_is_known_by_its_lstm():
         ({"feature_extractor.0.4.squeeze.bias": None}, r"missing \['feature_extractor.0.4.squeeze"),
         ({"h1": np.zeros(1)}, r"unknown \['h1'\]"),
         ({"x_grid": np.zeros((1, 1, 1, 64, 64))}, r"for images of \(64, 64\), not \(8, 8\): set"),
-        ({"y_grid": np.zeros((1, 1, 1, 8, 8))}, "y_grid has not the coordinates"),
+        ({"y_grid": np.zeros((1, 1, 1, 8, 8))}, "y_grid differs from the coordinates"),
         ({"lmbda0": np.zeros((1, 10))}, r"\['posterior'\] has shape \(10,\) in the file and \(8,"),
         ({"lmbda0": np.full((1, 8), np.nan)}, r"\['posterior'\] is not finite"),
         ({"prior_mean.weight": np.zeros((5, 7))}, "concat|shape"),

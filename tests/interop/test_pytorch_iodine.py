@@ -178,7 +178,7 @@ def test_it_makes_no_such_mistake(mistake):
         ({"lmbda0": None}, r"missing \['lmbda0'\]"),
         ({"T": None}, "no number 'T'"),
         ({"x_grid": np.zeros((1, 1, 1, 64, 64))}, r"for images of \(64, 64\), not \(8, 8\)"),
-        ({"x_grid": np.zeros((1, 1, 1, 8, 8))}, "x_grid has not the coordinates"),
+        ({"x_grid": np.zeros((1, 1, 1, 8, 8))}, "x_grid differs from the coordinates"),
         (
             {"lmbda0": np.zeros((1, 10))},
             r"\['posterior'\] has shape \(10,\) in the file and \(8,\)",
@@ -201,7 +201,7 @@ def test_coordinates_in_the_other_order_are_refused():
         state["decoder.y_grid"],
         state["decoder.x_grid"],
     )
-    with pytest.raises(ValueError, match=r"decoder.x_grid has not the coordinates"):
+    with pytest.raises(ValueError, match=r"decoder.x_grid differs from the coordinates"):
         import_params(state, model_config(sizes=SMALL), (8, 8, 3))
 
 
