@@ -20,10 +20,10 @@ class Decoding:
     Attributes:
       num_slots: K, which may differ from training.
       noise: "first": z is sampled in frame 0 only, where slots must break their symmetry, and is
-        the posterior mean afterwards and in the decode after the last refinement; "all": sampled
-        always. To a model without memory (IODINE) every frame is frame 0.
+        the posterior mean afterwards and in the decode after the last refinement; "all": always
+        sampled. For a model without memory (IODINE), every frame is frame 0.
       restarts: number of noise samples of frame 0; the one with the lowest negative ELBO is kept.
-      restart_frames: how many of the first frames that negative ELBO is summed over. More than 1
+      restart_frames: number of first frames over which that negative ELBO is summed. More than 1
         looks ahead. A model without memory chooses in each frame alone.
     """
 
@@ -55,9 +55,7 @@ class Decomposition(NamedTuple):
     masks: Array  # [B, T, K, H, W]
     means: Array  # [B, T, K, H, W, C] each slot's own image, in [0, 1]
     kl: Array  # [B, T, K] nats of the last posterior against the prior
-    positions: Array | None = (
-        None  # [B, T, N, 2] where the model itself has its objects, see tracking
-    )
+    positions: Array | None = None  # [B, T, N, 2] objects' positions, if the model infers them
     latents: Latents | None = None  # of models that decode each slot from a latent
 
 
@@ -76,7 +74,7 @@ class LossTerms(Protocol):
 class VideoModel(Protocol):
     """A model with its loss, for one stage of training or for test: pure functions of parameters.
 
-    All noise of a video comes from its own key, whatever batch or device it is in.
+    All noise of a video comes from its own key, independent of its batch and device.
     """
 
     def init(self, key: Array) -> Params:
@@ -121,7 +119,7 @@ class VideoModel(Protocol):
 
 @runtime_checkable
 class StreamingModel(Protocol):
-    """A model that decomposes a video of any length with the memory of one frame."""
+    """A model that decomposes a video of any length in the memory of one frame."""
 
     def stream(
         self, params: Params, frames: Iterable[np.ndarray], key: Array, decoding: Decoding
@@ -136,9 +134,9 @@ class StreamingModel(Protocol):
             first result.
 
         Yields:
-          A decomposition of each frame, B = T = 1, as NumPy arrays. With ``noise="first"`` it is
-          what ``VideoModel.decompose`` gives of the whole video, but for other noise in frames
-          of a model without memory.
+          A decomposition of each frame, B = T = 1, as NumPy arrays. With ``noise="first"`` it
+          equals that of ``VideoModel.decompose``, except that a model without memory gets other
+          noise.
         """
 
 
@@ -163,7 +161,7 @@ class LatentModel(Protocol):
 
 
 class ModelConfig(Protocol):
-    """The section ``model`` of a config: all that decides a model but the size of its images."""
+    """The section ``model`` of a config: all that decides a model, except its image size."""
 
     @property
     def num_slots(self) -> int:
@@ -178,15 +176,15 @@ class ModelConfig(Protocol):
 
 
 def row_keys(key: Array, rows: Array) -> Array:
-    """One key per row of a global batch, whatever device or process has the row."""
+    """One key per row of a global batch, independent of devices and processes."""
     return jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
 
 
 def unit_range(video: Array) -> Array:
-    """Bytes as numbers in [0, 1].
+    """Convert bytes to numbers in [0, 1].
 
     Raises:
-      ValueError: they are no bytes.
+      ValueError: the video is not uint8.
     """
     if video.dtype != jnp.uint8:
         raise ValueError(f"videos must be uint8, 0 … 255, got {video.dtype}")

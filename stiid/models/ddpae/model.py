@@ -91,11 +91,11 @@ class DdpaeLoss(NamedTuple):
 class Ddpae:
     """DDPAE: a ``models.base.VideoModel``.
 
-    Batch norm is the one state beside the parameters: its running averages are kept among them,
-    under "statistics". No gradient moves them; ``after_update`` puts in what ``loss`` found.
+    The running averages of the batch norms are kept among the parameters, under "statistics". They
+    get no gradient; ``after_update`` replaces them by those that ``loss`` returns.
 
     Attributes:
-      config: what it was built from.
+      config: section of the config.
       model: networks and procedure.
     """
 
@@ -107,7 +107,7 @@ class Ddpae:
         return self.model.init(key)
 
     def loss(self, params: Params, video: Array, keys: Array) -> DdpaeLoss:
-        """See ``models.base.VideoModel``. Videos of a batch meet in the batch norm only."""
+        """See ``models.base.VideoModel``. Videos interact only in the batch norm."""
         config, total = self.config, video.shape[1]
         seen = config.num_observed
         if total <= seen:
@@ -158,9 +158,9 @@ class Ddpae:
         symmetry of components. "all" samples. The content is inferred from all given frames, so
         that a frame's decomposition depends on later ones.
 
-        DDPAE has no masks. A pixel is divided in proportion to the light of the components, and
-        the rest, up to white, belongs to the background: masks and means have N + 1 slots, the
-        last of them the background.
+        DDPAE has no masks. A pixel is divided in proportion to the brightness of the components;
+        the rest, up to white, belongs to the background. So masks and means have N + 1 slots, and
+        the last one is the background.
         """
         if decoding.restarts != 1:
             raise ValueError(
@@ -200,7 +200,7 @@ class Ddpae:
 
 
 def _masks_and_means(components: Array) -> tuple[Array, Array]:
-    """Masks [B, T, N + 1, S, S] and means [B, T, N + 1, S, S, C] of the components' light."""
+    """Masks [B, T, N + 1, S, S] and means [B, T, N + 1, S, S, C] of components and background."""
     light = components.max(-1)
     background = jnp.maximum(1.0 - light.sum(2, keepdims=True), 0.0)
     masks = jnp.concatenate([light, background], axis=2)

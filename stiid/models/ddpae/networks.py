@@ -1,4 +1,4 @@
-"""DDPAE's networks: convolutions in the manner of DCGAN, and LSTMs.
+"""DDPAE's networks: convolutions as in DCGAN, and LSTMs.
 
 Convolutions have 4×4 kernels and no bias; weights are N(0, 0.02), gains of the batch norm
 N(1, 0.02). Batch norm takes the statistics of the batch that a device sees in training, and their
@@ -23,7 +23,7 @@ def depth(size: int) -> int:
 
 
 class ImageEncoder(nn.Module):
-    """An image as a vector.
+    """Encode an image as a vector.
 
     Attributes:
       features: channels of the first convolution; every further one doubles them.
@@ -45,7 +45,7 @@ class ImageEncoder(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """The mirror image of an encoder.
+    """Decode a vector to an image, with the layers of the encoder in reverse.
 
     Attributes:
       size: rows and columns S, a power of two of at least 8.

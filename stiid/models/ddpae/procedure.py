@@ -3,8 +3,8 @@
 Shapes: B videos, T given frames, P predicted ones, N components, E code of a frame, H state of an
 LSTM, Z content. A pose is (scale, x, y), see ``transformer``.
 
-The motion of component i is read by an LSTM along the frames that also sees, at each frame, the
-state that component i − 1 had there. This chain tells the components apart: nothing random does.
+An LSTM along the frames reads the motion of component i. At each frame, it also sees the state of
+component i − 1 there. This chain, not noise, makes the components differ.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 
 class LatentGroups(NamedTuple, Generic[_T]):
-    """One thing (``Normal``, or sample, or noise) for each group of latent variables."""
+    """A value (``Normal``, sample, or noise) for each group of latent variables."""
 
     transitions: _T  # β [B, T + P, N, 3], change of the pose from frame to frame
     initial: _T  # [B, N, 3], pose that the changes start from
@@ -99,13 +99,13 @@ def _keep(state: State) -> tuple[State, Array]:
 
 
 def poses(transitions: Array, initial: Array, *, scale: float) -> Array:
-    """The initial pose and all changes up to a frame, within bounds.
+    """Pose at each frame: the initial pose plus all changes up to the frame, within bounds.
 
-    The scale stays within 1 of its prior mean; x and y stay where the component's center is inside
-    the frame, by a quarter of the component's own size.
+    The scale stays within 1 of its prior mean. x and y keep the component's center inside the
+    frame, by at least a quarter of the component's own size.
 
     Args:
-      transitions: β [B, T + P, N, 3]; that of the first frame counts.
+      transitions: β [B, T + P, N, 3]; the first frame's is included.
       initial: [B, N, 3].
       scale: prior mean of the scale.
 
@@ -118,7 +118,7 @@ def poses(transitions: Array, initial: Array, *, scale: float) -> Array:
 
 
 def compose(components: Array) -> Array:
-    """Light adds up, to white at most: [B, T, N, H, W, C] → [B, T, H, W, C]."""
+    """Add up components, to white at most: [B, T, N, H, W, C] → [B, T, H, W, C]."""
     return jnp.minimum(components.sum(2), 1.0)
 
 
@@ -134,7 +134,7 @@ def prior(scale: float) -> LatentGroups[Normal]:
 
 
 def sample(posterior: Normal, noise: Array) -> Array:
-    """Mean and noise times deviation."""
+    """Sample a Gaussian: mean + deviation · noise."""
     return posterior.mean + posterior.deviation * noise
 
 
@@ -152,7 +152,7 @@ def divergence(posterior: Normal, prior: Normal) -> Array:
 
 
 def _log_density(normal: Normal, value: Array) -> Array:
-    """Without the constant −½ log 2π, which cancels in a ratio."""
+    """Log-density without the constant −½ log 2π, which cancels in a ratio."""
     return -0.5 * ((value - normal.mean) / normal.deviation) ** 2 - jnp.log(normal.deviation)
 
 

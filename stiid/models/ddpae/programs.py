@@ -28,7 +28,7 @@ class DdpaeResult(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class DdpaeNetworks:
-    """Sizes, see ``system.DdpaeConfig``; parameters live in a dict beside it.
+    """Sizes of the networks, see ``model.DdpaeConfig``; the parameters are passed to each method.
 
     Attributes:
       size: rows and columns S of a frame, a power of two; components are rendered at S / 2.
@@ -51,7 +51,7 @@ class DdpaeNetworks:
     independent: bool
 
     def init(self, key: Array) -> Params:
-        """Draw the parameters; the running averages of the batch norms are in "statistics"."""
+        """Initialize the parameters, and the running averages of batch norms in "statistics"."""
         half, state = self.size // 2, (jnp.zeros((1, self.hidden)),) * 2
         frame = jnp.zeros((1, self.size, self.size, self.channels))
         hidden = {
@@ -121,9 +121,9 @@ class DdpaeNetworks:
         transitions = Normal(*(jnp.transpose(x, (2, 1, 0, 3)) for x in moves))
         initial = Normal(*(jnp.swapaxes(x, 0, 1) for x in network("initial_head")(chain)))
 
-        drawn = procedure.sample(transitions, noise.transitions)
+        changes = procedure.sample(transitions, noise.transitions)
         start = procedure.sample(initial, noise.initial)
-        poses = procedure.poses(drawn, start, scale=self.scale)
+        poses = procedure.poses(changes, start, scale=self.scale)
         crops = transformer.crop(frames[:, :, None], poses[:, :seen], size=self.size // 2)
         codes = images("object_encoder", crops.reshape(-1, *crops.shape[3:]))
         codes = jnp.swapaxes(codes.reshape(batch, seen, -1, self.content), 0, 1)
@@ -135,7 +135,7 @@ class DdpaeNetworks:
         objects = objects.reshape(batch, 1, -1, *objects.shape[1:])
         return DdpaeResult(
             posterior=LatentGroups(transitions, initial, content),
-            sample=LatentGroups(drawn, start, z),
+            sample=LatentGroups(changes, start, z),
             poses=poses,
             components=transformer.place(objects, poses, size=self.size),
             statistics=statistics,

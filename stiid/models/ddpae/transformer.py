@@ -11,7 +11,7 @@ from stiid.shapes import Array
 
 
 def crop(images: Array, pose: Array, *, size: int) -> Array:
-    """The part of an image that a pose covers.
+    """Cut out the part of an image that a pose covers.
 
     Args:
       images: [..., H, W, C].
@@ -26,7 +26,7 @@ def crop(images: Array, pose: Array, *, size: int) -> Array:
 
 
 def place(components: Array, pose: Array, *, size: int) -> Array:
-    """A component where its pose says.
+    """Put a component into a frame at its pose.
 
     Args:
       components: [..., S, S, C].

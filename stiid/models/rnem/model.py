@@ -20,14 +20,14 @@ class RnemConfig:
     Attributes:
       family: "rnem".
       num_slots: K in training, balls + 1.
-      cell: "r_nem"; "r_nem_no_attention", every other slot counts fully; "rnn_em", slots do not
+      cell: "r_nem"; "r_nem_no_attention": all other slots have weight 1; "rnn_em": slots do not
         interact.
       features: channels of the encoder's convolutions.
       hidden: F.
       state_size: M.
       attention_features: width of the attention network of "r_nem".
-      flip_probability: that a pixel of the input is flipped, in training and test.
-      inter_weight: of the inter-cluster loss.
+      flip_probability: probability that a pixel of the input is flipped, in training and test.
+      inter_weight: weight of the inter-cluster loss.
     """
 
     family: Literal["rnem"] = "rnem"
@@ -74,7 +74,7 @@ class Rnem:
     """R-NEM: a ``models.base.VideoModel``.
 
     Attributes:
-      config: what it was built from.
+      config: section of the config.
       encoder: see ``networks``.
       cell: see ``networks``.
       decoder: see ``networks``.
@@ -113,7 +113,7 @@ class Rnem:
         return procedure.loss(slots, frames[1:], inter_weight=self.config.inter_weight)
 
     def after_update(self, params: Params, terms: RnemLoss) -> Params:
-        """See ``models.base.VideoModel``: gradients move all of them."""
+        """See ``models.base.VideoModel``: all parameters have gradients."""
         return params
 
     def decompose(
@@ -127,8 +127,8 @@ class Rnem:
     ) -> Decomposition:
         """See ``models.base.VideoModel``.
 
-        Frame 0 shows the start: nothing predicted, random masks. Noise "first" is that
-        random start alone; "all" (the original) also flips the bits of every input.
+        Frame 0 shows the start: no prediction, and random masks. With noise "first", only this
+        start is random; "all" (the original) also flips the bits of every input.
         """
         _check_slots(self.config.cell, decoding.num_slots)
         if decoding.restarts != 1:
@@ -152,11 +152,11 @@ class Rnem:
             reconstruction=jax.vmap(procedure.reconstruct)(slots),
             masks=slots.shares[..., 0],
             means=slots.means,
-            kl=jnp.zeros(slots.shares.shape[:3]),  # its states are points: no posterior, no prior
+            kl=jnp.zeros(slots.shares.shape[:3]),  # states are points, without posterior and prior
         )
 
     def _network(self, params: Params) -> procedure.Network:
-        """The three networks in a row, on all slots of all videos."""
+        """Chain the three networks, for all slots of all videos."""
 
         def apply(seen: Array, hidden: Array) -> tuple[Array, Array]:
             batch, slots, *image = seen.shape

@@ -33,7 +33,7 @@ def _normalize(x: Array, *, image: bool = False) -> Array:
 
 
 class Encoder(nn.Module):
-    """Differences between frame and prediction, seen by one slot, as a vector.
+    """Encode one slot's difference between frame and prediction as a vector.
 
     Attributes:
       features: channels of the convolutions, each of which halves rows and columns.
@@ -54,11 +54,11 @@ class Encoder(nn.Module):
 
 
 class RelationalCell(nn.Module):
-    """Each slot's next state, given its own, its input, and the effect of every other slot.
+    """Next state of each slot from its state, its input, and the effects of all other slots.
 
     Attributes:
       features: M.
-      attention_features: width of the attention network; None sums all effects as they are.
+      attention_features: width of the attention network; None gives all effects the weight 1.
     """
 
     features: int
@@ -98,7 +98,7 @@ class PlainCell(nn.Module):
 
 
 def _outputs(state: Array) -> tuple[Array, Array]:
-    """The layer norm is on the way to the decoder only, not on the way to the next step."""
+    """Outputs for the decoder, with layer norm, and for the next step, without."""
     return nn.sigmoid(_normalize(state)), nn.sigmoid(state)
 
 

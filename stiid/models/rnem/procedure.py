@@ -1,8 +1,8 @@
 """R-NEM's generalized expectation maximization, frame by frame, and its roll-out.
 
-Step t sees a noisy frame t, predicts frame t + 1 with each slot, and then (E-step) shares the
-pixels of the *clean* frame t + 1 among the slots. So the shares γ of a frame have seen that frame,
-while the predictions μ have not.
+Step t takes a noisy frame t and predicts frame t + 1 with each slot. Then the E-step divides the
+pixels of the *clean* frame t + 1 among the slots. So the responsibilities γ (``shares``) of a frame
+use that frame, and the predictions μ do not.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class RnemLoss(NamedTuple):
 
 
 def start(noise: Array, *, hidden_size: int, channels: int) -> Slots:
-    """The slots before the first step: nothing predicted, pixels shared at random.
+    """Initialize the slots: no prediction, and random responsibilities.
 
     Args:
       noise: standard normal [B, K, H, W, 1].
@@ -58,7 +58,7 @@ def start(noise: Array, *, hidden_size: int, channels: int) -> Slots:
 
 
 def flip_bits(frame: Array, flips: Array) -> Array:
-    """Exchange on and off where ``flips`` is 1; values between are mirrored."""
+    """Replace x by 1 − x where ``flips`` is 1."""
     return frame + flips - 2.0 * frame * flips
 
 
@@ -83,7 +83,7 @@ def reconstruct(slots: Slots) -> Array:
 
 
 def observe(network: Network, slots: Slots, frames: Array, flips: Array) -> Slots:
-    """Go through a video.
+    """Run along a video.
 
     Args:
       network: see ``Network``.
@@ -105,9 +105,9 @@ def observe(network: Network, slots: Slots, frames: Array, flips: Array) -> Slot
 
 
 def simulate(network: Network, slots: Slots, flips: Array) -> Slots:
-    """Go on from the slots of the last frame: their own Σ γ μ is the next input.
+    """Simulate from the slots of the last frame, with their own Σ γ μ as next input.
 
-    For the E-step a pixel is on if any slot predicts more than 0.1.
+    For the E-step, a pixel is on if any slot predicts more than 0.1.
 
     Args:
       network: see ``Network``.
@@ -135,7 +135,7 @@ def _predict(network: Network, slots: Slots, frame: Array) -> tuple[Array, Array
 
 
 def loss(slots: Slots, frames: Array, *, inter_weight: float) -> RnemLoss:
-    """Cross entropy of a slot's own pixels, and darkness elsewhere.
+    """Loss: cross entropy on a slot's own pixels, and KL divergence from black elsewhere.
 
     Args:
       slots: of frames 1 … T − 1, time first.

@@ -1,4 +1,4 @@
-"""The scores of R-NEM's own evaluation, beside which ours stand."""
+"""The scores of R-NEM's own evaluation, for comparison."""
 
 from typing import Any, NamedTuple
 
@@ -41,7 +41,7 @@ def rnem_ari(table: Any) -> np.ndarray:
 
 
 def grouping_scores(table: Any, shares: Any, true_ids: Any) -> GroupingScores:
-    """Scores of frames 1 … T − 1; frame 0, where pixels are shared at random, is dropped.
+    """Scores of frames 1 … T − 1; frame 0, whose responsibilities are random, is left out.
 
     Args:
       table: [B, T, N, K] integer counts of ``metrics.contingency``, T at least 2.

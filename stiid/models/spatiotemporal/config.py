@@ -29,10 +29,10 @@ class SpatioTemporalConfig:
       latent_size: D.
       num_slots: K in training.
       precision: of image-sized arrays in the decoder and the convolutions of the refiner:
-        "float32", or "bfloat16" for GPUs and TPUs (neither was at hand: not measured), with
-        parameters, LSTM, likelihood and KL in float32 all the same. Products of float32 numbers
-        are as JAX does them: GPUs that know TensorFloat-32 round their operands to its 11 bits of
-        significand, unless JAX_DEFAULT_MATMUL_PRECISION=highest is set.
+        "float32", or "bfloat16" for GPUs and TPUs (not measured: neither was available).
+        Parameters, LSTM, likelihood and KL are always float32. GPUs with TensorFloat-32 round the
+        operands of float32 products to 11 bits of significand, unless
+        JAX_DEFAULT_MATMUL_PRECISION=highest is set.
       decoder: fields of ``nn.decoder.BroadcastDecoder`` (its image size comes from the data).
       refiner: fields of ``nn.refiner.Refiner``.
       prior: fields of ``nn.prior.ConditionalPrior``.
@@ -52,7 +52,7 @@ class SpatioTemporalConfig:
     objective: Objective = field(default_factory=Objective)
 
     def __post_init__(self) -> None:
-        """Complete the leaves; refuse sizes of nothing, and unknown or ill-typed fields."""
+        """Complete the leaves; refuse sizes below 1, and unknown or ill-typed fields."""
         for name in ("latent_size", "num_slots"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -82,7 +82,7 @@ class SpatioTemporalConfig:
 
 
 def _leaf_fields(name: str, section: Any) -> dict[str, Any]:
-    """All fields of a Linen leaf, checked against its annotations; those left out by default."""
+    """All fields of a Linen module, with defaults, checked against its annotations."""
     own = [f for f in dataclasses.fields(_LEAVES[name]) if f.name not in _FROM_ELSEWHERE]
     given = arguments({f.name: f.type for f in own}, section, name, optional={f.name for f in own})
     fields = {f.name: given.get(f.name, f.default) for f in own}

@@ -1,4 +1,4 @@
-"""The paper's model as training and evaluation use it: videos in bytes, a key per video."""
+"""The paper's model as a ``VideoModel``: videos in bytes, one key per video."""
 
 import functools
 import itertools
@@ -42,7 +42,7 @@ class SpatioTemporal:
     num_slots: int
 
     def init(self, key: Array) -> Params:
-        """Initialize the parameters; with ``adaptive_beta``, β is one, which no gradient moves."""
+        """Initialize the parameters; with ``adaptive_beta``, β is one of them, without gradient."""
         params = init_params(self.model, key)
         if self.objective.adaptive_beta:
             params["beta"] = jnp.asarray(self.objective.beta, jnp.float32)
@@ -70,13 +70,13 @@ class SpatioTemporal:
             num_simulated=simulated,
         )
         terms = loss(self.objective, self.model.inference, result, frames, beta=weights.beta)
-        # The loss does without the constant; a reported log-likelihood does not.
+        # The loss omits the constant of the likelihood; the reported value includes it.
         height, width, channels = video.shape[2:]
         pixel = likelihood.log_normalizer(variance=self.model.inference.variance, channels=channels)
         return terms._replace(nll=terms.nll - height * width * pixel)
 
     def after_update(self, params: Params, terms: ObjectiveTerms) -> Params:
-        """See ``models.base.VideoModel``: gradients move all of them but an adaptive β."""
+        """See ``models.base.VideoModel``: an adaptive β is updated here."""
         if not self.objective.adaptive_beta:
             return params
         return params | {"beta": self.objective.next_beta(params["beta"], terms.state["nll"])}
@@ -100,7 +100,7 @@ class SpatioTemporal:
             )
         total = num_frames + num_simulated
         noise = sample_noise(model, keys, num_frames=total, num_slots=decoding.num_slots)
-        anew = 1 if has_memory(model) else num_frames  # frames that start anew
+        anew = 1 if has_memory(model) else num_frames  # frames that start without memory
         chosen = choose_noise(model, weights, params, frames, keys, noise[:anew], decoding)
         if decoding.noise == "first":
             noise = jnp.zeros_like(noise)
@@ -123,7 +123,7 @@ class SpatioTemporal:
         ahead = decoding.restart_frames if decoding.restarts > 1 and memory else 0
         first = list(itertools.islice(later, ahead))
         for t, frame in enumerate(itertools.chain(first, later)):
-            # Apart from frame 0 and from its further samples, ``fold_in(key, 1)``.
+            # Not the keys of frame 0 (``key``) and of its further samples (``fold_in(key, 1)``).
             own = jax.random.fold_in(jax.random.fold_in(key, 2), t) if t else key
             if t == 0 or not memory:
                 noise = _first_noise(self, params, np.stack(first or [frame]), own, decoding)
@@ -164,7 +164,7 @@ def _step(
     *,
     last_decode: bool,
 ) -> tuple[FrameStart, FrameResult, Array]:
-    """The next frame of a stream, [H, W, C]; compiled once for all streams of a model."""
+    """Infer the next frame [H, W, C] of a stream; compiled once for all streams of a model."""
     frames, weights = unit_range(frame)[None], system.objective.elbo
     start, (terms, result) = infer_frame(
         system.model, params, start, frames, noise, weights, last_decode=last_decode
@@ -176,7 +176,7 @@ def _step(
 def _first_frame(
     system: SpatioTemporal, params: Params, frame: Array, noise: Array, *, num_slots: int
 ) -> FrameStart:
-    """The start of a stream whose first frame is [H, W, C]."""
+    """Start of a stream whose first frame is [H, W, C]."""
     first = {"noise": noise, "frame": unit_range(frame)[None]}
     return first_frame(system.model, params, batch=1, num_slots=num_slots, **first)
 
@@ -185,7 +185,7 @@ def _first_frame(
 def _first_noise(
     system: SpatioTemporal, params: Params, frames: Array, key: Array, decoding: Decoding
 ) -> Array:
-    """The noise that a stream starts with, [R + 1, 1, K, D], chosen on its first frames."""
+    """Noise at the start of a stream, [R + 1, 1, K, D], chosen by its first frames."""
     model, keys = system.model, key[None]
     noise = sample_noise(model, keys, num_frames=1, num_slots=decoding.num_slots)
     frames = unit_range(frames)[None]
@@ -193,6 +193,6 @@ def _first_noise(
 
 
 def _decomposition(frames: FrameResult, kl: Array) -> Decomposition:
-    """Results of frames as training and evaluation see them; axes as they come."""
+    """Convert results of frames to a decomposition with the same axes."""
     latents = Latents(frames.posterior.mean, frames.context.h)
     return Decomposition(frames.reconstruction, frames.masks, frames.means, kl, latents=latents)

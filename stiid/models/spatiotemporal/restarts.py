@@ -1,9 +1,9 @@
-"""Noise of inference: sampled from each video's key, and the best of several samples for frame 0.
+"""Noise of inference: sampled from each video's key; the best of several samples for frame 0.
 
-Slots differ by noise alone when inference starts. An unlucky sample leaves two objects in one slot,
-or one object in two, and costs likelihood or KL that other samples save. So inference restarts from
-several samples and keeps the one with the lowest negative ELBO; no labels are used (not in the
-paper).
+At the start of inference, slots differ by noise alone. With an unlucky sample, one slot gets two
+objects, or two slots share one, at the cost of likelihood or KL. So inference restarts from several
+noise samples, and the one with the lowest negative ELBO is kept. No labels are used. (Not in the
+paper.)
 """
 
 import jax
@@ -27,7 +27,7 @@ def sample_noise(
 
 
 def has_memory(model: SlotModel[Inference]) -> bool:
-    """Whether a frame starts from the one before; else slots break their symmetry in each."""
+    """Whether a frame starts from the one before; else each frame needs its own noise."""
     return model.inference.time_axis != "none"
 
 
@@ -40,11 +40,11 @@ def choose_noise(
     noise: Array,
     decoding: Decoding,
 ) -> Array:
-    """The noise of frames that start anew, for a whole video and for a stream of frames alike.
+    """Choose the noise of frames that start without memory, for videos and for streams.
 
     Args:
       model: networks and procedure.
-      weights: β and ψ of the negative ELBO that decides between samples.
+      weights: β and ψ of the negative ELBO by which samples are compared.
       params: of the model.
       frames: [B, T, H, W, C] in [0, 1]. With memory, the first ``restart_frames`` of them decide
         together; without, each frame decides for itself.
@@ -77,7 +77,7 @@ def _best(
     first: Array,
     decoding: Decoding,
 ) -> Array:
-    """Of the first and ``restarts − 1`` further samples, each video's with the least β nll + ψ KL.
+    """Per video, the best of the first and ``restarts − 1`` further samples: lowest β nll + ψ KL.
 
     See ``choose_noise`` for the arguments.
     """
@@ -96,6 +96,6 @@ def _best(
         return cost.sum(0, keepdims=True) if memory else cost
 
     costs = lax.map(negative_elbo, samples)
-    # To argmin a NaN is the least of all.
+    # argmin would choose a NaN.
     best = jnp.where(jnp.isnan(costs), jnp.inf, costs).argmin(0)
     return jnp.take_along_axis(samples, best[None, :, None, :, None, None], axis=0)[0]
