@@ -12,25 +12,30 @@ Variants: ``binary`` and ``color`` train and test on 4 balls with 5 slots. ``bin
 that was trained with ``binary`` or ``color``: 6 to 8 balls, 9 slots. ``small_binary`` and
 ``small_color``, tested by ``small_binary_678``, ``small_color_678_4`` and ``small_color_678_8``,
 are for two CPU cores: 32×32 pixels, a smaller box, networks and recipe of ``quickstart.py``.
-They took seven and six hours on one of them, evaluations aside
+Training them took seven and six hours on one core, without evaluations
 (experiments/results/table1_decomposition-small.md has their scores).
 
-What the paper leaves open, its authors' code decides (``configs/provide.py``; ``_SILENT`` below):
-the start of a frame, seen or simulated (the learned λ, and one sample of it a clip, which is a
-sample of q_λ as Eq. 4 asks for); a mixture per color channel (Eq. 1 does not say what a pixel of
-several channels is), whose 0.3 is the variance ("the variance … is set to σ = 0.3"); an MLP of
-width 64 with an ELU behind either layer; PyTorch's initial weights; the colors; noise in all
-evaluations at test, one sample.
+Where the paper says nothing, this config follows its authors' code (``configs/provide.py``;
+``_SILENT`` below):
+- Each frame, observed or simulated, starts from the learned λ and from one sample of it per clip
+  (a sample of q_λ, as in Eq. 4).
+- The mixture is per color channel (Eq. 1 does not define it for several channels), and 0.3 is the
+  variance ("the variance … is set to σ = 0.3").
+- The decoder's MLP has width 64 and an ELU after both layers. Initial weights are PyTorch's.
+- The colors. At test, noise is sampled in all evaluations, and there is one noise sample.
 
-What the paper says stays where that code differs: R̂ = max(R − t, 1) refinements, each weighted
-by its place among the frame's own; the 2D-LSTM of Graves; a prior that predicts log σ (the ELU of
-its hidden layer belongs to that form of ours); the posterior masks and other inputs of IODINE, no
-SqueezeNet; a fixed β; ∇L of the ELBO alone, without the entropy. The prior at t = 0 is ξ_θ(0), and
-γ > 0 makes masks sharper, as Eq. 7 is printed, at every evaluation with the weight of its ELBO: as
-in that code. Three points are open and stay ours: gradients are summed over a batch, not averaged
-(at β = 100 the layer norm forgets the factor); binary frames have one channel, as R-NEM's files
-(three equal ones would only make β three times as large); a batch of 32 at 4 frames "falls in
-proportion", and 8 is as low as 8 devices allow. The number of steps of each stage is ours.
+Where that code differs from the paper, this config follows the paper:
+- R̂ = max(R − t, 1) refinements, each weighted by its index within the frame.
+- The 2D-LSTM of Graves; a prior that predicts log σ (with an ELU in its hidden layer); the inputs
+  of IODINE, posterior masks among them, without SqueezeNet.
+- A fixed β; the gradient ∇L of the ELBO alone, without the entropy.
+
+In both, the prior at t = 0 is ξ_θ(0), and γ > 0 makes masks sharper, as in Eq. 7; the entropy has
+the weight of its evaluation's ELBO. The paper leaves three points open in which this config
+nevertheless differs from that code: gradients are summed over a batch, not averaged (at β = 100 the
+layer norm removes the factor); binary frames have one channel, as in R-NEM's files (three equal
+ones would only make β three times as large); the batch size of 32 at 4 frames "falls in proportion"
+to 8, the smallest that 8 devices allow. The number of steps per stage is ours.
 """
 
 from typing import Any
@@ -48,7 +53,7 @@ _TEST_ONLY = {
 }
 VARIANTS = ("binary", "color", "small_binary", "small_color", *_TEST_ONLY)
 
-# Where the paper says nothing: as its authors' code has it. The small variants have none of this.
+# The authors' choices where the paper says nothing. The small variants use none of them.
 _SILENT: dict[str, Any] = {
     "model": {
         "decoder": {"mlp_features": 64, "mlp_elu": True},
@@ -87,5 +92,5 @@ def get_config(variant: str = "binary") -> dict[str, Any]:
 
 
 def as_authors(config: dict[str, Any]) -> dict[str, Any]:
-    """A config of the paper, with the authors' choice wherever the paper is silent."""
+    """Add the authors' choices where the paper says nothing."""
     return extend(config, **_SILENT)

@@ -1,7 +1,7 @@
-"""CLEVRER at 64×64 and at the paper's scale: things that collide and hide each other.
+"""CLEVRER at 64×64 and at the paper's scale: objects that collide and occlude each other.
 
 Hardware: 8 GPUs of 11 GB or more (the paper: 8 GTX 1080 Ti, about a day). Not measured by us.
-The official archives are read where they lie, as they are or unpacked: ``video_train.zip`` and,
+The official archives are read in place, packed or unpacked: ``video_train.zip`` and,
 for scores, ``annotation_train.zip``; for tests ``video_validation.zip`` and
 ``annotation_validation.zip``, all from http://clevrer.csail.mit.edu.
 
@@ -11,25 +11,25 @@ for scores, ``annotation_train.zip``; for tests ``video_validation.zip`` and
         --config.data.options.path=/data/clevrer \
         --config.evaluate.split=test --config.evaluate.clips=0
 
-Variants: the default trains with 6 slots and tests on 3 to 5 objects. ``six`` only tests a model
-that was trained so: 6 objects, 7 slots. ``small`` is for two CPU cores and for data that need no
-download, a rendered substitute in the format of the archives:
+Variants: the default trains with 6 slots and tests on 3 to 5 objects. ``six`` only tests such a
+model: 6 objects, 7 slots. ``small`` is for two CPU cores and needs no download: its data are a
+rendered substitute in the format of the archives:
 
     python -m stiid.data render clevrer train=200 validation=50
     python -m stiid.main --config=configs/clevrer.py:small --workdir=runs/clevrer_small
 
-It took 96 minutes on one of two cores that were shared with other work, and reached F-ARI 0.90 at
-10 and at 20 frames (seed 0, 30 clips; experiments/results/clevrer_small.json). Its evaluations take
-minutes: eight noise samples, of which every frame is refined six times.
+Training took 96 minutes on one of two cores that were shared with other work, and reached F-ARI
+0.90 at 10 and at 20 frames (seed 0, 30 clips; experiments/results/clevrer_small.json). An
+evaluation takes minutes: eight noise samples, and six refinements per frame.
 
-What the paper leaves open about the model, its authors' code decides, as in
-``configs/bouncing_balls.py``; about the data, this is ours (``configs/provide.py:clevrer`` has
-theirs): frames are resized by the mean over the area of a pixel, which suits a crop that is shrunk
-by 6.25 one way and 5 the other; training videos give three sequences of 40 frames back to back;
-the last 200 of them are held out for validation; a test sequence is the earliest of a video in
-which 3 objects are seen, and one of them moves, all the time; true masks are cast from the
-annotations (``masks="proposals"`` takes those of the archive ``derender_proposals.zip``). β : ψ =
-10, as in the paper's IODINE.
+Where the paper says nothing about the model, this config follows its authors' code, as
+``configs/bouncing_balls.py`` does. Choices about the data are ours (``configs/provide.py:clevrer``
+has theirs). Frames are resized by the mean over the area of a pixel, which suits a crop that
+shrinks by 6.25 in one direction and by 5 in the other. Each training video gives three consecutive
+sequences of 40 frames; the last 200 videos are held out for validation. A test sequence is the
+earliest one of its video in which 3 objects are visible, and one of them moves, in all frames. True
+masks are computed from the annotations by ray casting (``masks="proposals"`` takes those of the
+archive ``derender_proposals.zip``). β : ψ = 10, as in the paper's IODINE.
 """
 
 from typing import Any
@@ -71,8 +71,8 @@ def get_config(variant: str = "default") -> dict[str, Any]:
 def _small_config() -> dict[str, Any]:
     """The recipe of ``configs/quickstart.py``: single frames first, then longer and longer clips.
 
-    At last, and at test, every frame is refined as often as the first one: the paper's schedule,
-    with one refinement of later frames, misses what enters.
+    In the last stage and at test, every frame is refined as often as the first one: the paper's
+    schedule, with one refinement of later frames, misses objects that enter.
     """
     beta, last = {"beta": 30.0}, {"learning_rate": 5e-4, "final_learning_rate": 5e-5}
     return extend(

@@ -6,14 +6,14 @@
 
 Variants: ``balls`` is the original's setting: 128×128, 4 balls, 10 frames given and 10 predicted,
 batch 104 (100, made a multiple of 8 devices), 200,000 updates of Adam (β₁ = 0.5) at 1e-3, then 1e-4
-from the middle on. Hardware: one GPU; not measured by us. ``quick`` is the same in small, on 2
-balls at 32×32: 11 minutes on two shared CPU cores; the MSE of predicted frames is .05
-instead of the untrained copy's .27 (experiments/results/ddpae_quick.json). For a comparison on
-equal data, ``binary`` and ``small_binary`` have those of the variants of ``bouncing_balls.py`` with
-that name, and 10 frames given of 15; their prior of the scale is ours.
+from the middle on. Hardware: one GPU; not measured by us. ``quick`` is a small
+version with 2 balls at 32×32: 11 minutes on two shared CPU cores; the MSE of predicted frames is
+.05, that of the untrained model .27 (experiments/results/ddpae_quick.json). For a comparison on
+equal data, ``binary`` and ``small_binary`` have the data of these variants of
+``bouncing_balls.py``, and 10 of 15 frames given; their prior of the scale is ours.
 
-Batch norm takes the statistics of a device's share of the batch, or of each micro-batch of it: two
-micro-batches on one device are what two devices are.
+Batch norm uses the statistics of a device's part of the batch, or of each micro-batch: two
+micro-batches on one device equal two devices.
 """
 
 from typing import Any
@@ -115,7 +115,7 @@ def _quick(num_frames: int = 10) -> dict[str, Any]:
 def _with_data_of(
     variant: str, config: dict[str, Any], *, scale: float, clips: int
 ) -> dict[str, Any]:
-    """Ten frames of the paper's balls given, five predicted (Fig. 4)."""
+    """The paper's balls: ten frames given, five predicted (Fig. 4)."""
     config["data"] = bouncing_balls.get_config(variant)["data"]
     return extend(
         config,

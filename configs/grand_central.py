@@ -8,9 +8,9 @@ no true masks exist: evaluation gives the MSE, and with tracklets the motion che
         --config.data.options.path=/data/grandcentral.avi \
         --config.data.options.tracklets=/data/trajectoriesNew.mat
 
-The paper trains with 8 slots and tests with 10. Not stated, and ours: the window (a square on the
-open floor, halved), the stride, the split by time with 10 seconds in between, R = 5 and β : ψ = 10
-as for CLEVRER.
+The paper trains with 8 slots and tests with 10. It does not state the window (here a square on the
+open floor, at half its size), the stride, the split (here by time, with gaps of 10 seconds), R and
+β : ψ (here 5 and 10, as for CLEVRER).
 """
 
 from typing import Any

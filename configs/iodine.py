@@ -7,30 +7,31 @@
         --input=iodine.th
 
 Variants: ``binary`` and ``color`` train and test IODINE on 4 balls with 5 slots. ``seq_binary``,
-``seq_binary_10`` and ``seq_color`` have the same training, and test its result as SEQ-IODINE: one
-refinement a frame, λ and the LSTM's state handed on, frame t scored by the decode in front of its
-refinement, from frames < t (``last_decode=True`` scores the one after it). ``seq_binary`` is for
-20, 30 and 40 frames, with the clamps of A.3; ``seq_binary_10`` is without, for 10 frames.
-``clevrer`` and ``seq_clevrer`` are the same on the data of ``clevrer.py``, with 6 slots.
+``seq_binary_10`` and ``seq_color`` have the same training, and test the model as SEQ-IODINE: one
+refinement per frame; λ and the LSTM's state pass to the next frame; frame t is scored by the decode
+before its refinement, from frames < t (``last_decode=True`` scores the one after it).
+``seq_binary`` is for 20, 30 and 40 frames, with the clamps of A.3; ``seq_binary_10`` is for 10
+frames, without them. ``clevrer`` and ``seq_clevrer`` are the same on the data of ``clevrer.py``,
+with 6 slots.
 
-For two CPU cores: ``quick`` and ``seq_quick`` have data, networks and switches of
-``quickstart.py``; ``small_binary`` and ``small_color`` those of the variants of
-``bouncing_balls.py`` with that name (three hours of a core), and ``seq_small_binary``,
-``seq_small_binary_10`` and ``seq_small_color`` test them as sequences. IODINE has one noise sample
-at test: eight would take eight times the time, since every frame has its own
-(``--config.evaluate.restarts=8``). Sequences have eight.
+For two CPU cores: ``quick`` and ``seq_quick`` have the data, networks and options of
+``quickstart.py``; ``small_binary`` and ``small_color`` those of these variants of
+``bouncing_balls.py`` (three hours on one core); ``seq_small_binary``, ``seq_small_binary_10`` and
+``seq_small_color`` test them as sequences. IODINE has one noise sample at test, since each frame
+has its own noise and eight samples take eight times as long (``--config.evaluate.restarts=8``).
+Sequences have eight.
 
 Hardware: 8 GPUs; not measured by us. Expected (the paper, 40 frames, per frame): binary F-ARI .9986
 and MSE .0018, color .9752 and .0014; SEQ-IODINE .4063 and .0968, .6734 and .0270. ``quick``: 19
-minutes on two shared CPU cores; F-ARI per frame .93 (the untrained copy: .12;
+minutes on two shared CPU cores; F-ARI per frame .93 (untrained: .12;
 experiments/results/iodine_quick.json).
 
 The networks, the likelihood and the loss are github.com/MichaelKevinKelly/IODINE's at c2c22df,
-layer for layer, with the paper's β = 10 and R = 6, which counts evaluations: 5 refinements. In
-color, at 64×64, it has 2,648,324 parameters. Its batch of 32 over the paper's 8 GPUs makes the
-inner gradients means over 4 frames: ``gradient_scale``. Its training script also feeds SqueezeNet
-features, of which neither its README nor the paper speaks: ``refiner.squeezenet``. Binary frames
-have one channel here; that implementation is for RGB only.
+layer for layer, with the paper's β = 10 and R = 6 evaluations, which are 5 refinements. In color,
+at 64×64, it has 2,648,324 parameters. With its batch of 32 on the paper's 8 GPUs, inner gradients
+are means over 4 frames: ``gradient_scale``. Its training script also uses SqueezeNet features,
+which neither its README nor the paper mentions: ``refiner.squeezenet``. Binary frames have one
+channel here; that implementation is for RGB only.
 """
 
 from typing import Any
@@ -64,7 +65,7 @@ def get_config(variant: str = "color") -> dict[str, Any]:
         _small(trained) if trained in _SMALL else _pytorch(trained),
         model={"inference": _ONE_FRAME},
         train={"best_metric": "f_ari_frame"},
-        predict={"num_simulated": 0},  # nothing in it knows of motion
+        predict={"num_simulated": 0},  # it has no model of motion
     )
     if variant.startswith("seq_"):
         return _as_sequence(config, variant)
@@ -97,7 +98,7 @@ def _pytorch(trained: str) -> dict[str, Any]:
 
 
 def _small(trained: str) -> dict[str, Any]:
-    """All frames by themselves, coverage left free; at every restart each frame has its noise."""
+    """Single frames, without γ; at every restart, each frame has its own noise."""
     quick = trained == "quick"
     config = quickstart.get_config() if quick else bouncing_balls.get_config(trained)
     config["evaluate"]["model"] = {"objective": {"psi": 1.0}}
@@ -135,7 +136,7 @@ def _frames(
 
 
 def _as_sequence(config: dict[str, Any], variant: str) -> dict[str, Any]:
-    """At test, one refinement a frame."""
+    """Test as SEQ-IODINE, with one refinement per frame."""
     binary = variant.endswith("binary")
     inference = {**_SEQUENTIAL, **(_CLAMPS if binary else {})}
     config = extend(config, evaluate={"model": {"inference": inference}})

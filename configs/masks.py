@@ -1,4 +1,4 @@
-"""Masks as a person would draw them, from one noise sample, in minutes on two CPU cores.
+"""One object per mask, from one noise sample, after minutes of training on two CPU cores.
 
 Hardware: 2 CPU cores, no GPU. Time: 12 minutes of CPU time (``quick``).
 Expected of ``quick``, at 10 and at 20 frames: ARI 1.00, F-ARI 1.00, and every ball in a slot of its
@@ -8,10 +8,10 @@ own (experiments/lab_notes.md).
 
 Variants: ``quick`` on the data of ``quickstart.py``; ``small_binary`` and ``small_color`` on those
 of ``bouncing_balls.py``. Not in the paper: a slot shows one color (``appearance``), so that it
-cannot show a ball and the background; slots start from what they take of a frame's own pixels
-(``posterior_start``), and learn to show that (``objective.seeds``). On such plain scenes colors and
-places alone nearly tell the objects apart: the model learns to show them, to correct the masks, and
-to keep each object in its slot.
+cannot show a ball and the background; slots start from pixels of the frame (``posterior_start``)
+and learn to reproduce them (``objective.seeds``). In such plain scenes, color and place alone
+nearly separate the objects; the model learns to decode them, to correct the masks, and to keep each
+object in its slot.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ def get_config(variant: str = "quick") -> dict[str, Any]:
     config = extend(
         "quickstart" if quick else f"bouncing_balls:{variant}",
         model={
-            # one more than objects and background: it learns to stay empty
+            # one more than objects and background; it learns to stay empty
             "num_slots": 5 if quick else 6,
             "inference": {
                 "appearance": "mean",
@@ -50,7 +50,7 @@ def get_config(variant: str = "quick") -> dict[str, Any]:
                 "refinements": 2,
                 "grid": "full",
                 "gradient_skip": 0.05,
-                # a black slot for everything costs more than colors whose masks are still vague
+                # small enough that one black slot for all costs more than colors with vague masks
                 "variance": 0.09,
                 "mixture": "pixel",
                 "residual_prior": True,

@@ -5,16 +5,15 @@
     python -m stiid.main --workdir=runs/mine --mode=decompose --input=VIDEO
 
 FOLDER holds video files, folders of images, or arrays (.npy, .npz); it may be a single video. The
-variant ``fast`` is for a first look: 32×32 pixels and about half the updates of the quickstart,
-which is some 15 minutes on two cores; ``default`` has 64×64 pixels and takes some two hours.
+variant ``fast`` is for a first try: 32×32 pixels and about half the updates of the quickstart,
+about 15 minutes on two cores; ``default`` has 64×64 pixels and takes about two hours.
 
 What to adapt first: ``model.num_slots`` (objects and background), ``stride`` (objects should move
-by some pixels from frame to frame), ``crop`` (left, top, width, height), ``frames`` of a clip. Of
-videos that are not square the middle is shown: ``aspect="letterbox"`` shows all, between bars.
-Where objects stand out little from the background, lower ``model.inference.variance``: the log of
-the training says so. With true masks (``masks``, see ``OwnVideoSpec``) set ``train.best_metric`` to
-"f_ari". Moving things on a plain ground is what this model can tell apart; textured scenes are
-beyond it.
+by a few pixels from frame to frame), ``crop`` (left, top, width, height), ``frames`` of a clip. For
+videos that are not square, the middle is used; ``aspect="letterbox"`` uses all, between black bars.
+If objects differ little from the background, lower ``model.inference.variance``; a warning says so.
+With true masks (``masks``, see ``OwnVideoSpec``), set ``train.best_metric`` to "f_ari". The model
+separates objects that move over a plain background; it is not for textured scenes.
 """
 
 from typing import Any

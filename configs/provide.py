@@ -1,4 +1,4 @@
-"""The paper's system as its authors run it: their published code, point by point.
+"""The paper's model as in its authors' published code, point by point.
 
     python -m stiid.main --config=configs/provide.py:color --workdir=runs/provide_color \
         --mode=import --input=squeezenet1_1-b8a52dc0.pth
@@ -7,21 +7,22 @@
         --input=trained_models/bb_color/latest_net.pth
 
 ``bouncing_balls.py`` and ``clevrer.py`` follow what the paper says; this file follows
-github.com/BorealisAI/PROVIDE at ad0b9ef. The fields that say *authors' code* where they are
-documented are all set here. The first command starts from torchvision's SqueezeNet, which that
-code's refinement network uses (``refiner.squeezenet``) and goes on to train; without it, those
-layers start at random. The third one imports a released model: with the variant it belongs to, it
-evaluates and predicts as one of ours.
+github.com/BorealisAI/PROVIDE at ad0b9ef, and sets all fields that are documented as *authors'
+code*. The first command imports torchvision's SqueezeNet, with which that code initializes and then
+trains a part of its refinement network (``refiner.squeezenet``); without it, those layers start at
+random. The second one trains. The third one imports a model that the authors released, to be
+evaluated like one of ours with the variant that it belongs to.
 
 Variants: ``binary`` and ``color`` train and test on 4 balls with 5 slots. ``binary_678``,
 ``color_678_4`` (4 colors, twice) and ``color_678_8`` only test such a model: 6 to 8 balls, 9 slots,
 10 frames. ``clevrer`` trains with 6 slots and tests on 3 to 5 objects, ``clevrer_six`` only tests
 on 6 objects, with 6 slots. ``small_binary`` and ``small_color`` have the data, the sizes of
-networks and the recipe of the variants of ``bouncing_balls.py`` with those names, and the authors'
-procedure, without SqueezeNet.
+networks and the recipe of these variants of ``bouncing_balls.py``, and the authors' procedure,
+without SqueezeNet.
 
-The authors train on 4 frames and lengthen clips by hand: stages are those of ``bouncing_balls.py``.
-Inner gradients are of the mean over the batch of one of 8 devices, 4 videos at 4 frames.
+The authors train on 4 frames and lengthen clips by hand; here the stages are those of
+``bouncing_balls.py``. Inner gradients are means over the batch of one of 8 devices: 4 videos at 4
+frames.
 
 Hardware: 8 GPUs; not measured by us. Expected (the paper, 40 frames): as ``bouncing_balls.py``.
 """
@@ -122,7 +123,7 @@ def _full_size(base: dict[str, Any], *, binary: bool) -> dict[str, Any]:
 
 
 def _small(variant: str) -> dict[str, Any]:
-    """The authors' grid also where the recipe has others: in late stages and at test."""
+    """Use the authors' grid also in late stages and at test, where the recipe has other ones."""
     binary = variant == "small_binary"
     config = extend(
         extend(bouncing_balls.get_config(variant), **_AUTHORS),

@@ -1,12 +1,12 @@
-"""Three colored balls at 24×24, on two CPU cores: see balls told apart within minutes.
+"""Three colored balls at 24×24: slots that separate the balls within minutes on two CPU cores.
 
 Hardware: 2 CPU cores, no GPU. Time: 11 to 13 minutes on both of them, 19 on one.
 Expected, at 10 and at 20 frames: F-ARI per clip 0.99 (experiments/results/quickstart.json).
 
     python -m stiid.main --config=configs/quickstart.py --workdir=runs/quickstart
 
-Single frames first, at a small ψ, then clips of five frames; more refinements, a larger ψ and eight
-noise samples at test.
+Training starts with single frames and a small ψ, then uses clips of five frames. At test there are
+more refinements, a larger ψ and eight noise samples.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ SINGLE_FRAMES: dict[str, Any] = {
 def clips(
     num_frames: int, steps: int, *, optim: dict[str, float] | None = None, **model: Any
 ) -> dict[str, Any]:
-    """A stage of clips, with the learning rates and sections of the model that differ in it."""
+    """A stage of clips, with the learning rates and model sections that differ in it."""
     stage = {"steps": steps, "num_frames": num_frames, **_BATCH}
     return {**stage, "model": model, "optim": optim or {}}
 
@@ -59,7 +59,7 @@ def get_config() -> dict[str, Any]:
             "decoder": {
                 "features": 32,
                 "mlp_features": 64,
-                # learns sooner: each pixel by itself, from features of its place
+                # learns sooner: each pixel independently, from features of its position
                 "kernel_size": 1,
                 "frequencies": (0.5, 1.0, 2.0, 3.0, 4.0),
                 "modulated": True,
@@ -71,7 +71,7 @@ def get_config() -> dict[str, Any]:
                 "stride": 2,
                 "pool": "none",
                 "lstm_features": 64,
-                # learns sooner: memory kept, small first updates
+                # learns sooner: keeps memory, starts with small updates
                 "forget_scale": 0.5,
                 "forget_bias": 1.0,
                 "output_scale": 0.1,
@@ -79,7 +79,7 @@ def get_config() -> dict[str, Any]:
             "prior": {"features": 64},
             "inference": {
                 "refinements": 3,
-                # learns sooner: inference starts quietly, along the gradient
+                # learns sooner: inference starts with small steps along the gradient
                 "gradient_skip": 0.3,
                 "init_scale": 0.1,
                 "init_log_var": -3.0,
@@ -88,7 +88,7 @@ def get_config() -> dict[str, Any]:
                 "first_prior": "standard",
                 "posterior_start": "prior",
                 "simulation_start": "prior",
-                # faster on CPUs, where memory suffices
+                # faster on CPUs with enough memory
                 "unroll": 0,
                 "remat": False,
             },
@@ -97,7 +97,7 @@ def get_config() -> dict[str, Any]:
         "optim": {"learning_rate": 1e-3, "final_learning_rate": 1e-3},
         "train": {
             "stages": [SINGLE_FRAMES, clips(5, 1000, optim={"final_learning_rate": 1e-4})],
-            # every stage runs its length
+            # no stage ends early
             "stagnation": {"window": 0, "min_improvement": 0.0, "collapse_kl": 0.0},
             # logging
             "log_every": 20,

@@ -9,12 +9,12 @@
 Variants: ``r_nem``, ``r_nem_no_attention`` and ``rnn_em`` at the original's size: 4 balls at 64×64,
 clips of 31 frames, batch 64, Adam 1e-3 for at most 500 epochs of 50,000 clips, until the loss of
 the first 1,000 validation clips has not improved for 10 epochs. Hardware: one GPU; not measured by
-us. ``quick`` is ``r_nem`` in small, on 3 balls at 24×24: 17 minutes on two shared CPU cores;
-F-ARI .58 over 20 frames (the untrained copy: .01; experiments/results/rnem_quick.json).
+us. ``quick`` is a small ``r_nem`` for 3 balls at 24×24: 17 minutes on two shared CPU cores;
+F-ARI .58 over 20 frames (untrained: .01; experiments/results/rnem_quick.json).
 ``small`` is the same on the data of ``bouncing_balls.py:small_binary``.
 
-Expected at 64×64, from the paper of this package (with the original's released models): F-ARI .63,
-.73, .77, .79 at 10, 20, 30, 40 frames.
+Expected at 64×64, from the paper that this package implements (with R-NEM's released models): F-ARI
+.63, .73, .77, .79 at 10, 20, 30, 40 frames.
 """
 
 from typing import Any

@@ -1,11 +1,12 @@
-"""Bouncing Balls as in ``configs/bouncing_balls.py``, from R-NEM's own h5 files, read in place.
+"""The experiments of ``configs/bouncing_balls.py`` on R-NEM's own h5 files, read in place.
 
     python -m stiid.main --config=configs/rnem_files.py:binary --workdir=runs/r_nem \
         --config.data.options.path=/data/balls4mass64.h5
 
-Variants: the large ones of ``configs/bouncing_balls.py``, and ``curtain``, which only tests a
-``binary`` model: 3 balls of one size that pass behind an invisible square. Hardware and
-expectations are the same. A file of the same layout: ``python -m stiid.data simulate``.
+Variants: those of ``configs/bouncing_balls.py`` that are not small, and ``curtain``, which only
+  tests
+a ``binary`` model: 3 balls of one size that pass behind an invisible square. Hardware and expected
+scores are the same. ``python -m stiid.data simulate`` writes a file of the same layout.
 """
 
 from typing import Any

@@ -1,15 +1,16 @@
-"""The recipes of the released models small_binary and small_color, as they grew.
+"""The recipes of the released models small_binary and small_color, which were tuned by hand.
 
-They are kept so that these models can be trained again; for a config of one's own start from
-``configs/quickstart.py``. Variants of ``configs/bouncing_balls.py`` have them.
+They are kept so that these models can be trained again, and used by variants of
+``configs/bouncing_balls.py``. For your own config, start from ``configs/quickstart.py``.
 
-The balls of the paper's scale in fewer pixels. On black nothing but the entropy of the slots'
-coverage decides which slot takes the background, and it also leaves several balls to one slot where
-that costs little: in color it comes when balls have parted, in binary data γ first holds it off. At
-last the ends of clips are simulated: the KL divergence alone teaches the prior too little; and
-every inferred frame is refined as often as the first one, as at test and in
-``configs/clevrer.py:small``, where the coverage of the largest slot alone keeps the background in
-one slot, at less cost to balls.
+The data are the balls of the paper in fewer pixels. Why the stages differ:
+- On a black background, only the entropy of the slots' coverage (``slot_entropy``) makes one slot
+  take the background. It also puts several balls into one slot if that costs little. So in color
+  it starts once the balls are separated; in binary data, γ limits it at first.
+- Later, the ends of clips are simulated, since the KL divergence alone trains the prior too little.
+- In the last stages, every inferred frame is refined as often as the first one, as at test and in
+  ``configs/clevrer.py:small``. There, a penalty on the coverage of the largest slot
+  (``largest_share``) keeps the background in one slot, at less cost to the balls.
 """
 
 from typing import Any
@@ -58,9 +59,9 @@ def color() -> dict[str, Any]:
 def binary() -> dict[str, Any]:
     """Four white balls at 32×32.
 
-    One channel tells balls apart less than three: β is three times as large, and γ keeps the
-    paper's ratio to it. Frames start from the last posterior up to the last stages and to tests,
-    which start them from the prior: from the first clips on it was no better.
+    One channel separates balls less than three, so β is three times as large, and γ keeps the
+    paper's ratio to it. Frames start from the last posterior; in the last stages and at test, they
+    start from the prior, which was no better in earlier stages.
     """
     start = {"posterior_start": "prior"}
 
@@ -109,6 +110,6 @@ def _small(colors: str, stages: list[Any], tested: dict[str, str]) -> dict[str, 
 
 
 def _in_full(stage: dict[str, Any], inference: dict[str, str]) -> dict[str, Any]:
-    """A stage in which every frame is refined as often as the first one."""
+    """Refine every frame of a stage as often as the first one."""
     inference = {"grid": "full", "refinements": 4, **inference}
     return {**stage, "model": {**stage["model"], "inference": inference}}
