@@ -1,4 +1,4 @@
-"""The paper's animations (F.5), under its names: scene, masks and each slot's own image.
+"""The paper's animations (F.5), with its file names: scene, masks and each slot's own image.
 
 GIF, MP4 and a sheet of one test clip each. Lengths are the paper's: 50 frames of 4 balls and
 of 5 CLEVRER objects, 40 of 6 to 8 balls, 45 of 6 CLEVRER objects, and 40 + 10 of the prediction.

@@ -1,9 +1,9 @@
-"""What the authors' choices are worth: the quickstart with one of them at a time, and with all.
+"""Effect of the authors' choices: the quickstart with one of them at a time, and with all.
 
-Where ``configs/provide.py`` differs from the paper's text, or decides what it leaves open, see
-there. Each row is trained for 500 updates on single frames and 200 on clips of 5 frames, less than
-half of what the quickstart takes. All start from the quickstart itself, whose frames start from the
-prior, and are tested with one noise sample.
+The choices are those of ``configs/provide.py`` that differ from the paper's text or go beyond it.
+Each row is trained for 500 updates on single frames and 200 on clips of 5 frames, less than half of
+the quickstart's. All rows change the quickstart itself, whose frames start from the prior, and are
+tested with one noise sample.
 """
 
 from collections.abc import Mapping
@@ -58,10 +58,10 @@ _ROWS: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
 
 
 def result(scale: str) -> PaperResult:
-    """The study; there is none at the paper's scale.
+    """The study; it exists at the small scale only.
 
     Raises:
-      RequestError: that one is asked for.
+      RequestError: another scale is asked for.
     """
     if scale != "small":
         raise RequestError("authors is a study of the small configs: use --scale=small")

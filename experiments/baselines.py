@@ -1,4 +1,4 @@
-r"""A trained baseline against an untrained copy of itself, on clips of its evaluation.
+r"""Compare a trained baseline with an untrained copy of itself, on clips of its evaluation.
 
     python -m experiments.baselines --workdir=runs/rnem_quick \
         --output=experiments/results/rnem_quick.json
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _summary(scores: dict[str, Any]) -> str:
-    """The scores that tell the two apart, in a line."""
+    """One line with the scores that differ most between the two."""
     observed, frames = scores["observed"], scores.get("simulated_frames", [])
     parts = [
         f"observed F-ARI {observed['f_ari']:.3f}, per frame {observed['f_ari_frame']:.3f}, "

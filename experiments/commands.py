@@ -1,4 +1,4 @@
-"""The commands that results are made of: each is run once, and what it took is kept."""
+"""Run the commands of results, each once, and record their cost."""
 
 import json
 import shlex
@@ -22,11 +22,11 @@ class CommandError(RuntimeError):
 def run_once(folder: Path, command: Sequence[str]) -> None:
     """Run a Python module that writes to a folder, unless it is complete there.
 
-    A run that was interrupted is started again: training goes on where it stopped.
+    An interrupted run is started again, and training resumes.
 
     Args:
-      folder: gets ``cost.json`` at the end: minutes over all attempts (None if an attempt left no
-        note), the commit that the last one began with, and the command.
+      folder: gets ``cost.json`` at the end: the command, the commit at which the last attempt
+        began, and the minutes of all attempts (None if one was killed and left no record).
       command: the module and its arguments.
 
     Raises:
@@ -35,7 +35,7 @@ def run_once(folder: Path, command: Sequence[str]) -> None:
     if is_complete(folder):
         return
     begin, before, commit = time.time(), _minutes_before(folder), commit_of(Path.cwd())
-    (folder / _INTERRUPTED).unlink(missing_ok=True)  # a killed attempt leaves no note
+    (folder / _INTERRUPTED).unlink(missing_ok=True)  # a killed attempt leaves no record
     try:
         _execute(command)
     except BaseException:
@@ -47,12 +47,12 @@ def run_once(folder: Path, command: Sequence[str]) -> None:
 
 
 def leave_on_sigterm() -> None:
-    """Let SIGTERM be an exception, so that a command in the middle is ended and waited for."""
+    """Turn SIGTERM into an exception, so that a running command is ended and waited for."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def command_text(folder: Path, command: Sequence[str]) -> str:
-    """A command as it is noted: without the place of its folder."""
+    """A command as it is recorded, without the path of its folder."""
     words = [word.replace(str(folder), "WORKDIR") for word in command]
     return shlex.join(["python", "-m", *words])
 
@@ -63,7 +63,7 @@ def is_complete(folder: Path) -> bool:
 
 
 def cost(folder: Path) -> dict[str, Any]:
-    """What a complete run took."""
+    """Cost of a complete run."""
     return json.loads((folder / _COMPLETE).read_text())
 
 
@@ -79,7 +79,7 @@ def _since(begin: float, before: float | None) -> float | None:
 
 
 def _execute(command: Sequence[str]) -> None:
-    """Run a module; its standard error is passed on line by line."""
+    """Run a module, and pass on its standard error line by line."""
     words = [sys.executable, "-m", *command]
     last = ""
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, errors="replace") as process:
@@ -93,7 +93,7 @@ def _execute(command: Sequence[str]) -> None:
                 process.terminate()
             sys.stderr.writelines(process.stderr or ())  # a training saves before it leaves
             raise
-    if process.returncode < 0:  # it had no say: out of memory, or somebody ended it
+    if process.returncode < 0:  # killed: out of memory, or by somebody
         raise CommandError(f"{command[0]} was ended by signal {-process.returncode}")
     if process.returncode:
         raise CommandError(last or f"{command[0]} ended with {process.returncode}")

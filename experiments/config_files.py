@@ -1,4 +1,4 @@
-"""Config files as the experiments change them."""
+"""Config files of experiments, with all fields."""
 
 from ml_collections import ConfigDict
 
@@ -7,5 +7,5 @@ from stiid.typed_config import to_dict
 
 
 def load_config(name: str) -> ConfigDict:
-    """All fields of the config that ``--config=NAME`` means."""
+    """Load the config that ``--config=NAME`` names, with all fields."""
     return ConfigDict(to_dict(load_experiment(name), sequence=tuple))

@@ -1,6 +1,6 @@
-"""How well a line through z tells what an object is like: R² on held-out clips (appendix F.4).
+"""Linear regression of object properties on z: R² on held-out clips (appendix F.4).
 
-Shapes: n samples, each a slot and the object that it holds in a frame; D latent dimensions.
+Shapes: n samples, each a slot and its object in a frame; D latent dimensions.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 PROPERTIES = ("position", "color", "size")
-DESCRIBED = {"positions", "colors", "radii"}  # what a clip must say of its balls
+DESCRIBED = {"positions", "colors", "radii"}  # fields that a clip must have
 
 
 def linear_r2(z: np.ndarray, truth: np.ndarray, held_out: np.ndarray) -> float | None:
-    """R² of a least-squares line, fitted to the other samples, on the held-out ones.
+    """R² on held-out samples of a linear least-squares fit to the other samples.
 
     Args:
       z: [n, D].
@@ -22,7 +22,7 @@ def linear_r2(z: np.ndarray, truth: np.ndarray, held_out: np.ndarray) -> float |
       held_out: bool [n].
 
     Returns:
-      1 for a perfect line, 0 for no better than the mean; None if nothing varies.
+      1 for a perfect fit, 0 if no better than the mean; None if nothing varies.
     """
     inputs = np.concatenate([z, np.ones((len(z), 1))], axis=1).astype(np.float64)
     truth = truth.astype(np.float64)
@@ -39,7 +39,7 @@ def linear_r2(z: np.ndarray, truth: np.ndarray, held_out: np.ndarray) -> float |
 def matched_slots(
     slots: np.ndarray, masks: np.ndarray, *, num_slots: int, count: int
 ) -> np.ndarray:
-    """The slot of each object of a clip: one to one, at the largest total overlap.
+    """Match objects of a clip to slots one to one, with the largest total overlap.
 
     Args:
       slots: integers [T, H, W], the most probable slot of each pixel.
@@ -56,7 +56,7 @@ def matched_slots(
 
 
 def samples(clip: Mapping[str, Any], z: np.ndarray, slots: np.ndarray) -> dict[str, np.ndarray]:
-    """Latents of the matched slots of a clip, and what is true of their balls.
+    """Latents of the matched slots of a clip, and the true properties of their balls.
 
     Args:
       clip: of a source of balls.

@@ -1,8 +1,8 @@
-"""Figure 14: walks along single dimensions of single slots, with scores where the truth is known.
+"""Figure 14: walks along single latent dimensions of single slots, and scores on balls.
 
 The paper shows color, size and position of CLEVRER's objects, and gives no numbers. Here the
-dimensions with the largest effect on the image are taken, whatever they turn out to mean; R² says
-how well a line through z tells position, color and size of a ball on held-out clips.
+dimensions with the largest effect on the image are shown, whatever they encode. R² says how well a
+linear function of z predicts position, color and size of a ball on held-out clips.
 """
 
 import json
@@ -51,29 +51,29 @@ def _read(row: Row, contents: Sequence[Mapping[str, Any]]) -> Scores:
 def _draw(
     stem: Path, records: Sequence[Mapping[str, Any]], folders: Sequence[Path | None]
 ) -> list[Path]:
-    """One figure for each data set: walks as rows, offsets as columns."""
+    """Draw one figure for each data set: walks as rows, offsets as columns."""
     written = []
     for record, folder in zip(records, folders, strict=True):
         if folder is None:
             continue
         content = json.loads((folder / WALK.writes).read_text())
         with np.load(folder / "walk.npz") as file:
-            pictures = file["pictures"]
-        figure = _grid(pictures, content["walks"], content["offsets"])
+            images = file["images"]
+        figure = _grid(images, content["walks"], content["offsets"])
         written += save_figure(stem.with_name(f"{stem.name}_{record['data']}"), figure)
     return written
 
 
 def _grid(
-    pictures: np.ndarray, walks: Sequence[Mapping[str, Any]], offsets: Sequence[float]
+    images: np.ndarray, walks: Sequence[Mapping[str, Any]], offsets: Sequence[float]
 ) -> Figure:
-    rows, columns = pictures.shape[:2]
+    rows, columns = images.shape[:2]
     figure = Figure(figsize=(1.1 * columns + 1.4, 1.15 * rows + 0.4), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for row, (line, one) in enumerate(zip(grid, walks, strict=True)):
         for column, axes in enumerate(line):
-            picture = np.clip(pictures[row, column], 0, 1)
-            axes.imshow(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+            image = np.clip(images[row, column], 0, 1)
+            axes.imshow(np.broadcast_to(image, (*image.shape[:2], 3)))
             axes.set(xticks=[], yticks=[])
             if row == 0:
                 axes.set_title(f"{offsets[column]:g} σ", fontsize="small")

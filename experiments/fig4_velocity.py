@@ -1,9 +1,9 @@
 """Figure 4: cosine similarity of velocities in 5 simulated frames after 10 inferred ones.
 
-Velocities are those of the centers of bounding boxes, over two frames as in DDPAE's own scores;
-DDPAE knows its own positions. Slots are matched to balls one to one by their observed positions
-("hungarian"), and by DDPAE's rule ("nearest"), which leaves out clips where two take the same.
-The paper shows curves, not numbers; SAVi is not in it.
+Velocities are those of the centers of bounding boxes, over two frames as in DDPAE's own scores; for
+DDPAE, those of the positions that it infers. Slots are matched to balls one to one by their
+observed positions ("hungarian"), and by DDPAE's rule ("nearest"), which leaves out clips where two
+slots get the same ball. The paper shows curves, not numbers; SAVi is not in it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
 """Figures 5 and 8: (F-)ARI and MSE of 3, 5, 7 and 10 simulated frames after 20 inferred ones.
 
-The paper shows curves, not numbers. Beside the models: the last frame repeated, and slots that keep
-their last velocity, both from what our model found in the observed frames; and SAVi, which is not
-in the paper.
+The paper shows curves, not numbers. Two trivial predictions, from what our model inferred in the
+observed frames, are added: the last frame repeated, and slots that keep their last velocity. So is
+SAVi, which is not in the paper.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ def _read(row: Row, contents: Sequence[Mapping[str, Any]]) -> Scores:
 def _draw(
     stem: Path, records: Sequence[Mapping[str, Any]], folders: Sequence[Path | None]
 ) -> list[Path]:
-    """Figure 5 in panels of (F-)ARI, and Figure 8 of MSE, for balls and for CLEVRER."""
+    """Draw Figure 5 with panels of (F-)ARI, and Figure 8 of MSE, for balls and CLEVRER."""
     written = []
     for name, scores in (("", ("f_ari_frame", "ari_frame")), ("_mse", ("mse",))):
         panels = {}

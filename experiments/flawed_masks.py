@@ -1,9 +1,9 @@
-"""What a flaw of the masks costs: scores of the true masks with one thing wrong.
+"""Effect of flaws on scores: score the true masks with one flaw at a time.
 
     python -m experiments.flawed_masks --config=configs/bouncing_balls.py:small_binary \
         --output=experiments/results/flawed_masks.json
 
-F-ARI does not see the background; ARI is mostly about it. Prints mean ARI and F-ARI of the first
+F-ARI ignores the background; ARI depends mostly on it. Prints mean ARI and F-ARI of the first
 ``--frames`` frames of test clips, and writes them with the fingerprint of the data.
 """
 
@@ -19,7 +19,7 @@ from stiid.evaluation.metrics import clip_scores, contingency
 from stiid.files import write_json
 
 
-def object_in_ground(masks: np.ndarray) -> np.ndarray:
+def object_in_background(masks: np.ndarray) -> np.ndarray:
     """The first object shares the background's slot."""
     return np.where(masks == 1, 0, masks)
 
@@ -30,24 +30,24 @@ def two_objects(masks: np.ndarray) -> np.ndarray:
 
 
 def wider(masks: np.ndarray) -> np.ndarray:
-    """Objects take the background's pixels beside them, diagonals included."""
+    """Objects also take neighboring background pixels, including diagonal ones."""
     height, width = masks.shape[-2:]
     padded = np.pad(masks, [(0, 0)] * (masks.ndim - 2) + [(1, 1), (1, 1)])
     beside = [padded[..., y : y + height, x : x + width] for y in range(3) for x in range(3)]
     return np.where(masks > 0, masks, np.max(beside, axis=0))
 
 
-def divided_ground(masks: np.ndarray) -> np.ndarray:
-    """A slot that holds nothing else has the lower half of the background."""
+def divided_background(masks: np.ndarray) -> np.ndarray:
+    """The lower half of the background has its own slot."""
     lower = np.arange(masks.shape[-2])[:, None] >= masks.shape[-2] // 2
     return np.where((masks == 0) & lower, masks.max() + 1, masks)
 
 
 FLAWS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "an object in the background's slot": object_in_ground,
+    "an object in the background's slot": object_in_background,
     "two objects in a slot": two_objects,
     "objects a pixel wider": wider,
-    "background in halves": divided_ground,
+    "background in halves": divided_background,
 }
 
 

@@ -1,10 +1,10 @@
-"""Latent walks: one dimension of one slot changes, all else stays (Figure 14, appendix F.4).
+"""Latent walks: change one latent dimension of one slot (Figure 14, appendix F.4).
 
     python -m experiments.latent_walk --config=configs/NAME.py --checkpoint=RUN --workdir=DIR
 
-Writes ``DIR/walk.npz`` (images [walks, offsets, H, W, C]) and ``DIR/latent_walk.json``: which
-dimension of which slot each walk is along, and, where the clips say what their balls are like, the
-linear scores of ``disentanglement``. The frame is the last one of the first clip of the evaluation.
+Writes ``DIR/walk.npz`` (images [walks, offsets, H, W, C]) and ``DIR/latent_walk.json``: slot and
+dimension of each walk and, if the clips give properties of their balls, the linear scores of
+``disentanglement``. The frame is the last one of the first clip of the evaluation.
 """
 
 import functools
@@ -26,14 +26,15 @@ from stiid.models.base import Latents, VideoModel
 from stiid.models.spatiotemporal.model import SpatioTemporal
 from stiid.shapes import Array, Params
 
-SLOTS, DIMENSIONS = 3, 3  # walks of the dimensions with most effect, of the largest objects
+# Walks along the dimensions with the largest effect, in the slots of the largest objects.
+SLOTS, DIMENSIONS = 3, 3
 OFFSETS = np.linspace(-3.0, 3.0, 7)  # standard deviations of the dimension over slots and clips
 
 
 def measure(
     experiment: Experiment, system: VideoModel, source: Source, params: Params, workdir: Path
 ) -> dict[str, Any]:
-    """The content of ``latent_walk.json``."""
+    """Compute the content of ``latent_walk.json``."""
     if not isinstance(system, SpatioTemporal):
         raise ValueError("latent walks need a model of the family 'stiid'")
     settings = experiment.evaluate
@@ -53,16 +54,16 @@ def measure(
             if clip.keys() >= DESCRIBED:
                 found.append(samples(clip, np.asarray(result.latents.z[row]), slots[row]))
     assert chosen is not None
-    latents, last, picture = chosen
+    latents, last, image = chosen
     spread = np.concatenate(codes).std(axis=(0, 1, 2))
     areas = np.bincount(last.ravel(), minlength=latents.z.shape[2])
     walks = choose_walks(system, params, latents, spread, areas)
-    pictures = [
+    images = [
         walk(system, params, latents, slot, dimension, OFFSETS * spread[dimension])
         for slot, dimension, _ in walks
     ]
     with atomic_path(workdir / "walk.npz") as temporary:
-        np.savez_compressed(temporary, pictures=np.stack(pictures), reconstruction=picture)
+        np.savez_compressed(temporary, images=np.stack(images), reconstruction=image)
     names = ("slot", "dimension", "effect")
     return {
         "offsets": OFFSETS.tolist(),
@@ -79,15 +80,15 @@ def walk(
     dimension: int,
     offsets: np.ndarray,
 ) -> np.ndarray:
-    """Images [n, H, W, C] of one frame with z of one slot moved along one dimension.
+    """Decode images [n, H, W, C] of one frame with one dimension of one slot's z changed.
 
     Args:
       system: the model.
-      params: of it.
+      params: of the model.
       latents: of the frame, [1, 1, K, …].
-      slot: that changes.
-      dimension: of its z.
-      offsets: [n] added to it; at 0 the image is the reconstruction.
+      slot: number of the slot.
+      dimension: of z, that changes.
+      offsets: [n], added to that dimension; at 0 the image is the reconstruction.
     """
     z, h = (jnp.repeat(jnp.asarray(x), len(offsets), axis=1) for x in latents)
     z = z.at[:, :, slot, dimension].add(jnp.asarray(offsets, z.dtype))
@@ -101,14 +102,14 @@ def choose_walks(
     spread: np.ndarray,
     areas: np.ndarray,
 ) -> list[tuple[int, int, float]]:
-    """(slot, dimension, effect) of the walks to show.
+    """Choose the walks to show: (slot, dimension, effect).
 
     The effect of a dimension is the mean squared difference of the images at its last and its
     first offset.
 
     Args:
       system: the model.
-      params: of it.
+      params: of the model.
       latents: of a frame, [1, 1, K, …].
       spread: [D] standard deviation of z.
       areas: [K] pixels of the slots; the largest is taken for the background.
@@ -119,10 +120,10 @@ def choose_walks(
     for slot in order.tolist():
         z, h = (jnp.repeat(jnp.asarray(x), 2 * len(ends), axis=1) for x in latents)
         steps = np.concatenate([np.diag(ends), -np.diag(ends)])
-        pictures = _decode(
+        images = _decode(
             system, params, Latents(z.at[0, :, slot].add(jnp.asarray(steps, z.dtype)), h)
         )
-        high, low = np.split(np.asarray(pictures)[0], 2)
+        high, low = np.split(np.asarray(images)[0], 2)
         effects = ((high - low) ** 2).mean(axis=(1, 2, 3))
         best = np.argsort(-effects, kind="stable")[:DIMENSIONS].tolist()
         chosen += [(slot, dimension, float(effects[dimension])) for dimension in best]

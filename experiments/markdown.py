@@ -1,4 +1,4 @@
-"""A result as Markdown: our numbers with the paper's beside them, and where ours come from."""
+"""Write a result as Markdown: our numbers, the paper's, and the origin of ours."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,9 +17,9 @@ def table(
     seeds: Sequence[int],
     changes: Changes,
 ) -> str:
-    """The text of ``results/NAME-SCALE.md``.
+    """Text of ``results/NAME-SCALE.md``.
 
-    A cell is mean ± sample standard deviation over seeds; the paper's number stands in brackets.
+    A cell is mean ± sample standard deviation over seeds; the paper's number follows in brackets.
     """
     options = (f"--scale={scale}", f"--seeds={len(seeds)}")
     command = ("python -m experiments.run", result.name, *options)

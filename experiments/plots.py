@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from stiid.files import atomic_path
 from stiid.outputs.sheets import PALETTE
 
-# Files that are made again from the same numbers are the same.
+# The same numbers give the same files.
 _METADATA: Mapping[str, dict[str, Any]] = {
     ".png": {"Software": None},
     ".pdf": {"CreationDate": None},
@@ -19,7 +19,7 @@ _METADATA: Mapping[str, dict[str, Any]] = {
 
 
 class SeedCurve(NamedTuple):
-    """A line with its spread over seeds."""
+    """A curve with its spread over seeds."""
 
     label: str
     x: np.ndarray
@@ -30,7 +30,7 @@ class SeedCurve(NamedTuple):
     def of(
         cls, record: Mapping[str, Any], score: str, columns: Sequence[str], *, label: str
     ) -> "SeedCurve":
-        """A score of a row's record over columns that are numbers."""
+        """Curve of a score in a row's record, over columns that are numbers."""
         cells = [record["mean_std"].get(column, {}).get(score) for column in columns]
         mean = [np.nan if cell is None else cell["mean"] for cell in cells]
         std = [0.0 if cell is None or cell["std"] is None else cell["std"] for cell in cells]
@@ -40,9 +40,9 @@ class SeedCurve(NamedTuple):
 def save_curves(
     stem: Path, panels: Mapping[str, Sequence[SeedCurve]], *, x_label: str
 ) -> list[Path]:
-    """Panels side by side, each with its title; a label has one color in all of them.
+    """Save panels side by side, each with its title; a label has the same color in all.
 
-    The legend stands beside the panels, where it hides nothing.
+    The legend is beside the panels, where it covers nothing.
     """
     labels = list(dict.fromkeys(curve.label for curves in panels.values() for curve in curves))
     figure = Figure(figsize=(2.4 + 3.9 * len(panels), 4.0), layout="constrained")
@@ -65,7 +65,7 @@ def save_curves(
 
 
 def save_figure(stem: Path, figure: Figure) -> list[Path]:
-    """A figure as ``STEM.png`` and ``STEM.pdf``."""
+    """Save a figure as ``STEM.png`` and ``STEM.pdf``."""
     written = []
     for suffix, metadata in _METADATA.items():
         path = stem.with_name(f"{stem.name}{suffix}")

@@ -1,10 +1,10 @@
-"""Simulated frames, scored: (F-)ARI and MSE over the first n of them, and velocities.
+"""Score simulated frames: (F-)ARI and MSE over the first n of them, and velocities.
 
     python -m experiments.prediction --config=configs/NAME.py --checkpoint=RUN --workdir=DIR \
         --config.predict.num_observed=20 --config.predict.num_simulated=10
 
-Runs over all clips of the evaluation, and writes ``DIR/prediction.json``: for the model and, from
-what it found in the observed frames, for two predictions without any model of the dynamics.
+Runs over all clips of the evaluation, and writes ``DIR/prediction.json``, for the model and for two
+predictions without a model of the dynamics, which start from what the model inferred.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ PARTS = (MODEL, "last frame", "linear motion")
 def measure(
     experiment: Experiment, system: VideoModel, source: Source, params: Params, workdir: Path
 ) -> dict[str, Any]:
-    """The content of ``prediction.json``; horizon n means the first n simulated frames."""
+    """Compute the content of ``prediction.json``; horizon n: the first n simulated frames."""
     seen, count = experiment.predict.num_observed, experiment.predict.num_simulated
     total = total_frames(experiment.predict, source)
     if seen <= SHIFT:
@@ -64,7 +64,7 @@ def measure(
 
 
 def _predictions(clips: Clips, result: Decomposition, seen: int) -> Mapping[str, Decomposition]:
-    """All predictions of a batch, each with what the model found in the observed frames."""
+    """All predictions of a batch, each with the model's result in the observed frames."""
     count = clips.video.shape[1] - seen
     slots, num_slots = np.asarray(result.masks)[:, :seen].argmax(2), result.masks.shape[2]
     frames = clips.video[:, :seen] / np.float32(255.0)
@@ -80,7 +80,7 @@ def _predictions(clips: Clips, result: Decomposition, seen: int) -> Mapping[str,
 
 
 def _with_prediction(result: Decomposition, predicted: list[Predicted], seen: int) -> Decomposition:
-    """The decomposition with other simulated frames; positions are then those of masks."""
+    """Replace the simulated frames of a decomposition; positions are then those of masks."""
     ids = np.stack([one.slots for one in predicted])
     hard = ids[:, :, None] == np.arange(result.masks.shape[2])[:, None, None]
     frames = np.stack([one.frames for one in predicted])
@@ -92,7 +92,7 @@ def _with_prediction(result: Decomposition, predicted: list[Predicted], seen: in
 
 
 def _centers(ids: np.ndarray, count: int) -> np.ndarray:
-    """Box centers, clip by clip: all at once would take a mask per id."""
+    """Box centers, clip by clip to save memory: each id needs a mask."""
     return np.stack([box_centers(clip, count=count) for clip in ids])
 
 
@@ -111,7 +111,7 @@ def _scores(parts: list[tuple[np.ndarray, ...]], truth: np.ndarray, seen: int) -
 
 
 def _joined(batches: Sequence[np.ndarray], fill: float) -> np.ndarray:
-    """Batches [B, T, N, …] as one, filled up to the largest N: batches differ in their objects."""
+    """Join batches [B, T, N, …], padded to the largest number of objects N."""
     most = max(batch.shape[2] for batch in batches)
     filled = [
         np.pad(

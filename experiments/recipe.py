@@ -1,9 +1,9 @@
-"""What makes the small models learn: the quickstart with one thing changed at a time (ours).
+"""What makes the small models learn: the quickstart with one change at a time (not in the paper).
 
 Each row is trained for 500 updates on single frames and 200 on clips of 5 frames, less than half of
 the quickstart's; without single frames, for as many updates on clips as take the same time. Frames
-start from the last posterior but in the row that changes this, and from which the quickstart has
-it.
+start from the last posterior, except in the row where they start from the prior; the quickstart
+adopted that row's choice.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from experiments.systems import (
 
 _STILLS = "train.stages.stage_0.model.objective.psi"
 
-# What is changed, and to what.
+# Row → fields that it changes.
 _FACTORS: Mapping[str, Mapping[str, Any]] = {
     "as it is": {},
     "no gradient skip": {"model.inference.gradient_skip": 0.0},
@@ -49,10 +49,10 @@ _FACTORS: Mapping[str, Mapping[str, Any]] = {
 
 
 def result(scale: str) -> PaperResult:
-    """The study; there is none at the paper's scale.
+    """The study; it exists at the small scale only.
 
     Raises:
-      ValueError: that one is asked for.
+      ValueError: another scale is asked for.
     """
     if scale != "small":
         raise RequestError("recipe is a study of the small configs: use --scale=small")

@@ -1,4 +1,4 @@
-"""The record of a result: every row with its numbers, mean and spread over seeds, and origin."""
+"""Records of a result: each row's numbers, their mean and spread over seeds, and origin."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,15 +20,15 @@ def row_record(
     errors: Mapping[int, str],
     before: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """All that is known of a resolved row.
+    """Record of a resolved row.
 
     Args:
-      result: that it belongs to.
+      result: result that the row belongs to.
       row: see ``Runner.resolve``.
-      runner: that ran it.
-      seeds: wanted.
-      errors: the last line of what failed, by seed.
-      before: runs that an older record has; those that the runner would repeat, and lacks, stay.
+      runner: runner of the row.
+      seeds: requested seeds.
+      errors: seed → last line of a failed command.
+      before: runs in an older record. Those that the runner would repeat, but lacks, are kept.
     """
     found = {run["seed"]: run for run in before if runner.would_repeat(row, run)}
     for seed in seeds:
@@ -53,7 +53,7 @@ def row_record(
 def spread(runs: Sequence[Mapping[str, Mapping[str, float | None]]]) -> dict[str, dict[str, Any]]:
     """Mean and sample standard deviation over runs, of each column's scores.
 
-    A number that some runs lack is of the others; the deviation of one number is None.
+    Runs that lack a number are left out of its mean; the deviation of a single number is None.
     """
     content: dict[str, dict[str, Any]] = {}
     for column in dict.fromkeys(name for run in runs for name in run):

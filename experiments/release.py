@@ -1,9 +1,9 @@
-"""Put a run's last checkpoint into the package, to be restored by ``--checkpoint=stiid://NAME``.
+"""Put a run's last checkpoint into the package, as ``--checkpoint=stiid://NAME``.
 
     python -m experiments.release NAME --workdir=runs/quickstart
 
-The parameters and the config alone, but for what that says of the machine: the folder of generated
-data, and those of files of data, of which the last part stays. A model of that name is replaced.
+Only parameters and config are written. Of paths in the config, only the last part is kept, and the
+folder of generated data is left out. An older model with that name is replaced.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def portable(experiment: Experiment) -> dict[str, Any]:
-    """The config without what it says of the machine."""
+    """Remove this machine's paths from a config."""
     config: dict[str, Any] = to_dict(experiment)
     config["data"]["data_dir"] = Data.data_dir
     places = config["data"]["options"]

@@ -1,4 +1,4 @@
-"""What a table or figure is: rows, each a trained model and what is measured of it."""
+"""Tables and figures: rows of trained models and their measurements."""
 
 import functools
 import hashlib
@@ -15,8 +15,9 @@ from stiid.training.compatibility import FREE, PATIENCE, TRAINING
 from stiid.training.migration import without_later
 
 SCALES = ("paper", "small")
-# Of a config, what decides what is learned, and what is then measured; every seed has a folder of
-# its own. Data are named by their options: another ``data.options.path`` may be other data.
+# Sections of a config that decide what is learned, and what is measured; every seed has its own
+# folder. The name of data is made of their options, since another ``data.options.path`` may be
+# other data.
 _TRAINING = (*(name for name in TRAINING if name != "seed"), "train.stages")
 _MEASURED = ("data.name", "data.max_frames", "data.options", "model", "evaluate", "predict")
 _MEASURED_FREE = (*FREE, "evaluate.batch_size")
@@ -27,11 +28,11 @@ Changes = Mapping[str, Any]  # field of a config, such as "evaluate.num_slots" �
 
 
 class RequestError(ValueError):
-    """What was asked for cannot be made; nothing was run or written."""
+    """The requested result cannot be made; nothing was run or written."""
 
 
 class Program(NamedTuple):
-    """A command that measures: it takes --config, --checkpoint and --workdir."""
+    """A module that measures; it takes --config, --checkpoint and --workdir."""
 
     name: str
     command: tuple[str, ...]
@@ -46,30 +47,30 @@ WALK = Program("walk", ("experiments.latent_walk",), "latent_walk.json")
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A model to train, once per seed; rows of any result that want the same share it.
+    """A model to train, once per seed; rows of all results share equal trainings.
 
     Attributes:
-      config: as after ``--config=``.
-      changes: of its fields.
+      config: value of ``--config``.
+      changes: field → value.
     """
 
     config: str
     changes: Changes = field(default_factory=dict)
 
     def folder(self, seed: int) -> Path:
-        """Its place in the workdir: named by all that decides what is learned."""
+        """Name of its folder in the workdir, made of all that decides what is learned."""
         name = _name(self.config, self.changes, _deciding(self.config, self.changes), FREE)
         return Path(name) / f"seed_{seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What is measured of a trained model.
+    """A measurement of a trained model.
 
     Attributes:
-      program: that does it.
-      config: as after ``--config=``; None: that of the training.
-      changes: of its fields, beside those of the training.
+      program: module that measures.
+      config: value of ``--config``; None: that of the training.
+      changes: field → value, in addition to the changes of the training.
     """
 
     program: Program
@@ -77,7 +78,7 @@ class Measurement:
     changes: Changes = field(default_factory=dict)
 
     def folder(self, training: Training, seed: int) -> Path:
-        """Its place in the workdir, in that of the training: named by all that decides numbers."""
+        """Name of its folder in that of the training, made of all that decides the numbers."""
         config, changes = self.config or training.config, {**training.changes, **self.changes}
         name = _name(config, changes, _MEASURED, _MEASURED_FREE)
         return training.folder(seed) / "measurements" / f"{self.program.name}-{name}"
@@ -88,12 +89,12 @@ class Row:
     """A line of a table, or a curve of a figure.
 
     Attributes:
-      data: what it is about.
-      model: whose numbers these are.
+      data: label of the data.
+      model: label of the model.
       training: of the model.
-      measurements: of it; their scores are joined.
+      measurements: of the model; their scores are joined.
       paper: the paper's numbers.
-      part: of a measurement that is not only about the model, see ``prediction``.
+      part: part of a measurement that covers more than the model, see ``prediction``.
     """
 
     data: str
@@ -105,7 +106,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """As after ``--only=``."""
+        """Name in the column "row" and for ``--only``."""
         return f"{self.data}/{self.model}".lower().replace(",", "").replace(" ", "_")
 
 
@@ -116,13 +117,13 @@ class PaperResult:
     Attributes:
       name: of the module, and of the files.
       title: of the Markdown table.
-      note: what to know when comparing with the paper.
+      note: notes on the comparison with the paper.
       columns: of the table; keys of ``read``'s result.
       scores: of the table, with their labels.
       rows: see ``Row``.
       read: (row, contents of the files that its measurements wrote) → scores.
       draw: (stem of the files to write, records of the rows, folders of the first measurement of
-        each row, None where it is missing) → what was written; None: the result is a table.
+        each row, None where it is missing) → written files; None if the result is a table.
     """
 
     name: str
@@ -136,7 +137,7 @@ class PaperResult:
 
 
 def arguments(changes: Changes) -> list[str]:
-    """Changes as the command line takes them."""
+    """Convert changes to command-line arguments."""
     return [f"--config.{name}={value}" for name, value in changes.items()]
 
 
@@ -151,7 +152,7 @@ def has_field(config: ConfigDict | None, name: str) -> bool:
 
 
 def _name(config: str, changes: Changes, fields: tuple[str, ...], free: tuple[str, ...]) -> str:
-    """Fields but free ones of a config, and changes of them, as a readable, unmistakable name."""
+    """Readable, unique name of a config and its changes; fields without effect do not count."""
     stem = f"{Path(config.partition(':')[0]).stem}-{config.partition(':')[2]}".rstrip("-")
     sections = tuple(f"{name}." for name in fields)
     deciding = {
@@ -171,19 +172,19 @@ def _deciding(config: str, changes: Changes) -> tuple[str, ...]:
 
 @functools.cache
 def _patience(config: str) -> int:
-    """For how long a config watches the loss on held-out clips; 0: it does not."""
+    """Value of ``train.stagnation.patience``; 0: held-out loss does not end stages."""
     return load_config(config).train.stagnation.patience
 
 
 @functools.cache
 def _content(config: str, fields: tuple[str, ...], free: tuple[str, ...]) -> str:
-    """What a config says now in these fields."""
+    """Values of these fields in a config."""
     picked = _picked(load_config(config).to_dict(), fields)
     return json.dumps(_without(free, without_later(picked)), sort_keys=True)
 
 
 def _picked(content: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
-    """A config with these fields, such as "train.stages", alone."""
+    """Reduce a config to these fields, such as "train.stages"."""
     picked: dict[str, Any] = {}
     for name in fields:
         *sections, leaf = name.split(".")
@@ -195,7 +196,7 @@ def _picked(content: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _without(free: tuple[str, ...], content: Any, prefix: str = "") -> Any:
-    """A config without the fields whose names end so."""
+    """Remove the fields whose names end with one of these from a config."""
     if not isinstance(content, dict):
         return content
     kept = {key: value for key, value in content.items() if not f"{prefix}{key}".endswith(free)}

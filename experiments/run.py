@@ -1,16 +1,16 @@
-"""A table or figure of the paper as a command.
+"""Make a table or figure of the paper.
 
     python -m experiments.run NAME --scale=paper|small [--seeds=3] [--only=ROW,…] \
         [--workdir=runs/experiments] [--output=experiments/results] [--config.FIELD=VALUE …]
 
-Trains what is missing, seed after seed (what was interrupted goes on, what is complete is kept, and
-rows of several results that want the same training share it), measures every row, and writes
-NAME-SCALE.json, NAME-SCALE.md and, where the result is one, the figure. With everything there it
-only writes these again. A row that fails is reported with its last line, the others go on, and the
-command ends with 1. ``--only`` takes names as in the column "row", with * and ?; other rows are
-shown as far as they are there. What the files have from the same trainings and tests in another
-workdir stays; of others it is left out, and the command says so. A changed field is changed in
-every config that has it; where that would leave out runs of a file, ``--output`` must be another.
+The command trains missing models, seed by seed: interrupted trainings resume, complete ones are
+kept, and rows of several results share equal trainings. Then it measures every row, and writes
+NAME-SCALE.json, NAME-SCALE.md and, for a figure, the figure. If all runs exist, it only writes
+these files again. If a row fails, its last line is reported, the others continue, and the exit code
+is 1. ``--only`` takes names of the column "row", with * and ?; other rows are shown if they exist.
+Runs in older files are kept if they come from the same trainings and tests in another workdir;
+others are left out, with a message. A changed field is changed in every config that has it; if that
+would remove runs from a file, another ``--output`` is required.
 """
 
 import argparse
@@ -57,7 +57,7 @@ NAMES = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command, and return its exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         allow_abbrev=False,
@@ -108,17 +108,17 @@ def make(
     """Train, measure and write a result; 1 if some row failed, else 0.
 
     Args:
-      result: what to make.
+      result: the table or figure.
       scale: one of ``SCALES``.
       seeds: of the trainings.
-      only: patterns of rows, with commas.
+      only: patterns of rows, separated by commas.
       workdir: of trainings and measurements.
       output: of the files of the result.
       changes: of every config that has such a field.
 
     Raises:
-      RequestError: no row is meant, no config has a field, or the files of the result are damaged,
-        or hold runs without these changes.
+      RequestError: no row matches, no config has a changed field, or the files of the result are
+        damaged or hold runs without these changes.
     """
     wanted = _chosen(result.rows, only)
     _check_changes(wanted, changes)
@@ -174,7 +174,7 @@ def make(
 
 
 def _runs_before(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """The runs of each row in a file of results that would be replaced."""
+    """Runs of each row in an older file of results."""
     if not path.exists():
         return {}
     try:
@@ -209,7 +209,7 @@ def _counted(
     before: Mapping[str, Sequence[Mapping[str, Any]]],
     runner: Runner,
 ) -> range:
-    """The seeds that the means are of: those wanted, and those of runs that stay."""
+    """Seeds in the means: the requested ones, and those of runs that are kept."""
     kept = [
         run["seed"]
         for row in rows

@@ -1,4 +1,4 @@
-"""Trains and measures rows, and reads what is there."""
+"""Train and measure rows, and read existing results."""
 
 import dataclasses
 import json
@@ -14,11 +14,11 @@ from experiments.result import Changes, Measurement, Row, arguments, has_field
 
 
 class Runner:
-    """Runs the commands of rows in one workdir, each once whatever row asks for it.
+    """Runs the commands of rows in one workdir; equal commands of several rows run once.
 
     Args:
       workdir: of all results; see ``Training.folder``.
-      changes: of every config that has such a field.
+      changes: field → value, for every config that has the field.
     """
 
     def __init__(self, workdir: Path, changes: Changes) -> None:
@@ -26,7 +26,7 @@ class Runner:
         self._failed: dict[Path, str] = {}
 
     def resolve(self, row: Row) -> Row:
-        """The row with the changes applied where they fit."""
+        """Apply the changes to a row where they fit."""
         training = dataclasses.replace(
             row.training, changes={**row.training.changes, **self._fitting(row.training.config)}
         )
@@ -39,10 +39,10 @@ class Runner:
         return dataclasses.replace(row, training=training, measurements=measurements)
 
     def run(self, row: Row, seed: int) -> None:
-        """Train the model of a resolved row, and measure it, as far as that is not done.
+        """Train the model of a resolved row, and measure it, unless that is done.
 
         Raises:
-          CommandError: the message is the last line that a command said, now or for another row.
+          CommandError: a command failed, now or for another row; the message is its last line.
         """
         training = row.training
         folder = self._workdir / training.folder(seed)
@@ -52,7 +52,7 @@ class Runner:
             self._once(target, self._measuring(row, one, seed))
 
     def read(self, row: Row, seed: int) -> list[dict[str, Any]] | None:
-        """The contents that a resolved row's measurements wrote, or None if some is missing."""
+        """Read the results of a resolved row's measurements; None if one is missing."""
         folders = self.folders(row, seed)
         if not all(is_complete(folder) for folder in folders):
             return None
@@ -60,12 +60,12 @@ class Runner:
         return [json.loads((folder / one.program.writes).read_text()) for folder, one in pairs]
 
     def would_repeat(self, row: Row, run: Mapping[str, Any]) -> bool:
-        """Whether a run as ``provenance`` tells of it is of the same training and tests."""
+        """Whether a run, described by ``provenance``, has the same training and tests."""
         names = [str(name) for name in self._names(row, run["seed"])]
         return names == [one["folder"] for one in run["measured"]]
 
     def provenance(self, row: Row, seed: int) -> dict[str, Any]:
-        """Where the numbers of a complete row come from: what a result needs beside them."""
+        """Origin of the numbers of a complete row, to be stored with them."""
         trained = row.training.folder(seed)
         contents, training = self.read(row, seed) or [], cost(self._workdir / trained)
         config = contents[0]["config"]
@@ -95,7 +95,7 @@ class Runner:
         }
 
     def folders(self, row: Row, seed: int) -> list[Path]:
-        """Where the measurements of a resolved row are, or will be."""
+        """Folders of the measurements of a resolved row, whether they exist or not."""
         return [self._workdir / name for name in self._names(row, seed)]
 
     def _names(self, row: Row, seed: int) -> list[Path]:
@@ -128,7 +128,7 @@ class Runner:
 
 
 def _plain(command: str, trained: Path) -> str:
-    """A command without what stands before the training's folder: a place on this machine."""
+    """Remove this machine's paths, all before the training's folder, from a command."""
     place = re.compile(rf"=.*?(?={re.escape(str(trained))})")
     return shlex.join(place.sub("=", word) for word in shlex.split(command))
 

@@ -1,9 +1,10 @@
-"""Make the clip that comes with the package, ``stiid://sample``: four colored balls, simulated.
+"""Make the package's clip, ``stiid://sample``: four colored balls, simulated.
 
     python -m experiments.sample [--output=FILE.mp4]
 
-It follows the law of the data of ``stiid://small_color``, which was not trained on it (another
-seed), drawn eight times as large and reduced to half of that: edges are smooth, as in a real video.
+It has the law of motion of the data of ``stiid://small_color``, which was not trained on it
+(another seed). It is rendered eight times as large and reduced to half of that, so that edges are
+smooth, as in a real video.
 """
 
 import argparse

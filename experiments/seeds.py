@@ -3,8 +3,8 @@
     python -m experiments.seeds --config=configs/quickstart.py --seeds 0 1 2 \
         --workdir=runs/quickstart_seeds --output=experiments/results/quickstart.json
 
-Every seed is a run of ``stiid.main`` in ``WORKDIR/seed_N``, one after the other; a run that is
-complete is not repeated, one that was interrupted goes on. Further arguments go to the command.
+Each seed is a run of ``stiid.main`` in ``WORKDIR/seed_N``, one after the other. Complete runs are
+not repeated, and interrupted ones resume. Further arguments are passed to ``stiid.main``.
 """
 
 import argparse
@@ -35,7 +35,7 @@ _CURVES = ("nll", "kl", "mse")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command, and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--config", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -104,7 +104,7 @@ def _summary(workdir: Path) -> dict[str, Any]:
 def _check_of_training(
     workdir: Path, final: Mapping[str, Any], log: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Refuse scores that a later evaluation wrote over those of the end of training."""
+    """Refuse scores of a later evaluation, which replaced those at the end of training."""
     last = {row["split"].removeprefix("eval_"): row for row in log}  # the last of each split
     for length, scores in final["lengths"].items():
         logged = last.get(length, {"step": None})

@@ -2,7 +2,7 @@
 
     python -m experiments.showcase masks_small_color [--input=VIDEO] [--output=FILE.gif]
 
-To be run again when the released model changes.
+Run it again when the released model changes.
 """
 
 import argparse

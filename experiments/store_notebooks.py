@@ -1,9 +1,9 @@
-"""Run notebooks, and store them with the outputs that are small.
+"""Run notebooks, and store them with their small outputs.
 
     python -m experiments.store_notebooks [NAME …]
 
-Images and text are stored; pages and films are left out, and so is what is written to standard
-error. It takes a few minutes a notebook on two CPU cores; ``quickstart`` trains, as it says.
+Images and text are stored; pages, videos and standard error are left out. A notebook takes a few
+minutes on two CPU cores; ``quickstart`` trains a model, which takes longer.
 """
 
 import sys
@@ -31,10 +31,10 @@ def main(names: list[str]) -> None:
 
 
 def trim(notebook: Any) -> None:
-    """Leave of the outputs what is small and the same everywhere.
+    """Keep only outputs that are small and do not depend on the machine.
 
     Raises:
-      ValueError: that is still too much.
+      ValueError: they are too large.
     """
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
@@ -65,9 +65,9 @@ def _trimmed(output: Any) -> Any:
     output.data = {kind: data for kind, data in output.data.items() if kind in _STORED}
     if output.output_type == "execute_result":
         output.execution_count = None
-    pictures = output.data.keys() & {"image/png", "image/gif"}
-    if not pictures and output.data.get("text/plain", "").startswith("<IPython"):
-        return None  # stands for what was left out
+    images = output.data.keys() & {"image/png", "image/gif"}
+    if not images and output.data.get("text/plain", "").startswith("<IPython"):
+        return None  # replaces an output that was left out
     return output if output.data else None
 
 

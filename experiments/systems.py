@@ -1,4 +1,4 @@
-"""What rows are made of: the models of the paper's tables, their data, and how they are tested."""
+"""Parts of rows: the models of the paper's tables, their data, and their tests."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,15 +9,16 @@ BALLS = ("binary", "color")
 CLEVRER = "clevrer"
 QUICKSTART = "quickstart"
 
-# The quickstart as the studies have it: less than half of its updates, so that two cores can do
-# many rows, and frames that start from the last posterior, as the paper's configs did then.
+# The quickstart of the studies: less than half of its updates, so that two cores can train many
+# rows, and frames that start from the last posterior, as in the paper's configs at that time.
 _STUDY = {
     "train.stages.stage_0.steps": 500,
     "train.stages.stage_1.steps": 200,
     "model.inference.posterior_start": "posterior",
 }
 
-# The test clips of 6 to 8 balls, as in the variants of configs/bouncing_balls.py that end so.
+# The test clips of 6 to 8 balls, as in the variants of configs/bouncing_balls.py with these
+# endings.
 MORE_BALLS = {
     "data.options.num_balls": (6, 7, 8),
     "data.options.train": 0,
@@ -30,7 +31,7 @@ _COLORS = {
     "small": {4: "repeated4", 8: "unique8"},
 }
 
-# The paper's single noise sample at test, whatever a config has: all models alike.
+# The paper's single noise sample at test, for all models and configs.
 ONE_DRAW = {"evaluate.restarts": 1}
 
 SCORES = {
@@ -59,7 +60,7 @@ _ABLATED = (
 
 
 def data_sets(scale: str) -> tuple[str, ...]:
-    """The data at a scale: CLEVRER is not among those that two cores can do."""
+    """Data sets at a scale; the small scale has no CLEVRER."""
     return (*BALLS, CLEVRER) if scale == "paper" else BALLS
 
 
@@ -69,7 +70,7 @@ def ablated(scale: str) -> tuple[str, ...]:
 
 
 def ours(scale: str, data: str, changes: Changes | None = None) -> Training:
-    """The paper's model on ``data``; on the quickstart's, what studies of one change start from."""
+    """The paper's model on ``data``; on the quickstart's data, the base of ablations."""
     if data == QUICKSTART:
         changes = {**_STUDY, **(changes or {})}
         return Training(config="configs/quickstart.py", changes=changes)
@@ -79,7 +80,7 @@ def ours(scale: str, data: str, changes: Changes | None = None) -> Training:
 
 
 def iodine(scale: str, data: str) -> Training:
-    """IODINE on ``data``, whose training SEQ-IODINE shares."""
+    """IODINE on ``data``; SEQ-IODINE shares its training."""
     return Training(config=_config("iodine", scale, data))
 
 
@@ -89,7 +90,7 @@ def seq_iodine(scale: str, data: str, *, suffix: str = "") -> str:
 
 
 def r_nem(scale: str) -> Training:
-    """R-NEM on binary balls: it does not cope with color."""
+    """R-NEM on binary balls; it cannot model color."""
     return Training(config=f"configs/rnem.py:{'r_nem' if scale == 'paper' else 'small'}")
 
 
@@ -104,12 +105,12 @@ def savi(scale: str, data: str) -> Training:
 
 
 def ablated_lengths(scale: str) -> tuple[str, ...]:
-    """The lengths at which ``ablated`` is scored: as its config says."""
+    """The lengths at which ``ablated`` is scored, as in its config."""
     return ("10", "20", "30", "40") if scale == "paper" else ("10", "20")
 
 
 def about_ablated(scale: str, *, data: str) -> str:
-    """A note on ``ablated``, whose rows stand beside the paper's numbers on ``data``."""
+    """Note on ``ablated``, whose rows are compared with the paper's numbers on ``data``."""
     return PER_FRAME if scale == "paper" else f"{_ABLATED.format(data=data)} {PER_FRAME}"
 
 
@@ -139,10 +140,10 @@ def simulation(scale: str, *, observed: int, simulated: int) -> Measurement:
     return Measurement(program=SIMULATE, changes=on_test(scale, {**ONE_DRAW, **frames}))
 
 
-def eight_draws(scale: str, data: str) -> list[Row]:
-    """Ours with the noise samples at test that the small config has, not the paper's protocol.
+def eight_samples(scale: str, data: str) -> list[Row]:
+    """Rows of our model with eight noise samples, which is not the paper's protocol.
 
-    Then with fewer and fewer refinements, the paper's protocol, which the small configs leave.
+    The second row has the paper's triangular grid, which the small configs do not use at test.
     """
     if scale == "paper":
         return []
@@ -170,7 +171,7 @@ def decomposition_scores(row: Row, contents: Sequence[Mapping[str, Any]]) -> Sco
 
 
 def at(column: str, ari: float, f_ari: float, mse: float) -> Scores:
-    """The paper's three numbers in one column."""
+    """Put the paper's three numbers into one column."""
     return {column: {"ari_authors": ari, "f_ari_authors": f_ari, "mse": mse}}
 
 

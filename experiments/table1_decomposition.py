@@ -1,8 +1,8 @@
 """Table 1: decomposition of clips of 10, 20, 30 and 40 frames, beside R-NEM, IODINE and SAVi.
 
-IODINE is run on every frame by itself: the paper gives one number, "on each frame of the longest
-sequence". SEQ-IODINE's gradients are clamped on binary balls at 20 and more frames only (A.3).
-SAVi is not in the paper.
+IODINE is applied to each frame separately: the paper gives one number, "on each frame of the
+longest sequence". SEQ-IODINE's gradients are clamped on binary balls at 20 and more frames only
+(A.3). SAVi is not in the paper.
 """
 
 from experiments.result import PaperResult, Row, Scores
@@ -14,7 +14,7 @@ from experiments.systems import (
     at,
     data_sets,
     decomposition_scores,
-    eight_draws,
+    eight_samples,
     evaluation,
     iodine,
     ours,
@@ -69,7 +69,7 @@ def result(scale: str) -> PaperResult:
         if data == "binary":
             rows.append(_row(scale, data, "R-NEM"))
         rows += [_row(scale, data, model) for model in ("IODINE", "SEQ-IODINE", "SAVi", "Our")]
-        rows += eight_draws(scale, data)
+        rows += eight_samples(scale, data)
     return PaperResult(
         name="table1_decomposition",
         title="Table 1: scene decomposition",

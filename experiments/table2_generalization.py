@@ -1,8 +1,8 @@
 """Table 2: more objects than in training: 6 to 8 balls with 9 slots, 6 CLEVRER objects with 7.
 
 The clips have the options of ``bouncing_balls.py:binary_678``, ``color_678_4`` and ``color_678_8``
-(at the small scale of those that begin with ``small_``), for all models alike. The paper does not
-say at what length it scores: its numbers stand at the longest. SAVi is not in the paper.
+(at the small scale, of those that begin with ``small_``), for all models. The paper does not say at
+what length it scores; its numbers are put at the longest one. SAVi is not in the paper.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from experiments.systems import (
 )
 
 _MORE_OBJECTS = {"data.options.objects": (6,), "evaluate.num_slots": 7}
-# What it is called here → data of the training.
+# Label → data of the training.
 _TRAINED = {"binary": "binary", "4 colors": "color", "8 colors": "color", CLEVRER: CLEVRER}
 _PAPER = {
     ("binary", "R-NEM"): (0.4484, 0.6377, 0.0328),
@@ -84,7 +84,7 @@ def _row(scale: str, test: str, model: str) -> Row:
 
 
 def _changes(scale: str, test: str) -> Mapping[str, Any]:
-    """What a test changes."""
+    """Changes of a test."""
     if test == CLEVRER:
         return _MORE_OBJECTS
     return MORE_BALLS if test == "binary" else more_balls(scale, int(test[0]))

@@ -1,9 +1,9 @@
 """Table 3: base 2D-LSTM, + triangular grid, + conditional prior and generation, longer, + entropy.
 
-"Length" is the frames of the last stages of training, 20 and then 40; at the small scale, whose
-data are the quickstart's, 5 or 10. The paper's numbers on balls stand at 20 frames, where its full
-model is that of Table 1. On CLEVRER its full model is that of Table 1 at 20 and at 40 frames: the
-numbers stand at the row's own length.
+"Length" is the number of frames in the last stages of training: 20, then 40; at the small scale,
+whose data are the quickstart's, 5 or 10. The paper's numbers on balls are put at 20 frames, where
+its full model scores as in Table 1. On CLEVRER, its full model scores as in Table 1 at 20 and at 40
+frames, so the numbers are put at the row's own length.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from experiments.systems import (
 
 _NO_GRID = {"model.inference.grid": "full"}
 _NO_CONDITION = {"model.inference.conditional_prior": False, "model.inference.generation": False}
-# What short and long clips of the last stages change, and their frames.
+# Changes for short and long clips in the last stages, and their frames.
 _LENGTHS: Mapping[str, tuple[tuple[int, Mapping[str, Any]], tuple[int, Mapping[str, Any]]]] = {
     "paper": (
         (20, {"train.stages.stage_3.num_frames": 20, "train.stages.stage_4.steps": 0}),
@@ -32,14 +32,14 @@ _LENGTHS: Mapping[str, tuple[tuple[int, Mapping[str, Any]], tuple[int, Mapping[s
     ),
     "small": ((5, {}), (10, {"train.stages.stage_1.num_frames": 10})),
 }
-# γ without and with the entropy; the quickstart's β is a tenth of the paper's, so is γ.
+# γ without and with the entropy; like β, γ is a tenth of the paper's at the quickstart.
 _ENTROPY: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "paper": ({"model.objective.gamma": 0.0}, {}),
     "small": ({}, {"model.objective.gamma": 0.01}),
 }
 
-# Model, whether it is trained on the longer clips, what it lacks, whether it has the entropy, and
-# the paper's three numbers.
+# Model, whether it is trained on longer clips, what it lacks, whether it has the entropy, and the
+# paper's three numbers.
 _BALLS: tuple[tuple[str, bool, Mapping[str, Any], bool, tuple[float, float, float]], ...] = (
     ("Base", False, _NO_GRID | _NO_CONDITION, False, (0.0126, 0.7765, 0.0340)),
     ("Base+Grid+CP+G", False, {}, False, (0.2994, 0.9999, 0.0010)),

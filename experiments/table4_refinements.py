@@ -1,7 +1,7 @@
 """Table 4: trained and tested with R = 2, 4, 8 and 10.
 
-The paper's numbers stand at 20 frames, where its CLEVRER scores of R = 5 are those of Table 1. At
-the small scale the data are the quickstart's.
+The paper's numbers are put at 20 frames, where its CLEVRER scores for R = 5 are those of Table 1.
+At the small scale, the data are the quickstart's.
 """
 
 from experiments.result import Changes, PaperResult, Row
@@ -54,7 +54,7 @@ def result(scale: str) -> PaperResult:
 
 
 def _refine(scale: str, refinements: int) -> Changes:
-    """R everywhere; the small recipe has other numbers for single frames and at test."""
+    """Set R in all stages and at test; the small recipe has several values."""
     fields = ["model.inference.refinements"]
     if scale == "small":
         fields += [f"{part}.{fields[0]}" for part in ("train.stages.stage_0", "evaluate")]

@@ -1,7 +1,7 @@
 """Table 5: R̂ = max(R − t, 1), or R in the first frame and one refinement in the others.
 
-The paper's numbers stand at 20 frames, where its CLEVRER scores of R̂ are those of Table 1. At the
-small scale the data are the quickstart's.
+The paper's numbers are put at 20 frames, where its CLEVRER scores for R̂ are those of Table 1. At
+the small scale, the data are the quickstart's.
 """
 
 from experiments.result import PaperResult, Row

@@ -1,4 +1,4 @@
-"""A measurement as a module to be run, with the flags of ``python -m stiid.main``."""
+"""Run a measurement as a program, with the flags of ``python -m stiid.main``."""
 
 import sys
 import traceback
@@ -24,7 +24,7 @@ Measure = Callable[[Experiment, VideoModel, Source, Params, Path], dict[str, Any
 
 
 def run_worker(measure: Measure, *, writes: str) -> None:
-    """Restore a checkpoint, measure, and write what was found.
+    """Restore a checkpoint, measure, and write the result.
 
     Args:
       measure: (experiment, system, source, params, workdir) → content of the file.
@@ -55,7 +55,7 @@ def run_worker(measure: Measure, *, writes: str) -> None:
 
 
 def _start_jax(experiment: Experiment) -> None:
-    """Choose devices, and keep compiled programs, as the command line does."""
+    """Choose devices, and cache compiled programs, as the command line does."""
     devices.enable_compilation_cache(devices.PROGRAMS)
     devices.configure_host_devices(
         0, batch_sizes=[experiment.evaluate.batch_size], processes=Processes(1)

@@ -1,11 +1,11 @@
-"""A page about a run or about a folder of results, in one file that opens from disk.
+"""Write an HTML page about a run or about a folder of results: one file that opens from disk.
 
     python -m experiments.report runs/quickstart                  # runs/quickstart/report.html
     python -m experiments.report experiments/results --output=results.html
 
-Of a run's workdir it shows scores, curves, images and animations as far as they are there, and
-takes a few held-out clips apart with the latest checkpoint; of a folder of results all its JSON
-files, as tables and curves.
+For a run's workdir, it shows the scores, curves, images and animations that exist, and decomposes a
+few held-out clips with the latest checkpoint. For a folder of results, it shows all JSON files as
+tables and curves.
 """
 
 import argparse
@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m experiment
     )
     parser.add_argument("folder", metavar="DIR", type=Path)
     parser.add_argument("--output", type=Path, help="default: report.html in DIR")
-    parser.add_argument("--clips", type=int, default=4, help="to take apart; 0: none")
+    parser.add_argument(
+        "--clips", type=int, default=4, help="number of clips to decompose; 0: none"
+    )
     options = parser.parse_args(argv)
     absl_logging.set_verbosity(absl_logging.ERROR)
     devices.enable_compilation_cache(devices.PROGRAMS)
@@ -60,7 +62,7 @@ def write_report(folder: Path, output: Path | None = None, *, clips: int) -> Pat
     Args:
       folder: a workdir, or a folder of results.
       output: by default ``report.html`` in the folder.
-      clips: of a run to take apart.
+      clips: number of a run's clips to decompose.
 
     Raises:
       ValueError: the folder is neither.

@@ -1,4 +1,4 @@
-"""Clips with a slider through their frames: input, reconstruction, truth, masks, and every slot."""
+"""Show clips with a slider for frames: input, reconstruction, truth, masks, and every slot."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ _TEXTS = {
 
 
 def clip_figures(clips: Clips, result: Decomposition, *, num_observed: int, media: Media) -> Html:
-    """A figure for every clip.
+    """Make a figure for every clip.
 
     Args:
       clips: T frames each, of which the model saw the first ``num_observed``.
@@ -83,13 +83,13 @@ def _figure(
     )
 
 
-def film(pictures: np.ndarray) -> np.ndarray:
-    """Frames [T, H, W, 3] side by side, [H, T * W, 3]."""
-    return np.concatenate(list(pictures), axis=1)
+def film(images: np.ndarray) -> np.ndarray:
+    """Put frames [T, H, W, 3] side by side: [H, T * W, 3]."""
+    return np.concatenate(list(images), axis=1)
 
 
 def _tile(strip: Strip, address: str, label: str = "", drawing: Html | str = "") -> Html:
-    """One window through which a frame of the film is seen."""
+    """A window that shows one frame of a film."""
     label = label or strip.label
     text = _TEXTS.get(strip.label, f"{strip.label} by itself, transparent where it is not")
     color = None if strip.color is None else f"--slot:rgb{tuple(strip.color.tolist())}"

@@ -1,4 +1,4 @@
-"""Curves as SVG."""
+"""Draw curves as SVG."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,19 +10,19 @@ from experiments.report.tables import number_text
 WIDTH, HEIGHT = 320, 190
 LEFT, RIGHT, TOP, BOTTOM = 48, 312, 10, 164  # of the plot
 COLORS = 8  # classes c0, c1, … of the style sheet
-_DOTTED = 24  # curves of so few points show them
-_DECADES = 2  # a logarithmic axis for positive values over more powers of ten than these
+_DOTTED = 24  # curves of at most so many points show their points
+_DECADES = 2  # powers of ten beyond which positive values get a logarithmic axis
 
 
 class Curve(NamedTuple):
-    """Values over steps, in the order of the steps; those that are not finite leave a gap."""
+    """Values over steps, sorted by step; values that are not finite leave a gap."""
 
     label: str
     points: Sequence[tuple[float, float]]
 
 
 class Axis(NamedTuple):
-    """A scale from a range of numbers to pixels."""
+    """A map from a range of numbers to pixels."""
 
     low: float
     high: float
@@ -40,7 +40,7 @@ class Axis(NamedTuple):
 
 
 def line_chart(title: str, curves: Sequence[Curve], *, marks: Sequence[float] = ()) -> Html:
-    """A figure with a legend that tells the last values.
+    """Draw a figure with a legend that gives the last values.
 
     Args:
       title: what is shown.
@@ -77,7 +77,7 @@ def line_chart(title: str, curves: Sequence[Curve], *, marks: Sequence[float] = 
 
 
 def charts(figures: Sequence[Html]) -> Html:
-    """Charts side by side, as many as there is room for."""
+    """Put charts side by side, as many as fit into a line."""
     return tag("div", *figures, class_="charts")
 
 

@@ -1,4 +1,4 @@
-"""Videos that ``--mode=decompose`` took apart: paths, overlay, and slots."""
+"""Show videos that ``--mode=decompose`` decomposed: paths, overlay, and slots."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What ``experiments.run`` writes: scores beside the paper's, and where they come from."""
+"""Show files of ``experiments.run``: scores, the paper's scores, and their origin."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _ORIGIN = ("slots", "refinements", "schedule", "step", "minutes", "commit", "che
 
 
 def is_experiment(content: Mapping[str, Any]) -> bool:
-    """Whether a file's content is that of a table or figure."""
+    """Whether a file contains a table or figure."""
     return {"result", "scale", "rows"} <= content.keys()
 
 

@@ -17,7 +17,7 @@ _FIXED = ("step", "split", "time", "minute", "num_frames")
 def log_charts(
     runs: Mapping[str, Sequence[Mapping[str, Any]]], *, marks: Sequence[float] = ()
 ) -> list[Html]:
-    """A chart for every scalar, those of evaluations before those of training.
+    """Make a chart for every scalar, first those of evaluations, then those of training.
 
     Args:
       runs: label of a run ("" if there is only one) → rows of its log, which have a "step" and, if
@@ -56,7 +56,7 @@ def stage_ends(rows: Sequence[Mapping[str, Any]]) -> list[float]:
 
 
 def _points(rows: Sequence[Mapping[str, Any]], scalar: str) -> list[tuple[float, float]]:
-    """At most ``_POINTS`` of a curve, spread evenly, the first and the last among them."""
+    """At most ``_POINTS`` evenly spaced points of a curve, including the first and the last."""
     values = [(row["step"], row[scalar]) for row in rows if scalar in row]
     kept = spaced(len(values), _POINTS)
     return [(x, math.nan if y is None else y) for x, y in (values[i] for i in kept)]

@@ -1,4 +1,4 @@
-"""HTML that cannot be broken by what it shows: whatever is not made by ``tag`` is escaped."""
+"""Safe HTML: all text that ``tag`` did not make is escaped."""
 
 import html
 

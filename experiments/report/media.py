@@ -1,4 +1,4 @@
-"""Images and videos inside of the page, as long as there is room."""
+"""Embed images and videos in the page, up to a limit."""
 
 import base64
 import io
@@ -15,24 +15,24 @@ _TYPES = {".png": "image/png", ".mp4": "video/mp4"}
 
 
 class Media:
-    """What has been put into the page so far.
+    """Embedded media of a page, and their size so far.
 
     Args:
-      limit: bytes that fit in, before their encoding.
+      limit: largest number of bytes, before encoding.
     """
 
     def __init__(self, limit: int = _LIMIT) -> None:
         self._room = limit
 
-    def array(self, picture: np.ndarray) -> str | None:
+    def array(self, image: np.ndarray) -> str | None:
         """The address of an image, uint8 [H, W, 3], or None if there is no room."""
-        return _only(self.arrays([picture]))
+        return _only(self.arrays([image]))
 
-    def arrays(self, pictures: Sequence[np.ndarray]) -> list[str] | None:
-        """The addresses of images, or None, and no room taken, if there is none for all."""
-        return self._addresses([_png(picture) for picture in pictures], "image/png")
+    def arrays(self, images: Sequence[np.ndarray]) -> list[str] | None:
+        """The addresses of images, or None if there is no room for all of them."""
+        return self._addresses([_png(image) for image in images], "image/png")
 
-    def picture(self, path: Path, alt: str) -> Html:
+    def image(self, path: Path, alt: str) -> Html:
         """An image file."""
         address = self._file(path)
         return tag("img", src=address, alt=alt) if address else _left_out(path)
@@ -60,9 +60,9 @@ def _only(addresses: list[str] | None) -> str | None:
     return None if addresses is None else addresses[0]
 
 
-def _png(picture: np.ndarray) -> bytes:
+def _png(image: np.ndarray) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, format="PNG", optimize=True)
+    Image.fromarray(image).save(file, format="PNG", optimize=True)
     return file.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""The page around the sections of a report: one file that needs nothing else."""
+"""The page around the sections of a report: one file without external resources."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from experiments.report.markup import Html, join, tag
 
 _HERE = Path(__file__).parent
-# The browser itself sees to it that nothing is fetched.
+# Tells the browser to fetch nothing.
 _POLICY = (
     "default-src 'none'; img-src data:; media-src data:; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -15,7 +15,7 @@ _POLICY = (
 
 
 class Section(NamedTuple):
-    """A part of a report, under a heading of its own."""
+    """A part of a report with a heading."""
 
     title: str
     content: Html
@@ -54,15 +54,15 @@ def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
 
 
 def missing(text: str) -> Html:
-    """Says what a section could not show, and why."""
+    """Say what a section cannot show, and why."""
     return tag("p", text, class_="missing")
 
 
 def note(text: str) -> Html:
-    """Explains what is shown."""
+    """Explain what is shown."""
     return tag("p", text, class_="note")
 
 
 def facts(entries: dict[str, object]) -> Html:
-    """Names and what they are."""
+    """List names and values."""
     return tag("dl", *(join(tag("dt", k), tag("dd", v)) for k, v in entries.items()))

@@ -1,4 +1,4 @@
-"""Paths of objects over an image: where the pixels of each slot have their middle."""
+"""Paths of objects over an image: centroids of each slot's pixels."""
 
 import csv
 import math
@@ -15,14 +15,14 @@ from stiid.outputs.trajectories import slot_places
 
 Points = Sequence[tuple[float, float]]  # NaN where there is nothing
 
-MOST_FRAMES = 100  # that paths are drawn of: those of more would be a scribble
+MOST_FRAMES = 100  # frames of a path; longer paths would be unreadable
 
 
 def clip_paths(clips: Clips, result: Decomposition, i: int, *, num_observed: int) -> list[Html]:
     """Paths of a clip's slots over the frames that the model saw, in pixels of its frames.
 
-    With true masks only pixels of objects count, as for F-ARI, since nothing tells which slot a
-    plain background belongs to; paths of true objects are drawn too. Without them all pixels do.
+    With true masks, only pixels of objects count, as in F-ARI, since any slot may have the
+    background, and paths of true objects are added. Without true masks, all pixels count.
     """
     slots = np.asarray(result.masks[i, :num_observed]).argmax(1)
     count = result.masks.shape[2]
@@ -38,7 +38,7 @@ def clip_paths(clips: Clips, result: Decomposition, i: int, *, num_observed: int
 
 
 def read_paths(table: Path) -> list[Html]:
-    """Paths of the slots in a ``trajectories.csv``, in pixels of the video."""
+    """Read paths of slots from a ``trajectories.csv``, in pixels of the video."""
     points: dict[int, list[tuple[float, float]]] = {}
     with table.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -59,12 +59,12 @@ def slot_path(points: Points, slot: int) -> Html:
 def path_drawing(
     paths: Sequence[Html], *, box: tuple[float, float, float, float], label: str
 ) -> Html:
-    """Paths over whatever lies below.
+    """Draw paths, as a layer over an image.
 
     Args:
       paths: to draw.
-      box: (x, y, width, height) of their coordinates that is shown.
-      label: for those who do not see it.
+      box: (x, y, width, height) of the shown area, in their coordinates.
+      label: text for screen readers.
     """
     view = " ".join(f"{value:g}" for value in box)
     return tag("svg", *paths, viewBox=view, role="img", aria_label=label, class_="paths")
@@ -74,14 +74,14 @@ def _path(points: Points, **attributes: str) -> Html:
     path, drawing = [], False
     for x, y in points:
         if drawn := not math.isnan(x):
-            # "h0" lets a point with no neighbor be seen, as a dot.
+            # "h0" shows a point without neighbors as a dot.
             path.append(f"L{x:.4g} {y:.4g}" if drawing else f"M{x:.4g} {y:.4g}h0")
         drawing = drawn
     return tag("path", d="".join(path), **attributes)
 
 
 def _middles(ids: np.ndarray, count: int) -> list[list[tuple[float, float]]]:
-    """The middle of each id's pixels in each frame."""
+    """Centroid of each id's pixels in each frame."""
     origin, scale = np.zeros(2), np.ones(2)
     frames = [slot_places(frame, num_slots=count, origin=origin, scale=scale) for frame in ids]
     return [[(frame[k].x, frame[k].y) for frame in frames] for k in range(count)]

@@ -1,4 +1,4 @@
-"""The report of a folder of results: JSON files of any form, shown as tables and curves."""
+"""Report of a folder of results: JSON files of any form, as tables and curves."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,19 +22,19 @@ def is_results(folder: Path) -> bool:
 
 
 def sections(folder: Path) -> list[Section]:
-    """A section per file, with the image of the same name if there is one."""
+    """Make a section per file, with the image of the same name if there is one."""
     media = Media()
     return [Section(path.stem, _file(path, media)) for path in _files(folder)]
 
 
 def _files(folder: Path) -> list[Path]:
-    """Those of results, without hidden ones, which are not written yet."""
+    """Files of results, without hidden ones, which are incomplete."""
     return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
 
 
 def _file(path: Path, media: Media) -> Html:
-    picture = path.with_suffix(".png")
-    drawn = [media.picture(picture, f"Image of {path.stem}")] if picture.exists() else []
+    image = path.with_suffix(".png")
+    shown = [media.image(image, f"Image of {path.stem}")] if image.exists() else []
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         mapping = content if isinstance(content, Mapping) else {"": content}
@@ -48,15 +48,15 @@ def _file(path: Path, media: Media) -> Html:
         ArithmeticError,
     ) as error:  # files of any origin and form
         text = missing(f"{path.name} cannot be shown: {error}")
-    return join(*drawn, text)
+    return join(*shown, text)
 
 
 def described(value: Mapping[str, Any], above: tuple[str, ...]) -> Html:
-    """A mapping: its scalars as a list, what it holds besides under headings of its own.
+    """Describe a mapping: its scalars as a list, all else under further headings.
 
     Args:
-      value: what is shown.
-      above: the headings that it stands under.
+      value: the mapping.
+      above: headings above it.
     """
     scalars = {key: entry for key, entry in value.items() if not _nested(entry)}
     parts = [facts(scalars)] if scalars else []
@@ -80,7 +80,7 @@ def _entry(entry: Any, above: tuple[str, ...]) -> Html:
 
 
 def compared(members: Mapping[str, Mapping[str, Any]], above: tuple[str, ...]) -> Html:
-    """Mappings of one kind side by side: a row of a table, or a curve, for each of them."""
+    """Compare mappings of one kind: a row of a table, or a curve, for each."""
     parts = []
     rows = {
         name: {key: entry for key, entry in member.items() if not _nested(entry)}
@@ -102,7 +102,7 @@ def compared(members: Mapping[str, Mapping[str, Any]], above: tuple[str, ...]) -
 
 
 def _flat(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Mappings of mappings as one: "seed · length"."""
+    """Flatten nested mappings: keys become "seed · length"."""
     deeper = all(isinstance(v, Mapping) for entry in entries.values() for v in entry.values())
     if not deeper:
         return dict(entries)

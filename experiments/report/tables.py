@@ -1,11 +1,11 @@
-"""Tables of scores: numbers right-aligned, all of a column with the same decimals."""
+"""Tables of scores: numbers right-aligned, with the same decimals in a column."""
 
 import math
 from collections.abc import Mapping
 
 from experiments.report.markup import Html, tag
 
-# Scores, in the order that they are shown in.
+# Scores in the order in which they are shown.
 NAMES = {
     "f_ari": "F-ARI",
     "f_ari_frame": "F-ARI per frame",
@@ -22,7 +22,7 @@ _ACRONYMS = {"kl": "KL", "nll": "NLL", "bce": "BCE", "psnr": "PSNR", "ssim": "SS
 
 
 def display_name(name: str) -> str:
-    """What a score is called."""
+    """Name of a score for readers."""
     return NAMES.get(name) or _ACRONYMS.get(name) or name.replace("_", " ")
 
 
@@ -30,8 +30,8 @@ def score_table(rows: Mapping[str, Mapping[str, object]], *, corner: str, captio
     """One row per entry of a mapping, one column per name that any of them has.
 
     Args:
-      rows: label of a row → name of a column → number or text; what is missing is a dash.
-      corner: what the labels are.
+      rows: label of a row → name of a column → number or text; missing cells are dashes.
+      corner: heading of the labels.
       caption: what the table shows.
     """
     present = dict.fromkeys(name for row in rows.values() for name in row)
@@ -53,7 +53,7 @@ def score_table(rows: Mapping[str, Mapping[str, object]], *, corner: str, captio
         tag("thead", tag("tr", tag("th", corner, scope="col") if corner else tag("td"), *head)),
         tag("tbody", *lines),
     )
-    # Wide tables scroll by themselves, and with the keyboard too.
+    # Wide tables scroll separately, also by keyboard.
     return tag("div", table, class_="wide", tabindex=0, role="region", aria_label=caption)
 
 
@@ -63,7 +63,7 @@ def number_text(value: float, decimals: int | None = None) -> str:
 
 
 def _decimals(values: list[object]) -> int:
-    """Some four digits of the largest number; none if all are whole by their type."""
+    """Decimals for about four digits of the largest number; 0 if all are integers."""
     numbers = [abs(v) for v in values if isinstance(v, float | int) and math.isfinite(v)]
     if all(isinstance(number, int) for number in numbers):
         return 0
@@ -78,5 +78,5 @@ def _cell(value: object, decimals: int) -> Html | str:
         return "–"
     if isinstance(value, bool) or not isinstance(value, float | int):
         return str(value)
-    # ``value`` keeps what rounding takes away.
+    # ``value`` keeps the exact number.
     return tag("data", number_text(value, decimals), value=repr(value))

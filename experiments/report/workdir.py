@@ -1,4 +1,4 @@
-"""The report of a run: what its workdir holds, and a look at clips through its checkpoint."""
+"""Report of a run: files of its workdir, and clips decomposed by its checkpoint."""
 
 import dataclasses
 import json
@@ -29,16 +29,16 @@ _SHEETS = 6  # images of training that are shown
 
 
 def is_workdir(folder: Path) -> bool:
-    """Whether a run, or a mode of it, has written here."""
+    """Whether a run, or a mode, has written here."""
     return any((folder / name).exists() for name in TRACES)
 
 
 def sections(workdir: Path, *, clips: int) -> list[Section]:
-    """All sections; those whose files are missing or damaged say so.
+    """Make all sections; those whose files are missing or damaged say so.
 
     Args:
       workdir: of the run.
-      clips: how many to decompose for the slider; with 0 no checkpoint is restored.
+      clips: number of clips to decompose; with 0, no checkpoint is restored.
     """
     media = Media()
     parts: dict[str, tuple[str, Callable[[], Html]]] = {
@@ -46,7 +46,7 @@ def sections(workdir: Path, *, clips: int) -> list[Section]:
         "Clips": ("checkpoints", lambda: _clips(workdir, clips, media)),
         "Training": ("metrics.jsonl", lambda: _training(workdir / "metrics.jsonl")),
         "Prediction": ("predict", lambda: _prediction(workdir / "predict", media)),
-        "Images of training": ("pictures", lambda: _pictures(workdir / "pictures", media)),
+        "Images of training": ("pictures", lambda: _images(workdir / "pictures", media)),
         "Own videos": ("decompose", lambda: decompositions(workdir / "decompose", media)),
         "The run": ("run.json", lambda: _run(workdir / "run.json")),
     }
@@ -60,7 +60,7 @@ def sections(workdir: Path, *, clips: int) -> list[Section]:
 
 
 def subtitle(workdir: Path) -> str:
-    """What the run is of, if its files say so."""
+    """Name of the run's config, if known."""
     try:
         config = json.loads((workdir / "run.json").read_text(encoding="utf-8"))["config_file"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -142,7 +142,7 @@ def _prediction(folder: Path, media: Media) -> Html:
 
 
 def _frame_charts(frames: Sequence[dict[str, Any]]) -> Html:
-    """Scores of the simulated frames one by one; repeating the last frame beside the error."""
+    """Charts of each simulated frame's scores; the error is compared with the last frame's."""
 
     def curve(label: str, name: str) -> Curve:
         values = (frame[name] for frame in frames)
@@ -160,7 +160,7 @@ def _frame_charts(frames: Sequence[dict[str, Any]]) -> Html:
     )
 
 
-def _pictures(folder: Path, media: Media) -> Html:
+def _images(folder: Path, media: Media) -> Html:
     paths = sorted(folder.glob("step_*_00.png"))
     if not paths:
         return missing("There are no pictures/step_*.png: training writes them.")
@@ -169,7 +169,7 @@ def _pictures(folder: Path, media: Media) -> Html:
     for path in (paths[i] for i in kept):
         step = int(path.stem.split("_")[1])
         alt = f"The first clip at step {step}: input, reconstruction, truth, masks and slots"
-        figures.append(tag("details", tag("summary", f"Step {step}"), media.picture(path, alt)))
+        figures.append(tag("details", tag("summary", f"Step {step}"), media.image(path, alt)))
     return join(
         note(f"The first held-out clip at {len(kept)} of {len(paths)} evaluations."), *figures
     )

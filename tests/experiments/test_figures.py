@@ -104,17 +104,17 @@ def test_curves_of_predictions(panels_of):
 
 def test_pictures_of_walks(tmp_path):
     """A row for each walk, in the range of colors; a data set without a measurement is left out."""
-    pictures = np.linspace(-1, 2, 2 * 3 * 4 * 4).reshape(2, 3, 4, 4, 1)
+    images = np.linspace(-1, 2, 2 * 3 * 4 * 4).reshape(2, 3, 4, 4, 1)
     walks = [{"slot": 1, "dimension": 7}, {"slot": 0, "dimension": 5}]
     content = {"walks": walks, "offsets": [-3.0, 0.0, 3.0], "r2": {"size": 0.25}}
     assert fig14_latent_walk._read(row_of(), [content]) == {"R²": {"size": 0.25}}
-    axes = fig14_latent_walk._grid(pictures, walks, content["offsets"]).axes
+    axes = fig14_latent_walk._grid(images, walks, content["offsets"]).axes
     assert [one.get_title() for one in axes] == ["-3 σ", "0 σ", "3 σ", "", "", ""]
     assert [one.get_ylabel() for one in axes[::3]] == ["slot 1\nz 7", "slot 0\nz 5"]
-    for one, picture in zip(axes, pictures.reshape(6, 4, 4, 1), strict=True):
+    for one, picture in zip(axes, images.reshape(6, 4, 4, 1), strict=True):
         (image,) = one.get_images()
         np.testing.assert_allclose(image.get_array(), np.clip(picture, 0, 1).repeat(3, axis=2))
-    np.savez(tmp_path / "walk.npz", pictures=pictures)
+    np.savez(tmp_path / "walk.npz", images=images)
     (tmp_path / "latent_walk.json").write_text(json.dumps(content))
     records = [{"data": "binary"}, {"data": "color"}]
     written = fig14_latent_walk._draw(tmp_path / "walks", records, [None, tmp_path])

@@ -145,7 +145,7 @@ def test_the_file_of_a_measurement(trained, data_dir, tmp_path):
     assert set(content["r2"]) == {"position", "color", "size"}
     assert all(-10 < value <= 1 for value in content["r2"].values())
     with np.load(tmp_path / "walk.npz") as file:
-        assert file["pictures"].shape == (len(walks), len(OFFSETS), 8, 8, 3)
-        middle = file["pictures"][:, len(OFFSETS) // 2]
+        assert file["images"].shape == (len(walks), len(OFFSETS), 8, 8, 3)
+        middle = file["images"][:, len(OFFSETS) // 2]
         for picture in middle:
             np.testing.assert_allclose(picture, file["reconstruction"], atol=1e-4)

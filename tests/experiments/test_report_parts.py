@@ -123,8 +123,8 @@ def test_what_does_not_fit_is_said(tmp_path):
     Image.new("RGB", (4, 4)).save(path)
     size = path.stat().st_size
     media = Media(limit=2 * size - 1)
-    assert media.picture(path, "x").startswith("<img")
-    (left_out,) = Parsed(media.picture(path, "x")).found["p"]
+    assert media.image(path, "x").startswith("<img")
+    (left_out,) = Parsed(media.image(path, "x")).found["p"]
     assert "a.png" in left_out["text"]
 
 
@@ -140,9 +140,9 @@ def test_a_clip_that_does_not_fit_takes_no_room(tmp_path):
     media = Media(limit=3 * path.stat().st_size)
     figure = report_clips.clip_figures(clips, result, num_observed=2, media=media)
     assert not Parsed(figure).found["img"]
-    assert media.picture(path, "x").startswith("<img")
-    assert media.picture(path, "x").startswith("<img")
-    assert media.picture(path, "x").startswith("<img")
+    assert media.image(path, "x").startswith("<img")
+    assert media.image(path, "x").startswith("<img")
+    assert media.image(path, "x").startswith("<img")
 
 
 def test_frames_stand_side_by_side():
