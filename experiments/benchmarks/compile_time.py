@@ -1,9 +1,9 @@
-"""How long an update of the paper's model takes to trace and to compile.
+"""Measure how long an update of the paper's model takes to trace and to compile.
 
     python -m experiments.benchmarks.compile_time [--frames 6 10 40] [--output FILE.json]
 
 ``configs/bouncing_balls.py:color``: 64×64, R = 6. Nothing is run, and no cache of compiled programs
-is used. Frames of equal R̂ are one scan, so that from T = R on the time depends on R alone.
+is used. Frames with equal R̂ share one scan, so for T ≥ R the time depends on R alone.
 """
 
 import argparse

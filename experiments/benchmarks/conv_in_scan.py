@@ -1,4 +1,4 @@
-"""How fast convolution gradients are inside ``lax.scan``, against outside.
+"""Compare the speed of convolution gradients inside and outside ``lax.scan``.
 
     python -m experiments.benchmarks.conv_in_scan [--plain]
 

@@ -1,10 +1,10 @@
-"""What an update at the paper's scale should take on 8 and on 64 GPUs: a model, not a measurement.
+"""Estimate an update at the paper's scale on 8 and on 64 GPUs: a model, not a measurement.
 
     python -m experiments.benchmarks.gpu_model
 
 Counts the work of ``configs/bouncing_balls.py:color`` (64×64, K = 5, R = 6; 32 clips of 4 frames)
 layer by layer, divides it by an assumed rate, and adds what the all-reduce of the gradients takes
-on the assumed links. No GPU was at hand. The paper's own figure is a day for all of training.
+on the assumed links. No GPU was available. The paper reports one day for the whole training.
 """
 
 from typing import NamedTuple
@@ -30,7 +30,7 @@ MACHINES = (
 
 
 def cell_gflop() -> tuple[float, float]:
-    """Of one slot: a decode, forward; a refinement network, forward."""
+    """GFLOP of one slot: a decode, forward; a refinement network, forward."""
     hidden = 2 * TAPS * FEATURES * FEATURES * PIXELS
     out = 2 * TAPS * FEATURES * (CHANNELS + 1) * PIXELS
     into = 2 * TAPS * (3 * CHANNELS + 7) * FEATURES * PIXELS

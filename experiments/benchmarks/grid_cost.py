@@ -1,4 +1,4 @@
-"""How an update's time grows with the number of frames T and of refinements R.
+"""Measure how an update's time grows with the number of frames T and of refinements R.
 
     python -m experiments.benchmarks.grid_cost [--size 32 --features 32] [--output grid_cost.json]
 

@@ -1,10 +1,10 @@
-"""How long devices wait for data in training.
+"""Measure how long devices wait for data in training.
 
     python -m experiments.benchmarks.idle_share [--configs quickstart …] [--output FILE.json]
 
-The training loop's own order (the next batch is asked for while devices work on the last one), with
-clips from the config's pipeline and, in turns, with one batch again and again. What the former
-takes longer is the time that devices wait. Needs the config's data; generated data are made.
+It runs the training loop's order (the next batch is requested while devices work on the last one),
+in turns with clips from the config's pipeline and with one batch that is repeated. The difference
+is the time that devices wait. It needs the config's data; generated data are generated.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""What a training step keeps in memory, by XLA's own account of the compiled program.
+"""Memory of a training step, as XLA reports it for the compiled program.
 
     python -m experiments.benchmarks.memory [--output=FILE.json] [--paper]
 
-At a small size, temporaries against the length of the clip, with and without ``remat``, and the
-ratio of the times and of the operations of the two. Or, with ``--paper``, what a device needs at
-the sizes of ``configs/bouncing_balls.py:color`` (its stages, with ``remat``, over one and eight
-devices), against 16, 24 and 80 GB; this compiles for some minutes and computes nothing.
+At a small size: temporaries for several clip lengths, with and without ``remat``, and the ratio of
+times and operations of the two. With ``--paper``: what a device needs at the sizes of
+``configs/bouncing_balls.py:color`` (all stages, with ``remat``, on one and on eight devices),
+compared with 16, 24 and 80 GB; this compiles for minutes and computes nothing.
 
 Everything is compiled for CPU, one instruction after the other (XLA:CPU's default order, which is
 for concurrency, takes several times the memory). GPUs and TPUs have other fusions and workspaces,
@@ -72,7 +72,7 @@ def growth(lengths: Sequence[int], *, size: int, features: int, repeats: int) ->
             system = small_system(remat=remat, size=size, features=features)
             compiled, (shapes, *_) = compile_step(system, frames=frames, rows=1, size=size)
             row = {"frames": frames, "remat": remat, "bytes": temporaries(compiled)}
-            # Of a loop, XLA counts one turn.
+            # XLA counts one iteration of a loop.
             rows.append({**row, "flops_of_a_frame": compiled.cost_analysis()["flops"]})
             rng = np.random.default_rng(0)
             params = jax.tree.map(

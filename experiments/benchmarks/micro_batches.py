@@ -1,9 +1,9 @@
-"""Seconds of an update against the parts in which a device computes its rows (``micro_batches``).
+"""Seconds of an update for several numbers of ``micro_batches``.
 
     python -m experiments.benchmarks.micro_batches [--configs quickstart …] [--output FILE.json]
 
-The same update of 8 clips on one host device, kept to one core. What a part computes stays in the
-core's cache if the part is small. One process for each number of parts; they take turns.
+It measures the same update of 8 clips on one host device and one core. If a part is small, its
+values stay in the core's cache. One process for each number of parts; they take turns.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The PyTorch side of ``training_step``: run by an interpreter that has torch, without stiid.
+"""The PyTorch side of ``training_step``; needs an interpreter with torch, but not stiid.
 
     python peer_iodine.py CHECKOUT BATCH SLOTS EVALUATIONS [DEVICE]
 

@@ -1,11 +1,11 @@
-"""The paper's authors' implementation, driven from outside by an interpreter that has torch.
+"""Run the paper's authors' implementation; needs an interpreter with torch, but not stiid.
 
     python peer_provide.py CHECKOUT BATCH SLOTS EVALUATIONS FRAMES [DEVICE]
 
 ``CHECKOUT`` is github.com/BorealisAI/PROVIDE at ad0b9ef. Does an update of the color model on
 random frames for each line of the input, as ``peer_iodine.py``: the PyTorch side of
 ``training_step``. ``DEVICE``: see ``peer_update``. ``tests/provide_numbers.py`` uses ``build`` to
-record what it computes. It runs without stiid.
+record its results.
 """
 
 import sys

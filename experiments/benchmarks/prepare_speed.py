@@ -1,9 +1,9 @@
-"""How many videos of CLEVRER's format are prepared a second, on one core.
+"""Measure how many videos in CLEVRER's format are prepared per second, on one core.
 
     python -m experiments.benchmarks.prepare_speed [--path FOLDER] [--videos 24]
 
-Without a folder a substitute is rendered first, which takes some seconds a video. Processor time
-counts, so that other work on the machine disturbs less; the process keeps to one core.
+Without a folder, a substitute is rendered first, which takes a few seconds per video. CPU time of
+one core is measured, so that other work on the machine disturbs less.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""How fast prepared clips are read, against how fast the training step consumes them.
+"""Compare how fast prepared clips are read with how fast the training step consumes them.
 
     python -m experiments.benchmarks.read_speed [--configs quickstart own_video …] [--rows 2]
 
-For each config: clips per second out of its own training pipeline (first stage), and clips per
-second into one device that does nothing but compute the loss and its gradient, on the same machine.
-Data that cannot be had here are replaced by files of the same format: noise with moving rectangles
-in an AVI of 720x480, balls in mp4 files of 96x96, solids in CLEVRER's layout, balls in R-NEM's, in
-the three ways in which an HDF5 file may lie on the disk.
+For each config: clips per second of its training pipeline (first stage), and clips per second of
+one device that only computes the loss and its gradient, on the same machine. Data that are not
+available are replaced by files of the same format: noise with moving rectangles in an AVI of
+720x480, balls in mp4 files of 96x96, solids in CLEVRER's layout, balls in R-NEM's, in the three
+ways in which an HDF5 file may lie on the disk.
 """
 
 import argparse
@@ -44,7 +44,7 @@ SECONDS = 4.0
 
 def write_station(path: Path, *, frames: int = 2500) -> None:
     rng = np.random.default_rng(0)
-    ground = rng.integers(100, 140, (480, 720, 3), np.uint8)
+    background = rng.integers(100, 140, (480, 720, 3), np.uint8)
     start, step = rng.random((60, 2)) * (720, 480), rng.normal(size=(60, 2)) * 1.5
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=Fraction(25))
@@ -55,10 +55,10 @@ def write_station(path: Path, *, frames: int = 2500) -> None:
             3_000_000,
         )
         for t in range(frames):
-            picture = ground.copy()
+            frame = background.copy()
             for x, y in ((start + step * t) % (700, 450)).astype(int):
-                picture[y : y + 24, x : x + 12] = (x % 256, y % 256, 80)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                frame[y : y + 24, x : x + 12] = (x % 256, y % 256, 80)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
 
 
@@ -71,7 +71,7 @@ def copy_layout(source: Path, target: Path, **layout: Any) -> None:
 
 
 def small_data(name: str, folder: Path) -> dict[str, dict[str, Any]]:
-    """Options that a config needs here, by what is special about them."""
+    """Options of a config's data here."""
     if name == "quickstart":
         return {"": {"train": 500, "validation": 1, "test": 0}}
     if name == "own_video":

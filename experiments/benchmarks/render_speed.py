@@ -1,9 +1,9 @@
-"""How fast the substitute for CLEVRER is made, in frames and videos per second of one core's time.
+"""Measure how fast the substitute for CLEVRER is rendered on one core, in frames and videos.
 
     python -m experiments.benchmarks.render_speed [--clips 12]
 
-The time of this one process on a core is counted, not the clock's, so that other work on the
-machine disturbs little; a core that runs two threads of work at once is still slower.
+CPU time of this process is measured, not wall time, so that other work on the machine disturbs
+less; hyper-threads on the same core still slow it down.
 """
 
 import argparse

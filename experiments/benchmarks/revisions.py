@@ -1,11 +1,12 @@
-"""An update of this checkout against that of another one, such as one of before a change.
+"""Compare updates of this checkout with those of another one, such as one before a change.
 
     python -m experiments.benchmarks.revisions --before CHECKOUT [--updates quickstart,stage_1 …] \\
         [--batch_size=2] [--output FILE.json]
 
-The stages of the configs that are meant for two cores, on noise, with a host device for each core;
-their configs must be the same in both. ``in_one_part`` is the other checkout without micro-batches.
-All three take turns; speedups are medians of the pairs, over ``before`` and ``in_one_part``.
+It updates the stages of the configs for two cores on noise, with a host device for each core;
+configs must be equal in both checkouts. ``in_one_part`` is the other checkout without
+micro-batches. All three take turns; speedups over ``before`` and ``in_one_part`` are medians of
+pairs.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def updates(name: str, stage: str, **changes: int) -> Iterator[float]:
         config.train.stages = {stage: config.train.stages[stage]}
     experiment = experiment_of(config, **changes)
     batch = experiment.train.stages[stage].batch_size
-    # Nothing of the package that another checkout may have elsewhere.
+    # Imports nothing that another checkout may have elsewhere.
     cores = len(os.sched_getaffinity(0))
     use_devices(max(count for count in range(1, cores + 1) if batch % count == 0))
     view = registry.view(experiment.data.name, **experiment.data.options)

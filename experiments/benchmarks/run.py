@@ -1,10 +1,10 @@
-"""All measurements of speed and memory, one after the other; needs a machine that is idle.
+"""Run all measurements of speed and memory, one after the other, on an idle machine.
 
     python -m experiments.benchmarks.run --output=runs/benchmarks [--only training_step …] \\
         [--peer CHECKOUT --peer_python PYTHON]
 
-Each is a command of its own, whose output goes to ``OUTPUT/NAME.txt`` and, where it has figures,
-to ``OUTPUT/NAME.json``; one that fails is reported, and the others go on. ``--peer``: see
+Each is a separate command, whose output goes to ``OUTPUT/NAME.txt`` and, if it has figures, to
+``OUTPUT/NAME.json``. A failure is reported, and the others continue. ``--peer``: see
 ``training_step``.
 """
 

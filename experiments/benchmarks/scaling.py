@@ -1,14 +1,14 @@
-"""Clips per second of training on one host device and on two, and on as many cores.
+"""Clips per second of training on one and two host devices, and on one and two cores.
 
     python -m experiments.benchmarks.scaling [--configs quickstart …] [--output FILE.json]
 
-The same clips per device in all, which take turns:
+All layouts have the same number of clips per device, and take turns:
 
-    one_device   one, which may use other cores for large products of matrices
-    two_devices  two of one process, that share each batch
-    one_core     one device, kept to one core
-    core_each    two processes of this kind at once, a core each, that share nothing: what the
-                 machine allows two devices at most
+    one_device   one device, which may use other cores for large matrix products
+    two_devices  two devices of one process, which share each batch
+    one_core     one device, limited to one core
+    core_each    two such processes at once, one core each, which share nothing: an upper bound of
+                 two devices
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Processes that do timed steps in turns, so that all meet the same disturbances."""
+"""Processes that do timed steps in turns, so that disturbances affect all of them."""
 
 import json
 import resource
@@ -11,12 +11,12 @@ WARM_UP = 2  # steps, which compile
 
 
 def resident_gb() -> float:
-    """The most memory of the host that this process has held."""
+    """Peak host memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def serve(steps: Iterator[float], peak_gb: Callable[[], float] = resident_gb) -> None:
-    """Do a step for each line of the input; answer with its seconds and the memory so far."""
+    """Do a step for each line of input; answer with its seconds and the peak memory so far."""
     for _ in sys.stdin:
         seconds = next(steps)
         print(json.dumps({"seconds": seconds, "peak_gb": peak_gb()}), flush=True)

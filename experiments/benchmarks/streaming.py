@@ -1,12 +1,12 @@
-"""Frames per second of a trained model on a long video, and its scores, by refinements a frame.
+"""Frames per second of a trained model on a long video, and its scores, by refinements per frame.
 
     python -m experiments.benchmarks.streaming [--checkpoint=DIR] [--output=FILE]
 
-The first row is the model's own inference: that of the quickstart, the default, ends at one
-refinement a frame. The others refine every frame equally often. Frames come one by one (batch 1,
-one host device), as in ``--mode=decompose``; the peak of the resident memory should grow by next to
-nothing from a tenth of the video to its end. Scores are those of the evaluation, with one noise
-sample of the first frame.
+The first row is the model's own inference; that of the quickstart, the default, ends with one
+refinement per frame. In the others, every frame has the same number of refinements. Frames are
+processed one by one (batch 1, one host device), as in ``--mode=decompose``. After a tenth of the
+video, the peak of the resident memory should hardly grow. Scores are those of the evaluation, with
+one noise sample of the first frame.
 """
 
 import argparse

@@ -1,18 +1,18 @@
-"""A training step of IODINE against the PyTorch implementation's, on the same work.
+"""Compare a training step of IODINE with that of the PyTorch implementation, on the same work.
 
     python -m experiments.benchmarks.training_step [--peer CHECKOUT [--peer_python PYTHON]]
 
 64×64 RGB, K = 5, 6 evaluations and 5 refinements of a batch of 2, gradients clipped, Adam: what
 ``configs/iodine.py:color`` does in one update, on as many host devices as there are cores.
 ``--peer`` is a checkout of github.com/MichaelKevinKelly/IODINE at c2c22df, ``--peer_python`` an
-interpreter that has PyTorch. Each side is a process of its own; they take turns, step by step, so
-that both meet the same disturbances. The first two steps, which compile, count apart.
+interpreter that has PyTorch. Each side is a process; they take turns, step by step, so that
+disturbances affect both. The first two steps, which compile, are counted separately.
 
 ``--peer_provide`` compares the paper's system instead: ``configs/provide.py:color`` on 4 frames,
 SqueezeNet included, with a checkout of github.com/BorealisAI/PROVIDE at ad0b9ef.
 
-GFLOP are those of the PyTorch implementation's own layers (213 an image) on both sides, and stand
-beside what this machine reaches in products of matrices.
+GFLOP are those of the PyTorch implementation's layers (213 per image) on both sides; for
+comparison, the machine's speed in matrix products is given.
 """
 
 import argparse

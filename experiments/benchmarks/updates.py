@@ -22,7 +22,7 @@ from stiid.typed_config import parse
 
 
 def use_devices(count: int) -> None:
-    """Run on so many host devices; before JAX starts."""
+    """Set the number of host devices, before JAX starts."""
     devices.configure_host_devices(count, batch_sizes=(), processes=Processes(1))
 
 
@@ -42,7 +42,7 @@ def experiment_of(config: Any, **stage: Any) -> Experiment:
 
 
 def state_of_noise(experiment: Experiment, system: VideoModel) -> TrainState:
-    """A state with parameters from NumPy: to compile their initialization takes long."""
+    """A state with parameters from NumPy, since compiling their initialization takes long."""
     shapes = jax.eval_shape(lambda: init_state(experiment, system))
     rng = np.random.default_rng(0)
     return TrainState(
@@ -57,7 +57,7 @@ def state_of_noise(experiment: Experiment, system: VideoModel) -> TrainState:
 
 
 def timed_updates(experiment: Experiment, image_shape: tuple[int, int, int]) -> Iterator[float]:
-    """Seconds of one update after the other, without end; the first compiles."""
+    """Yield the seconds of updates, endlessly; the first one compiles."""
     (stage,) = experiment.train.stages.values()
     system = experiment.model.build(image_shape)
     update = make_update(experiment, system)

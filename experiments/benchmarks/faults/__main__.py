@@ -1,14 +1,14 @@
-"""Try faults again and again, and print how many of each kind were survived.
+"""Try many faults, and print how many of each kind were survived.
 
     python -m experiments.benchmarks.faults --minutes=10 --seed=0
     python -m experiments.benchmarks.faults --bars --output=faults.json
 
-Kinds: trainings that are killed, or get one signal or two, at random moments, are resumed, and must
-end bit by bit as one that was left alone; full disks and quotas; single flipped bits in the files
-of checkpoints and released models; mutated inputs of all readers. To survive is: no hang, no
-traceback, no crash, no state that differs in silence, nothing lost that was good. An attempt is
-decided by the seed, its kind and its number: ``--kinds=inputs --first=17 --count=1`` repeats one.
-The exit code is 1 unless all were survived.
+Kinds: trainings that are killed, or get one or two signals, at random moments; they are resumed and
+must end bit by bit like an undisturbed one; full disks and quotas; single flipped bits in files of
+checkpoints and released models; mutated inputs of all readers. A fault is survived if there is no
+hang, no traceback, no crash, no silent difference, and no loss of good data. Seed, kind and number
+determine an attempt: ``--kinds=inputs --first=17 --count=1`` repeats one. The exit code is 1 unless
+all were survived.
 """
 
 import argparse

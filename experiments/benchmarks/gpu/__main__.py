@@ -1,12 +1,13 @@
-"""Is the GPU set up, does it compute what it should, and how fast? One command, a few minutes.
+"""Check in minutes whether a GPU works, computes correct results, and how fast it is.
 
     python -m experiments.benchmarks.gpu --output=DIR [--minutes=9] [--only device correctness …]
         [--peer=CHECKOUT] [--peer_provide=CHECKOUT] [--peer_python=PYTHON] [--tiny]
 
-Steps, the most important first, are commands of their own (see their modules). Each has a share of
-the minutes, and what it leaves goes to those after it; one that crashes, hangs or wants more memory
-ends alone. ``DIR/STEP.json`` has the figures as they come, ``DIR/logs`` what the steps printed,
-``DIR/summary.md`` all tables. ``--peer…``: see ``peers``. ``--tiny`` tries all of it on a CPU.
+Each step is a separate command (see the modules); the most important one is first. Each has a share
+of the minutes, and time that it leaves goes to later steps. A step that crashes, hangs or runs out
+of memory does not affect the others. ``DIR/STEP.json`` has the figures as they are measured,
+``DIR/logs`` the output of the steps, ``DIR/summary.md`` all tables. ``--peer…``: see ``peers``.
+``--tiny`` tests all steps on a CPU.
 """
 
 import argparse

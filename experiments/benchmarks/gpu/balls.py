@@ -2,7 +2,7 @@
 
     python -m stiid.main --config=experiments/benchmarks/gpu/balls.py --workdir=runs/balls64
 
-A training that should fit into a few minutes of a GPU; it was not run yet. Variant ``tiny``: two
+A training that should take a few minutes on a GPU; it was not run yet. Variant ``tiny``: two
 updates of small networks, for tests.
 """
 

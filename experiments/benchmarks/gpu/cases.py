@@ -1,4 +1,4 @@
-"""Small models and inputs whose gradients any device must compute alike, and a sketch of them.
+"""Small models and inputs whose gradients must agree on all devices, and a sketch of these.
 
 Parameters and videos come from NumPy, noise from JAX's keys: both are the same everywhere.
 """
@@ -23,7 +23,7 @@ SKETCH = 128  # numbers
 
 
 class Case(NamedTuple):
-    """A model, and the video that it is tried on."""
+    """A model and its video."""
 
     config: str
     shape: tuple[int, int, int]  # of an image
@@ -63,7 +63,7 @@ def inputs(case: Case, model: VideoModel) -> tuple[Params, np.ndarray]:
 
 
 def compiled(model: VideoModel, params: Params, video: np.ndarray) -> Any:
-    """The gradients as training computes them, by ``pmap``; their arguments are given."""
+    """Compile the gradients by ``pmap``, as training does."""
 
     def of_rows(params: Params, video: jax.Array, rows: jax.Array) -> Any:
         keys = row_keys(jax.random.key(0), rows)
@@ -79,7 +79,7 @@ def compiled(model: VideoModel, params: Params, video: np.ndarray) -> Any:
 def sketch(tree: Any) -> np.ndarray:
     """Random sums of all numbers of a tree, [SKETCH].
 
-    The norm of a difference of sketches is that of the trees' difference, to a tenth or so.
+    The norm of a difference of sketches equals that of the trees' difference within about 10 %.
     """
     numbers = np.concatenate([np.ravel(x) for x in jax.tree.leaves(jax.device_get(tree))])
     rng, total = np.random.default_rng(1), np.zeros(SKETCH)
@@ -89,5 +89,5 @@ def sketch(tree: Any) -> np.ndarray:
 
 
 def size(tree: Any) -> int:
-    """How many numbers a tree has."""
+    """Number of elements of a tree."""
     return sum(jnp.size(x) for x in jax.tree.leaves(tree))

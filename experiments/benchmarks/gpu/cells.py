@@ -1,8 +1,8 @@
-"""Measurements in processes of their own: all of a wave compile at once, then each runs alone.
+"""Run measurements in separate processes: those of a wave compile together and run alone.
 
-Compiling an update takes a minute of a few cores and running it a few seconds of the device. A cell
-is a command that compiles, prints ``READY``, waits for a line of its input, and answers with one
-line of JSON. One that crashes, hangs or runs out of memory is a row that says so.
+Compiling an update takes a minute on a few cores, and running it a few seconds on the device. A
+cell is a command that compiles, prints ``READY``, waits for a line of input, and answers with one
+line of JSON. If it crashes, hangs or runs out of memory, its row says so.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ READY = "ready"
 
 
 def serve(compile_it: Callable[[], Callable[[], dict[str, Any]]]) -> None:
-    """The cell's side: compile, wait for one's turn, measure, answer.
+    """Serve as a cell: compile, wait for the turn, measure, answer.
 
     Args:
-      compile_it: gives the function that measures. What it prints goes to the standard error.
+      compile_it: returns the function that measures. Its output goes to standard error.
     """
     answer, sys.stdout = sys.stdout, sys.stderr
     measure = compile_it()
@@ -42,10 +42,10 @@ def run_cells(
     patience: float,
     logs: Path,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Run all cells, wave after wave, as long as the time allows.
+    """Run all cells, wave by wave, as long as there is time.
 
     Args:
-      commands: by the cells' names, the most important first.
+      commands: name of a cell → its command, the most important first.
       at_once: cells in a wave.
       seconds: for all of them; a wave is not begun when less is left than the longest one took.
       patience: seconds that a cell has to compile, and again to answer.
@@ -66,7 +66,7 @@ def run_cells(
         try:
             limit = min(begin + patience, deadline)
             ready = {name: cell.line(limit) == READY for name, cell in cells.items()}
-            for name, cell in cells.items():  # whatever still compiles would disturb
+            for name, cell in cells.items():  # a running compilation would disturb
                 if not ready[name]:
                     yield name, cell.failure()
             for name, cell in cells.items():
@@ -79,7 +79,7 @@ def run_cells(
 
 
 class Cell:
-    """A cell's process, as the waves see it."""
+    """The process of a cell."""
 
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self._log = log
@@ -110,7 +110,7 @@ class Cell:
             return None
 
     def result(self, limit: float) -> dict[str, Any]:
-        """Let it run, wait for its answer, and end it: the next one has the device for itself."""
+        """Let it measure, wait for its answer, and end it, so that the device is free."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write("\n")
@@ -125,7 +125,7 @@ class Cell:
         return result
 
     def failure(self) -> dict[str, Any]:
-        """Why there is no answer; it is ended."""
+        """End it, and say why there is no answer."""
         try:
             code = self._process.wait(1.0)
         except subprocess.TimeoutExpired:
@@ -135,7 +135,7 @@ class Cell:
         return {"status": f"{watchdog.status_of(code)}: {reason}"}
 
     def end(self) -> None:
-        """End it, whatever it does."""
+        """End it."""
         watchdog.end(self._process, grace=0.0)
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):

@@ -1,9 +1,9 @@
-"""(c) The form of convolutions: layouts, number formats, inside a loop, and those made for CPUs.
+"""(c) Compare forms of convolutions: layouts, number formats, in a loop, and those for CPUs.
 
     python -m experiments.benchmarks.gpu.convolutions [--output=FILE.json] [--tiny]
 
-Four chained 3×3 convolutions of 64 channels with ELUs, forward and backward, of as many images as a
-batch of 32 videos has slots. The first row is what the models do on a GPU.
+Four chained 3×3 convolutions of 64 channels with ELUs, forward and backward, on as many images as a
+batch of 32 videos has slots. The first row is the form that models use on a GPU.
 """
 
 import statistics
@@ -25,7 +25,7 @@ LAYERS, LOOPS = 4, 3
 
 
 def channels_first(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The same of images [N, C, H, W]."""
+    """The same chain for images [N, C, H, W]."""
     layout = ("NCHW", "HWIO", "NCHW")
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
 

@@ -1,12 +1,12 @@
-"""(b) Whether this device computes what a CPU does: gradients of all models, and a trained one.
+"""(b) Compare this device with a CPU: gradients of all models, and scores of a trained one.
 
     python -m experiments.benchmarks.gpu.correctness [--output=FILE.json] [--tiny]
     JAX_PLATFORMS=cpu python -m experiments.benchmarks.gpu.correctness --write  # the CPU's results
 
-A row for each model and precision: the norm of the difference of the gradients from those of a CPU
-in float32, stored in ``cpu_reference.json``, relative to theirs, and the bound that it must keep.
-Gradients are computed by ``pmap``, as in training. The trained model is ``stiid://quickstart``, on
-eight clips that are generated here.
+There is a row for each model and precision: the relative error of the gradients (the norm of their
+difference from a CPU's float32 gradients in ``cpu_reference.json``, over the norm of these), and
+its bound. Gradients are computed by ``pmap``, as in training. The trained model is
+``stiid://quickstart``, on eight clips that are generated here.
 """
 
 import dataclasses
@@ -30,8 +30,9 @@ from stiid.files import write_json
 from stiid.training.restore import restore, restore_model
 
 REFERENCE = Path(__file__).with_name("cpu_reference.json")
-# Relative errors of gradients. That of float32 is rounding; the others are three times what came of
-# rounding the operands of products on a CPU: to TF32 .0004 to .0035 (DDPAE), to bfloat16 .006.
+# Bounds of relative errors of gradients. For float32 it is rounding; the others are three times the
+# error that results from rounding the operands of products on a CPU: to TF32 .0004 to .0035
+# (DDPAE), to bfloat16 .006.
 BOUNDS = {"float32": 1e-4, "tf32": 1e-2, "bfloat16": 2e-2}
 SCORES = {"f_ari": 0.01, "mse": 1e-4}  # bounds of the differences
 RELEASED, CLIPS = "released model", 8
@@ -57,7 +58,7 @@ def gradient_error(name: str, precision: str) -> Callable[[], dict[str, Any]]:
 
 
 def relative_error(found: np.ndarray, stored: np.ndarray) -> float:
-    """‖found − stored‖ / ‖stored‖; not a number if anything is none."""
+    """‖found − stored‖ / ‖stored‖; NaN if any element is NaN."""
     return float(np.linalg.norm(found - stored) / np.linalg.norm(stored))
 
 

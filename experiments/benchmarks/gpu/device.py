@@ -1,4 +1,4 @@
-"""(a) The device: versions, and what it reaches in products of matrices, copies and small steps.
+"""(a) The device: versions, and its speed in matrix products, copies and small steps.
 
 python -m experiments.benchmarks.gpu.device [--output=FILE.json] [--tiny]
 """
@@ -21,7 +21,7 @@ from experiments.benchmarks.gpu.step import PRECISIONS, parse, start_jax
 
 PACKAGES = ("jax", "jaxlib", "jax-cuda13-plugin", "flax", "optax", "orbax-checkpoint", "grain")
 REPEATS = 9
-SMALL_STEPS = 1000  # of a loop, of which each is a kernel of next to no work
+SMALL_STEPS = 1000  # iterations of a loop; each is a tiny kernel
 
 
 def median(function: Callable[..., Any], *arguments: Any) -> float:
@@ -69,12 +69,12 @@ def upload(megabytes: int) -> float:
 
 
 def dispatch() -> float:
-    """Microseconds of a call that does nothing to speak of, until its result is there."""
+    """Microseconds of a call that does next to nothing, until its result is there."""
     return 1e6 * median(jax.jit(lambda x: x + 1), jnp.zeros(()))
 
 
 def small_step() -> float:
-    """Microseconds of a turn of a loop on the device that does nothing to speak of."""
+    """Microseconds per iteration of a loop on the device that does next to nothing."""
 
     def loop(x: jax.Array) -> jax.Array:
         return jax.lax.fori_loop(0, SMALL_STEPS, lambda _, y: jnp.sin(y), x)

@@ -1,16 +1,16 @@
-"""Wheels for a machine without a network: what the package needs and that machine lacks.
+"""Download wheels for a machine without a network: packages that are needed and missing there.
 
     python -m experiments.benchmarks.gpu.offline --have=FILE --output=DIR [--python=3.12]
         [--without mujoco-core h5py] [--limit_mb=60]
 
-``FILE`` lists the packages that are there, a name a line (``pip list --format=freeze`` will do).
-The others are downloaded from PyPI for Linux on x86-64, in the versions of the environment that
-runs this, which should be one that works. On the other machine, without a network:
+``FILE`` lists the packages of that machine, one per line (as from ``pip list --format=freeze``).
+Missing ones are downloaded from PyPI for Linux on x86-64, in the versions of the environment that
+runs this command, which should be a working one. On the other machine, without a network:
 
     python -m pip install --no-index --no-deps --target=SITE DIR/*.whl
     PYTHONPATH=SITE python -m experiments.benchmarks.gpu --output=…
 
-``--without``: what a training on generated balls never imports.
+``--without``: packages to leave out, such as those that a training on balls never imports.
 """
 
 import argparse
@@ -32,7 +32,7 @@ UNUSED = ("mujoco-core", "h5py")
 
 
 def missing(wanted: Iterable[str], have: Iterable[str], *, python: str) -> dict[str, str]:
-    """Names and versions of all that is needed, directly or not, and is not there.
+    """Names and versions of all packages that are needed, directly or indirectly, and missing.
 
     Args:
       wanted: requirements, as in pyproject.toml.

@@ -1,4 +1,4 @@
-"""Which operations of a program take the device's time, from JAX's profiler."""
+"""Find the operations that take a device's time, with JAX's profiler."""
 
 import collections
 import tempfile
@@ -13,9 +13,9 @@ RUNS, MOST = 2, 40  # of the program; rows
 
 
 def operations(run: Callable[[], Any]) -> list[dict[str, Any]]:
-    """Operations by the time that they take, the longest first.
+    """Operations sorted by their time, the longest first.
 
-    The first row is the clock's time of a run, and the share of it in which the device did any.
+    The first row is the wall time of a run, and the share of it in which the device was busy.
 
     Args:
       run: the compiled program; returns when the device is done.
@@ -43,7 +43,7 @@ def operations(run: Callable[[], Any]) -> list[dict[str, Any]]:
 
 
 def _events(data: Any) -> Any:
-    """(name, milliseconds) of each kernel of the devices; of a CPU, of its threads that compute."""
+    """(name, milliseconds) of each kernel on the devices; on a CPU, of its worker threads."""
     planes = [plane for plane in data.planes if plane.name.startswith("/device:GPU")]
     of_gpu = bool(planes)
     for plane in planes or [plane for plane in data.planes if plane.name == "/host:CPU"]:

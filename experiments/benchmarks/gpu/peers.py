@@ -1,11 +1,11 @@
-"""(d) The same update as PyTorch implementations of IODINE and of the authors, on this device.
+"""(d) Compare updates with PyTorch implementations of IODINE and of the authors on this device.
 
     python -m experiments.benchmarks.gpu.peers --peer=CHECKOUT --peer_provide=CHECKOUT \\
         [--peer_python=PYTHON] [--output=FILE.json] [--seconds=N] [--tiny]
 
 Checkouts of github.com/MichaelKevinKelly/IODINE at c2c22df and github.com/BorealisAI/PROVIDE at
-ad0b9ef, and an interpreter that has PyTorch. Both sides do the same work in the same precision,
-step by step in turns (``training_step`` does the same on CPUs).
+ad0b9ef, and an interpreter that has PyTorch. Both sides do the same work in the same precision, in
+turns, step by step (``training_step`` does the same on CPUs).
 """
 
 import statistics
@@ -25,7 +25,7 @@ TURNS = 9
 
 
 class Work(NamedTuple):
-    """What both sides do."""
+    """The work of both sides."""
 
     config: str
     script: str  # of the other side
@@ -57,7 +57,7 @@ def updates(work: Work, precision: str) -> Iterator[float]:
 
 
 def commands(step: Step, option: str, precision: str) -> tuple[list[str], list[str]]:
-    """Those of the peer's process and of ours."""
+    """Commands of the peer's process and of ours."""
     work = works(step.tiny)[option]
     sizes = [work.batch, work.slots, work.evaluations]
     sizes += [work.frames] if work.config == PROVIDE.config else []
@@ -70,7 +70,7 @@ def commands(step: Step, option: str, precision: str) -> tuple[list[str], list[s
 
 
 def compare(step: Step, option: str, precision: str) -> dict[str, Any]:
-    """One row: both sides in turns."""
+    """Measure both sides in turns: one row."""
     work, sides = works(step.tiny)[option], []
     try:
         for command in commands(step, option, precision):

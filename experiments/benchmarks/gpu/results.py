@@ -1,4 +1,4 @@
-"""Rows of figures: written as they come, and read back for the summary."""
+"""Rows of figures, written as they are measured and read for the summary."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ from stiid.files import write_json
 
 
 class Rows:
-    """Rows of one step, of which each is in the file as soon as it is known.
+    """Rows of one step; each is written to the file as soon as it is known.
 
     Args:
       path: JSON, {"rows": [{column: value}, …]}.
@@ -29,7 +29,7 @@ class Rows:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file; none if the step came to nothing."""
+    """The rows of a file; none if the step wrote nothing."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
         return rows

@@ -1,4 +1,4 @@
-"""What all steps share: their command line, their time, the precision of products, a small size."""
+"""Shared parts of steps: command line, deadline, precision of products, and small sizes."""
 
 import argparse
 import os
@@ -67,7 +67,7 @@ def on_gpu() -> bool:
 
 
 def peak_gb() -> float | None:
-    """The most memory of the device that this process has held, where the device tells."""
+    """Peak memory of this process on the device, if the device reports it."""
     statistics = jax.local_devices()[0].memory_stats() or {}
     peak = statistics.get("peak_bytes_in_use")
     return None if peak is None else peak / 1e9
@@ -86,7 +86,7 @@ def shrink(config: Any, *, features: int = 8) -> Any:
 
 
 def environment(programs: Path) -> dict[str, str]:
-    """Of the processes of all steps: they share the device's memory, and compiled programs."""
+    """Environment of all steps' processes, which share the device's memory and a program cache."""
     own = {
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "JAX_COMPILATION_CACHE_DIR": str(programs),

@@ -1,11 +1,10 @@
-"""(e) Frames a second of trained and of full-size models: one video as it comes, and many at once.
+"""(e) Frames per second of trained and full-size models: one stream, and many clips at once.
 
     python -m experiments.benchmarks.gpu.streams [--output=FILE.json] [--seconds=N] [--tiny]
 
-Batch 1 is ``stream``, frame after frame, each copied to the host, as ``--mode=decompose`` does.
-Larger batches are ``decompose`` of clips of 20 frames. Models are a released one (32×32, six
-refinements of every frame) and the paper's at 64×64 with parameters as they start: the work is the
-same.
+Batch 1 uses ``stream`` frame by frame, and copies each result to the host, as ``--mode=decompose``
+does. Larger batches use ``decompose`` on clips of 20 frames. The models are a released one (32×32,
+six refinements per frame) and the paper's at 64×64 with initial parameters, which cost the same.
 """
 
 import itertools
@@ -30,7 +29,7 @@ NEXT, FRAMES, CLIP = 10, 200, 20  # frames that compile, frames of a stream, fra
 
 
 def released() -> tuple[VideoModel, Params, Decoding, int]:
-    """A model, its parameters, how it decomposes, and the size of its images."""
+    """A released model, its parameters, its decoding, and its image size."""
     with tempfile.TemporaryDirectory() as folder:
         experiment, state, model = restore_model(None, Path(folder), "stiid://small_color")
     size = experiment.data.options["resolution"]
@@ -38,7 +37,7 @@ def released() -> tuple[VideoModel, Params, Decoding, int]:
 
 
 def full_size(tiny: bool) -> tuple[VideoModel, Params, Decoding, int]:
-    """The same of the paper's model, untrained."""
+    """The same for the paper's model, untrained."""
     config, size = load_config("bouncing_balls:color"), 16 if tiny else 64
     if tiny:
         shrink(config)

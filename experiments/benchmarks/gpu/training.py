@@ -1,10 +1,10 @@
-"""(f) With the time that is left: train balls at 64×64, score them, keep model and log.
+"""(f) With the remaining time: train on balls at 64×64, score, and keep model and log.
 
     python -m experiments.benchmarks.gpu.training --output=DIR/training.json [--seconds=N] [--tiny]
 
 The config is ``balls.py`` beside this file; its data are generated first, if they are not there.
 ``DIR/training/run`` is the run, ``DIR/training/model`` its parameters and config alone. A training
-that takes too long is stopped as any is, by SIGTERM, and what it reached is scored.
+that takes too long is stopped by SIGTERM, and its last checkpoint is scored.
 """
 
 import json

@@ -1,10 +1,10 @@
-"""(c) Updates at the paper's sizes: time, clips a second, memory, time to compile.
+"""(c) Measure updates at the paper's sizes: time, clips per second, memory, compilation time.
 
     python -m experiments.benchmarks.gpu.update_speed [--output=FILE.json] [--seconds=N] [--tiny]
 
 A row for each config, number of frames, precision and option; batches are the paper's 32 on the one
-device. Useful TFLOP/s (``gpu_model``, for the paper's model) count nothing that ``remat`` computes
-again. A cell of its own tells which operations take the time of an update.
+device. Useful TFLOP/s (``gpu_model``, for the paper's model) do not count what ``remat`` computes
+again. One cell lists the operations that take the time of an update.
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What differs from the default."""
+        """Name, made of the options that differ from the default."""
         fields = dataclasses.asdict(self).items()
         hidden = ("config", "frames", "tiny")
         changed = [f"{k}={v}" for k, v in fields if k not in hidden and v != _DEFAULT[k]]
@@ -158,7 +158,7 @@ def _times(update: Callable[[Any], Any], state: Any) -> list[float]:
 
 
 def _planned_gb(program: Any) -> float:
-    """What the program needs at once, by XLA's account."""
+    """Peak memory of the program, as XLA reports it."""
     plan = program.memory_analysis()
     sizes = (plan.temp_size_in_bytes, plan.argument_size_in_bytes, plan.output_size_in_bytes)
     return sum(sizes) / 1e9
@@ -179,7 +179,7 @@ def command(cell: Cell) -> list[str]:
 
 
 def measure_all(step: Step) -> None:
-    """A row for each cell, as far as the time goes."""
+    """Measure a row for each cell, as long as there is time."""
     cells = {cell.name: cell for cell in (TINY if step.tiny else CELLS)}
     rows = Rows(step.output)
     profiles = Rows(step.output.with_name("operations.json"))

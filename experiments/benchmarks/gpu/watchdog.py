@@ -1,4 +1,4 @@
-"""Commands with a deadline: one that hangs, crashes or is killed ends alone."""
+"""Run commands with a deadline; one that hangs or crashes does not affect the others."""
 
 import contextlib
 import os
@@ -75,7 +75,7 @@ def _signal(process: subprocess.Popen, number: int) -> None:
 
 
 def status_of(code: int) -> str:
-    """What a return code says."""
+    """Describe a return code."""
     if code == 0:
         return DONE
     if code > 0:
@@ -87,7 +87,7 @@ def status_of(code: int) -> str:
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that says something."""
+    """The last line of a log that is not empty."""
     with contextlib.suppress(OSError):
         lines = log.read_text(errors="replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
