@@ -93,7 +93,7 @@ def test_lies_about_a_tensor_are_found(read, old, lies, message):
         (torch.save(STATE, old=True, system={"little_endian": False}), "big-endian"),
         (torch.zip_file(b"\x80\x02K\x01K\x02.", {}), "in the middle"),
         (torch.zip_file(b"\x80\x02}K\x01K\x02s.", {}), "text as keys"),
-        (torch.zip_file(b"\x80\x02K\x01K\x02a.", {}), "no list"),
+        (torch.zip_file(b"\x80\x02K\x01K\x02a.", {}), "not a list"),
         (torch.zip_file(b"\x80\x02h\x05.", {}), "damaged: KeyError"),
         (torch.zip_file(b"\x80\x02}.", {"0": ONE})[:-40], "damaged"),
     ],
