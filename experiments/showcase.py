@@ -17,6 +17,7 @@ from stiid.data.video.frames import SAMPLE
 from stiid.media import write_gif
 from stiid.outputs.overlay import overlay
 from stiid.outputs.sheets import colorize, decomposition_strips
+from stiid.outputs.trajectories import slot_kinds
 
 _SIDE = 112  # pixels of a tile's longer side
 _GAP, _LABEL_HEIGHT, _BORDER = 6, 20, 3
@@ -59,7 +60,14 @@ def animation(
     scale = max(1, round(_SIDE / max(video.shape[1:3])))
     large = {name: tile.repeat(scale, 1).repeat(scale, 2) for name, tile in tiles.items()}
     slots = {name: large.pop(name) for name in list(large) if name.startswith("slot")}
-    large["overlay"] = overlay(video, masks.argmax(1), scale=scale)
+    winner = masks.argmax(1)
+    kinds = [slot_kinds(frame, num_slots=masks.shape[1]) for frame in winner]
+    large["overlay"] = np.stack(
+        [
+            overlay(image, slots, scale=scale, hidden=kind.index("background"))
+            for image, slots, kind in zip(video, winner, kinds, strict=True)
+        ]
+    )
     colors = [None] * len(large) + list(colorize(np.arange(len(slots))))
     framed = [
         _framed(tile, color)

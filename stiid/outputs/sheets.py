@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from stiid.outputs.trajectories import slot_kinds
+
 # RGB of slot 0, 1, ...; with more slots than colors, colors repeat.
 PALETTE = np.array(
     [
@@ -38,6 +40,7 @@ SIMULATED = np.array((214, 66, 0), np.uint8)  # marks frames that the model has 
 _INK = np.array((40, 40, 44), np.uint8)
 _LINE = np.array((168, 170, 176), np.uint8)
 
+_DIMMED = 0.3  # of the background's color in masks
 _TILE = 112  # target size of a tile's longer side, in pixels, if no scale is given
 _WIDEST = 1280  # pixels of an animation's row of tiles
 _BORDER, _GAP, _MARGIN, _LINE_HEIGHT = 3, 5, 9, 18
@@ -195,18 +198,28 @@ def decomposition_strips(
             raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
 
     winner = masks.argmax(1)
+    kinds = [slot_kinds(frame, num_slots=slots) for frame in winner]
+    background = np.array([kind.index("background") for kind in kinds])[:, None, None]
     strips = [
         Strip("input", _rgb(video), None),
         Strip("reconstruction", _rgb(reconstruction), None),
     ]
     if true_masks is not None:
-        strips.append(Strip("truth", colorize(_match_slots(true_masks, winner, slots)), None))
-    strips.append(Strip("masks", colorize(winner), None))
+        matched = _match_slots(true_masks, winner, slots)
+        strips.append(Strip("truth", _dimmed(matched, background), None))
+    strips.append(Strip("masks", _dimmed(winner, background), None))
     for k, color in enumerate(colorize(np.arange(slots))):
         mask = masks[:, k, :, :, None].astype(np.float64)
         shown = mask * _rgb(means[:, k]) + (1 - mask) * BACKDROP
         strips.append(Strip(f"slot {k}", np.rint(shown).astype(np.uint8), color))
     return strips
+
+
+def _dimmed(ids: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Color ids [T, H, W], and mix the color of the background, [T, 1, 1], with the backdrop."""
+    colors = colorize(ids)
+    dark = np.rint(_DIMMED * colors + (1 - _DIMMED) * BACKDROP).astype(np.uint8)
+    return np.where((ids == background)[..., None], dark, colors)
 
 
 def _rows(strips: Sequence[Strip], scale: int | None) -> list[_Row]:
