@@ -70,7 +70,7 @@ INFERENCE = Inference(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow whatever needs the trained run, beside what is marked in its file."""
+    """Mark all tests that need the trained run as slow, in addition to those marked in files."""
     for item in items:
         if "trained" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
@@ -125,7 +125,7 @@ def make_model():
 
 @pytest.fixture(scope="session")
 def random_params():
-    """Draw parameters of a model from NumPy: biases differ from zero, and nothing compiles."""
+    """Sample parameters of a model with NumPy: biases differ from zero, and nothing compiles."""
 
     def draw(model: SlotModel, *, dtype: type = np.float64) -> Params:
         rng = np.random.default_rng(0)
@@ -149,7 +149,7 @@ def float64():
 
 @pytest.fixture
 def eager_float64(float64):
-    """Float64, operation by operation: nothing large to compile; ``lax.scan`` is a Python loop."""
+    """Float64 without compilation of large programs: ``lax.scan`` is a Python loop."""
     with jax.disable_jit():
         yield
 
@@ -176,7 +176,7 @@ def quick_compilation():
 
 @pytest.fixture
 def told(caplog, monkeypatch):
-    """What the package logs."""
+    """Log messages of the package."""
     monkeypatch.setattr(logging.getLogger("stiid"), "propagate", True)
     caplog.set_level("INFO")
     return caplog

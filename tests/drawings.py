@@ -1,4 +1,4 @@
-"""A decomposition to draw."""
+"""A decomposition for tests of figures and sheets."""
 
 import numpy as np
 

@@ -70,7 +70,7 @@ def annotation(scene: Scene, number: int = 0) -> dict[str, Any]:
 
 
 def disc(scene: Scene, index: int, t: int) -> np.ndarray:
-    """Where a sphere is seen, nearly: a disc about its projection; bool [320, 480]."""
+    """Approximate image of a sphere: a disc around its projection; bool [320, 480]."""
     x, y, z = location(scene, index, t)
     depth = 5 - 0.8660254 * x - 0.5 * z
     u = 240 + 525 * y / depth
@@ -132,10 +132,10 @@ def video(
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"preset": "ultrafast", "threads": "1"}
         for t in range(frames):
-            picture = np.full((height, width, 3), t, np.uint8)
+            image = np.full((height, width, 3), t, np.uint8)
             for i in range(len(scene)):
-                picture[disc(list(scene), i, t)] = 255
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                image[disc(list(scene), i, t)] = 255
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
     return content.getvalue()
 

@@ -47,10 +47,10 @@ def run(checkout, case):
     model = model.double()
     model.var_x.fill_(0.3)
     video, noise = (torch.from_numpy(x).double() for x in recipe.draw_inputs(case))
-    draws = iter([*noise, noise[0]])  # the last one is drawn and not used
-    model._sample = lambda mean, log_var: mean + torch.exp(0.5 * log_var) * next(draws)
+    samples = iter([*noise, noise[0]])  # the last one is sampled and not used
+    model._sample = lambda mean, log_var: mean + torch.exp(0.5 * log_var) * next(samples)
     total, nll, kl, entropy, means, masks, _, _, h, _, _ = model(video, video)
-    assert not list(draws)
+    assert not list(samples)
     rows, columns = zip(*PIXELS, strict=True)
     found = {
         "total": total.mean().item(),

@@ -1,6 +1,6 @@
 """The authors' implementation of the paper once more, in NumPy float64, from its ``state_dict``.
 
-Written from what that implementation computes, not from its lines; layers that it shares with
+It is written from what that implementation computes, not from its code; layers that it shares with
 IODINE's are those of ``iodine_oracle``. ``run`` can make the mistakes that a port is likely to
 make.
 """
@@ -69,7 +69,7 @@ def run(state, case, video, noise, *, beta, psi, gamma, mistake=None):
       state: of ``provide_recipe``.
       case: its case.
       video: [N, T, 3, H, W], simulated frames included.
-      noise: [draws, N·K, D].
+      noise: [samples, N·K, D].
       beta: β.
       psi: ψ.
       gamma: γ of the masks' entropy, zero without it.
@@ -78,9 +78,9 @@ def run(state, case, video, noise, *, beta, psi, gamma, mistake=None):
     state = {name: np.asarray(array, np.float64) for name, array in state.items()}
     video, noise = np.float64(video), np.float64(noise)
     n, k = case.batch, case.slots
-    draws = iter(noise)
+    samples = iter(noise)
     lambda0 = np.repeat(state["lmbda0"], n * k, axis=0)
-    first = _sample(lambda0, next(draws))
+    first = _sample(lambda0, next(samples))
     idle = np.zeros((n * k, state["h0"].size))
     h, c, lmbda = idle, idle, lambda0
     weights = {"beta": beta, "psi": psi, "gamma": gamma}
@@ -99,7 +99,7 @@ def run(state, case, video, noise, *, beta, psi, gamma, mistake=None):
         for j in range(count):
             z = first
             if j:
-                z = _sample(lmbda, next(draws))
+                z = _sample(lmbda, next(samples))
             elif t and mistake == "new noise in every frame":
                 z = _sample(lmbda, noise[t])
             seen_h = memory[0] if j and mistake == "decoder sees the refinement's h" else h
@@ -202,7 +202,7 @@ def _elu_slope(x):
 
 
 def _gradients(n, decoded, lmbda, prior, z, weights, mistake):
-    """Of β nll + ψ KL + γ H, mean over the batch: at means, masks, and the λ that z is drawn of."""
+    """Gradients of β nll + ψ KL + γ H, mean over the batch, by means, masks and the λ of z."""
     beta, psi, gamma = (weights[name] for name in ("beta", "psi", "gamma"))
     psi = 0.0 if mistake == "ψ not in the inner loss" else psi
     gamma = 0.0 if mistake == "entropy not in the inner loss" else gamma

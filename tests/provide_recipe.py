@@ -1,7 +1,7 @@
 """Weights, frames and noise of the runs whose numbers ``provide_numbers.json`` holds; NumPy only.
 
-They are drawn here by both sides: by ``provide_numbers.py``, which runs the authors' implementation
-under PyTorch, and by the tests of ours.
+Both sides generate them here: ``provide_numbers.py``, which runs the authors' implementation under
+PyTorch, and the tests of ours.
 """
 
 import zlib
@@ -25,8 +25,8 @@ class Case(NamedTuple):
     latent: int = 8
 
     @property
-    def draws(self) -> int:
-        """Samples in a run: one of the clip, one an evaluation but for the first of each frame."""
+    def samples(self) -> int:
+        """Noise samples: one per clip, and one per evaluation except each frame's first."""
         return 1 + sum(self.counts) - self.frames
 
     @property
@@ -106,7 +106,7 @@ def draw_buffers(
 
 
 def draw_inputs(case: Case, *, image: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """Frames [N, T, 3, H, W] of smooth blobs with some grain, and noise [draws, N·K, D]."""
+    """Frames [N, T, 3, H, W] of smooth blobs with some grain, and noise [samples, N·K, D]."""
     rng = np.random.default_rng(case.slots)
     row, column = np.mgrid[:image, :image] / image
     video = np.zeros((case.batch, case.frames + case.simulated, 3, image, image))
@@ -118,7 +118,7 @@ def draw_inputs(case: Case, *, image: int = 64) -> tuple[np.ndarray, np.ndarray]
                 blob = np.exp(-((row - y) ** 2 + (column - x) ** 2) / 0.02)
                 video[n, t] = np.maximum(video[n, t], color[:, None, None] * blob)
     video = 0.9 * video + 0.1 * rng.random(video.shape)
-    noise = rng.normal(size=(case.draws, case.batch * case.slots, case.latent))
+    noise = rng.normal(size=(case.samples, case.batch * case.slots, case.latent))
     return video.astype(np.float32), noise.astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What the documents name is there."""
+"""Links, configs and results in the documents exist."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What other libraries say becomes one line that can be read."""
+"""Messages of other libraries become one readable line."""
 
 import pytest
 

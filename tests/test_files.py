@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever happens to the process or the disk."""
+"""Files are complete or do not exist, whatever happens to the process or the disk."""
 
 import errno
 import fcntl

@@ -9,8 +9,8 @@ import tiny
 
 PACKAGE = tiny.ROOT / "stiid"
 
-# The rooms from the ground up: each imports only from itself and from rooms before it. "" is the
-# ground, the files beside the rooms.
+# The rooms in order: each imports only from itself and from rooms before it. "" stands for the
+# files beside the rooms.
 ROOMS = (
     "",
     "data",
@@ -28,7 +28,7 @@ ROOMS = (
 # Entry points beside the command line.
 ENTRIES = {"main", "data.__main__", "api"}
 
-# Who may import what, by room or ground file.
+# Which library may be imported where: by room, or file beside the rooms.
 ONLY = {
     "orbax": {"training"},
     "tensorboardX": {"training"},
@@ -122,7 +122,7 @@ def test_the_method_knows_neither_data_nor_configs(room_name):
             assert not rooms & {"data", "config"}, module
 
 
-def test_data_and_pictures_do_without_jax():
+def test_data_and_images_do_without_jax():
     for module in MODULES:
         if room(module) in ("data", "outputs") or module in ("files", "media", "typed_config"):
             assert not libraries(module) & {"jax", "flax"}, module

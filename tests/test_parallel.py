@@ -1,4 +1,4 @@
-"""Oracle: one device. Devices and processes change where rows are computed, and nothing else."""
+"""Oracle: one device. Devices and processes change only where rows are computed."""
 
 import dataclasses
 import logging
@@ -64,7 +64,7 @@ def test_devices_change_nothing(data_dir, use_devices, changes, counts):
 
 
 def test_noise_of_a_row_depends_on_its_number_only():
-    """Two processes of one row each draw what one process of two rows draws."""
+    """Two processes with one row each sample the noise of one process with two rows."""
     keys = row_keys(jax.random.key(3), np.arange(4))
     alone = row_keys(jax.random.key(3), np.array([2]))
     np.testing.assert_array_equal(jax.random.key_data(keys[2:3]), jax.random.key_data(alone))

@@ -1,4 +1,4 @@
-"""What takes long is said: words while one waits, a bar where it can be counted."""
+"""Long operations are announced: a message while waiting, or a bar if steps can be counted."""
 
 import io
 import logging

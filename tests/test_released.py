@@ -1,4 +1,4 @@
-"""Models that come with the package: they fit this version, and do what the README says."""
+"""Released models fit this version, and do what the README says."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The smallest experiment that uses everything, for the tests of the whole system.
+"""The smallest experiment with all features, for tests of the whole system.
 
 It is a config file as well: ``--config=tests/tiny.py``. Two balls on 8×8 pixels, K = 3, D = 4; two
 stages of 2 and 3 frames; 10 validation clips, which are not a multiple of the batch of 8.
@@ -277,8 +277,8 @@ def write_video(
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"g": "5", "threads": "1"}
         stream.bit_rate = 2_000_000
-        for picture in video:
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for image in video:
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return video

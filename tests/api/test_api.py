@@ -1,4 +1,4 @@
-"""The Python API against the command line's files and numbers, and its models."""
+"""The Python API, compared with files and numbers of the command line; and its models."""
 
 import dataclasses
 import io

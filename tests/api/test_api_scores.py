@@ -21,7 +21,7 @@ def test_scores_by_hand():
 
 
 def test_clips_without_objects_do_not_count():
-    """Nine of ten clips are empty: their scores say nothing, and their number is told."""
+    """Nine of ten clips are empty: they have no scores, and their number is reported."""
     empty, one = np.zeros((9, 2, 4, 4), int), np.zeros((1, 2, 4, 4), int)
     one[..., :2, :2] = 1
     true, slots = np.concatenate([empty, one]), np.concatenate([empty, one // 2])

@@ -1,4 +1,4 @@
-"""What the Python API takes for a video, and how it answers mistakes."""
+"""What the Python API accepts as a video, and its answers to mistakes."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""A training that takes long on CPUs is announced before anything else happens."""
+"""Warnings before a training: that it takes long on CPUs, and of an unsuitable variance."""
 
 import numpy as np
 import tiny

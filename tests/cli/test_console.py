@@ -1,4 +1,4 @@
-"""The command ``stiid``: the flags it hands on, what it prints, how it answers mistakes."""
+"""The command ``stiid``: the flags it passes on, its output, and its answers to mistakes."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ from stiid.data.video.frames import SAMPLE, read_video
 
 @pytest.fixture
 def handed_on(monkeypatch, tmp_path):
-    """What a command line becomes for ``python -m stiid.main``; run in an empty folder."""
+    """Flags of ``python -m stiid.main`` for a command line; run in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
 
@@ -224,7 +224,7 @@ def test_models_refuse_fields_that_they_were_trained_with(trained, tmp_path):
         )
 
 
-# --- the clip that comes with the package ---------------------------------------------------------
+# --- the clip in the package ----------------------------------------------------------------------
 
 
 def test_the_sample_is_small_and_has_moving_things():

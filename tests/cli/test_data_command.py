@@ -1,4 +1,4 @@
-"""``python -m stiid.data``: what it prints, what it writes, how it answers mistakes."""
+"""``python -m stiid.data``: its output, its files, and its answers to mistakes."""
 
 import signal
 import subprocess

@@ -174,7 +174,7 @@ def test_masks_are_those_of_a_source_of_the_same_frames(written, trained, data_d
     np.testing.assert_allclose(ours, result.masks[0], atol=5e-3)
 
 
-def test_pictures_without_a_crop_and_of_training_size(trained, tmp_path):
+def test_images_without_a_crop_and_of_training_size(trained, tmp_path):
     """A folder of images; the default is the view of the training data: everything, stride 1."""
     (tmp_path / "in").mkdir()
     for t in range(3):

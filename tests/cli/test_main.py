@@ -1,4 +1,4 @@
-"""The command line as a process: what it prints, how it exits, what it leaves alone."""
+"""The command line as a process: its output, its exit codes, and what it does not touch."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What stands beside a run's results."""
+"""Facts that are recorded with a run's results."""
 
 import importlib.metadata
 from types import SimpleNamespace

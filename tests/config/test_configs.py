@@ -71,7 +71,7 @@ def small_movi(folder):
     return {"path": str(folder / "movi"), "resolution": 8, "frames": 3}
 
 
-# What makes the options of a source small; it may write files for it.
+# Makes a source's options small; it may write files for that.
 SMALL = {
     "bouncing_balls": small_balls,
     "r_nem": small_r_nem,
@@ -108,12 +108,12 @@ def shrink_savi(model):
     model.update(encoder_features=(4,), encoder_strides=(1,), decoder_features=(4,), doublings=1)
 
 
-# What makes a family's networks small.
+# Makes a family's networks small.
 SHRINK = {"stiid": shrink_stiid, "rnem": shrink_rnem, "ddpae": shrink_ddpae, "savi": shrink_savi}
 
 
 def shrink(config: ConfigDict, data_dir, folder) -> ConfigDict:
-    """Keep the structure of a config, and make everything that costs time small."""
+    """Keep the structure of a config, and make all sizes that cost time small."""
     with config.unlocked():
         config.data.update(data_dir=str(data_dir), max_frames=3)
         config.data.options.update(SMALL[config.data.name](folder))
@@ -136,7 +136,7 @@ def shrink(config: ConfigDict, data_dir, folder) -> ConfigDict:
 
 
 def distinct(stages):
-    """The stages without those that are now as an earlier one, but for weights and rates."""
+    """Stages, without those that equal an earlier one except for weights and rates."""
     kept = {}
     for name, stage in stages.items():
         model = {key: value for key, value in stage["model"].items() if key != "objective"}
@@ -147,7 +147,7 @@ def distinct(stages):
 
 @pytest.fixture(scope="module")
 def trained_before():
-    """What was trained → the workdir of it."""
+    """Cache: trained config → its workdir."""
     return {}
 
 
@@ -174,7 +174,7 @@ def test_it_fits_together(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_it_trains_a_step(name, data_dir, tmp_path, use_devices, trained_before):
-    """A variant that only tests what another one trains is tested with that."""
+    """A variant without training is tested with the model of the variant that trains it."""
     use_devices(1)
     config = shrink(load_config(name), data_dir, tmp_path)
     experiment = parse(Experiment, config.to_dict())
@@ -194,7 +194,7 @@ def test_it_trains_a_step(name, data_dir, tmp_path, use_devices, trained_before)
 
 
 @pytest.mark.parametrize("balls", ["small_binary", "small_color"])
-def test_small_iodine_sees_stills_with_our_beta_and_free_shares(balls):
+def test_small_iodine_trains_on_single_frames_with_our_beta_and_without_gamma(balls):
     ours, iodine = (load_experiment(f"{name}:{balls}") for name in ("bouncing_balls", "iodine"))
     assert iodine.train.stages["stage_0"] == ours.train.stages["stage_0"]
     for name, stage in iodine.train.stages.items():

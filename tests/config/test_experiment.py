@@ -1,4 +1,4 @@
-"""The experiment as a typed config: what overrides what, and what is refused at once."""
+"""The experiment as a typed config: overrides, and values that are refused at once."""
 
 import json
 import math

@@ -1,6 +1,6 @@
-"""What config files resolve to, field by field, is what it was.
+"""Config files resolve to the same fields as before.
 
-``python tests/config/test_resolved.py`` writes the digests anew, after a change that is meant.
+``python tests/config/test_resolved.py`` writes the digests again after an intended change.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ NAMES = [
 
 
 def digest(name):
-    """Of all fields that a config has once defaults are filled in, but for new ones."""
+    """Digest of all fields of a config with defaults, except new ones."""
     content = without_later(to_dict(load_experiment(name)))
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -35,7 +35,7 @@ def test_a_config_resolves_to_what_it_was(name):
 
 
 def write():
-    """Write the digests of what the configs resolve to now."""
+    """Write the digests of all resolved configs."""
     content = {
         "made by": "python tests/config/test_resolved.py",
         "first": "of the configs that listed every field; the short ones resolved to the same",

@@ -1,4 +1,4 @@
-"""What becomes of frames of another aspect ratio than the result."""
+"""Frames whose aspect ratio differs from that of the result."""
 
 import numpy as np
 import pytest
@@ -10,9 +10,9 @@ SIZE = {"height": 4, "width": 4, "channels": 3}
 
 def wide():
     """8 × 24 pixels: the middle third is white, the left red, the right blue."""
-    picture = np.zeros((8, 24, 3), np.uint8)
-    picture[:, :8, 0] = picture[:, 8:16] = picture[:, 16:, 2] = 255
-    return picture
+    image = np.zeros((8, 24, 3), np.uint8)
+    image[:, :8, 0] = image[:, 8:16] = image[:, 16:, 2] = 255
+    return image
 
 
 def test_the_middle_is_cropped():

@@ -70,9 +70,9 @@ def test_slots_may_change_their_roles():
 
 def test_nothing_is_to_be_explained_in_a_clip_of_one_color():
     video = np.full((1, 1, 1, 4, 1), 7, np.uint8)
-    picture = np.full(video.shape, 0.5)
+    image = np.full(video.shape, 0.5)
     use = slot_use(
-        *clip([[0, 0, 1, 1]], kl=(1.0, 1.0), video=video, reconstruction=picture), length=1
+        *clip([[0, 0, 1, 1]], kl=(1.0, 1.0), video=video, reconstruction=image), length=1
     )
     assert use["explained"].item() == 1.0
 
@@ -86,8 +86,8 @@ def test_explained_variance_of_one_color_and_of_worse():
     video = np.array([0, 255, 0, 255], np.uint8).reshape(1, 1, 1, 4, 1)
     owner = [[0, 0, 1, 1]]
     for value, expected in ((0.5, 0.0), (0.0, -1.0), (1.0, -1.0)):
-        picture = np.full(video.shape, value)
-        clips = clip(owner, kl=(1.0, 1.0), video=video, reconstruction=picture)
+        image = np.full(video.shape, value)
+        clips = clip(owner, kl=(1.0, 1.0), video=video, reconstruction=image)
         assert slot_use(*clips, length=1)["explained"].item() == pytest.approx(expected)
 
 

@@ -1,4 +1,4 @@
-"""Figures: what is read of measurements and drawn, by hand; and one from its command."""
+"""Figures: values read from measurements, and drawn; by hand, and one by its command."""
 
 import json
 import shutil
@@ -102,7 +102,7 @@ def test_curves_of_predictions(panels_of):
     assert found["figure_mse"]["Bouncing Balls: MSE"]["Our, binary"][0] == 3
 
 
-def test_pictures_of_walks(tmp_path):
+def test_images_of_walks(tmp_path):
     """A row for each walk, in the range of colors; a data set without a measurement is left out."""
     images = np.linspace(-1, 2, 2 * 3 * 4 * 4).reshape(2, 3, 4, 4, 1)
     walks = [{"slot": 1, "dimension": 7}, {"slot": 0, "dimension": 5}]
@@ -111,9 +111,9 @@ def test_pictures_of_walks(tmp_path):
     axes = fig14_latent_walk._grid(images, walks, content["offsets"]).axes
     assert [one.get_title() for one in axes] == ["-3 σ", "0 σ", "3 σ", "", "", ""]
     assert [one.get_ylabel() for one in axes[::3]] == ["slot 1\nz 7", "slot 0\nz 5"]
-    for one, picture in zip(axes, images.reshape(6, 4, 4, 1), strict=True):
+    for one, pixels in zip(axes, images.reshape(6, 4, 4, 1), strict=True):
         (image,) = one.get_images()
-        np.testing.assert_allclose(image.get_array(), np.clip(picture, 0, 1).repeat(3, axis=2))
+        np.testing.assert_allclose(image.get_array(), np.clip(pixels, 0, 1).repeat(3, axis=2))
     np.savez(tmp_path / "walk.npz", images=images)
     (tmp_path / "latent_walk.json").write_text(json.dumps(content))
     records = [{"data": "binary"}, {"data": "color"}]

@@ -1,4 +1,4 @@
-"""The check of a GPU, on a CPU: what goes wrong in a step costs that step alone."""
+"""The check of a GPU, run on a CPU: a fault in a step affects that step only."""
 
 import json
 import sys

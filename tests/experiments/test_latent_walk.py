@@ -44,19 +44,19 @@ def test_latents_decode_to_the_decomposition(decomposed):
 def test_a_walk_starts_from_the_reconstruction(decomposed):
     system, params, result = decomposed
     latents = Latents(*(x[:, -1:] for x in result.latents))
-    pictures = walk(system, params, latents, 1, 2, np.array([-1.0, 0.0, 1.0]))
-    assert pictures.shape == (3, 8, 8, 3)
-    np.testing.assert_allclose(pictures[1], result.reconstruction[0, -1], atol=1e-5)
-    assert min(np.abs(pictures[i] - pictures[1]).max() for i in (0, 2)) > 1e-4
+    images = walk(system, params, latents, 1, 2, np.array([-1.0, 0.0, 1.0]))
+    assert images.shape == (3, 8, 8, 3)
+    np.testing.assert_allclose(images[1], result.reconstruction[0, -1], atol=1e-5)
+    assert min(np.abs(images[i] - images[1]).max() for i in (0, 2)) > 1e-4
 
 
 def test_walks_of_a_model_are_compiled_once():
     model = Weighted()
     latents = Latents(jnp.zeros((1, 1, 3, 4)), jnp.zeros((1, 1, 3, 1)))
     for slot, dimension in ((0, 1), (1, 0), (2, 3)):
-        picture = walk(model, None, latents, slot, dimension, np.array([-1.0, 1.0]))
+        image = walk(model, None, latents, slot, dimension, np.array([-1.0, 1.0]))
         np.testing.assert_allclose(
-            picture.ravel(), model.weights[slot, dimension] * np.array([-1, 1])
+            image.ravel(), model.weights[slot, dimension] * np.array([-1, 1])
         )
     assert model.decoded == 1
 
@@ -147,5 +147,5 @@ def test_the_file_of_a_measurement(trained, data_dir, tmp_path):
     with np.load(tmp_path / "walk.npz") as file:
         assert file["images"].shape == (len(walks), len(OFFSETS), 8, 8, 3)
         middle = file["images"][:, len(OFFSETS) // 2]
-        for picture in middle:
-            np.testing.assert_allclose(picture, file["reconstruction"], atol=1e-4)
+        for image in middle:
+            np.testing.assert_allclose(image, file["reconstruction"], atol=1e-4)

@@ -46,19 +46,19 @@ def test_a_notebook_is_stored_with_small_outputs(name):
 
 def test_large_outputs_are_left_out():
     page = {"text/html": "x" * 300_000, "text/plain": "<IPython.core.display.HTML object>"}
-    picture = {"image/png": "abcd", "text/plain": "<Image>"}
+    image = {"image/png": "abcd", "text/plain": "<Image>"}
     outputs = [
         nbformat.v4.new_output("stream", name="stderr", text="a warning"),
         nbformat.v4.new_output("stream", name="stdout", text="a line\n" * 100),
         nbformat.v4.new_output("display_data", data=page),
-        nbformat.v4.new_output("execute_result", data=picture, execution_count=3),
+        nbformat.v4.new_output("execute_result", data=image, execution_count=3),
     ]
     cell = nbformat.v4.new_code_cell("1", outputs=outputs, execution_count=3)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# a"), cell])
     store_notebooks.trim(notebook)
     assert [o.output_type for o in cell.outputs] == ["stream", "execute_result"]
     assert cell.outputs[0].text == "a line\n" * 40
-    assert cell.outputs[1].data == picture
+    assert cell.outputs[1].data == image
     assert cell.execution_count is cell.outputs[1].execution_count is None
     cell.outputs[1].data["image/png"] = "x" * 300_000
     with pytest.raises(ValueError, match="expected at most 200000"):

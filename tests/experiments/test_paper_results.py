@@ -1,4 +1,4 @@
-"""The tables of the paper: which trainings they share, and that every row can be run."""
+"""The tables of the paper: shared trainings, and rows that can all be run."""
 
 import fnmatch
 import importlib

@@ -74,7 +74,7 @@ def test_a_name_cannot_be_markup(parsed):
     assert parsed.found["b"] == [e for e in parsed.found["b"] if "figcaption" in e["inside"]]
 
 
-def test_every_picture_has_a_text(parsed):
+def test_every_image_has_a_text(parsed):
     assert parsed.found["img"]
     for element in parsed.found["img"]:
         assert len(element["alt"]) > 10
@@ -102,7 +102,7 @@ def test_the_slider_has_every_frame(parsed, complete):
     sliders = parsed.having("input", type="range")
     assert [(e["min"], e["max"], e["data-observed"]) for e in sliders] == [("0", "4", "3")] * 2
     assert all(e["aria-label"] for e in sliders)
-    films = [picture(e) for e in parsed.found["img"] if "figure" in e["inside"]][: 2 * 8]
+    films = [image(e) for e in parsed.found["img"] if "figure" in e["inside"]][: 2 * 8]
     assert {film.shape for film in films} == {(8, 5 * 8, 3)}
     labels = [e["text"] for e in parsed.found["span"] if "main" in e["inside"]]
     expected = ["input", "reconstruction", "truth", "masks", "slot 0", "slot 1", "slot 2", "paths"]
@@ -111,14 +111,14 @@ def test_the_slider_has_every_frame(parsed, complete):
 
 def test_films_show_the_clips(parsed, complete):
     source = restore(None, complete, "latest")[2]
-    pictures = [picture(e) for e in parsed.found["img"] if e["alt"].startswith("the clip as")]
-    assert len(pictures) == 4  # input and paths
+    images = [image(e) for e in parsed.found["img"] if e["alt"].startswith("the clip as")]
+    assert len(images) == 4  # input and paths
     for i in range(2):
         video = source[i]["video"][:5]
-        np.testing.assert_array_equal(pictures[2 * i], np.concatenate(list(video), axis=1))
+        np.testing.assert_array_equal(images[2 * i], np.concatenate(list(video), axis=1))
 
 
-def picture(element):
+def image(element):
     content = base64.b64decode(element["src"].removeprefix("data:image/png;base64,"))
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 

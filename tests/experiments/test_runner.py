@@ -71,7 +71,7 @@ def test_a_noted_command_has_no_place_of_this_machine(place):
 
 
 def test_a_command_without_a_last_word(tmp_path, monkeypatch):
-    """One that the system ended, for want of memory perhaps, is not blamed for its last line."""
+    """If the system killed it, possibly out of memory, its last line is not taken as the error."""
     (tmp_path / "ended.py").write_text(
         "import os, sys; print('fine', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)"
     )

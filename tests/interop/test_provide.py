@@ -58,13 +58,13 @@ def state_of(case, **sizes):
 
 
 def noise_of(case, noise):
-    """The recipe's draws as the engine takes them: [T, R + 1, B, K, D]."""
+    """The recipe's noise in the layout of ``infer_video``: [T, R + 1, B, K, D]."""
     shape = (case.frames + case.simulated, case.evaluations, case.batch, case.slots, case.latent)
-    ours, draws = np.zeros(shape, noise.dtype), iter(noise.reshape(len(noise), *shape[2:]))
-    ours[0, 0] = next(draws)
+    ours, samples = np.zeros(shape, noise.dtype), iter(noise.reshape(len(noise), *shape[2:]))
+    ours[0, 0] = next(samples)
     for t, count in enumerate(case.counts):
         for j in range(1, count):
-            ours[t, j] = next(draws)
+            ours[t, j] = next(samples)
     return ours
 
 
@@ -191,7 +191,7 @@ def tiny_state():
 
 @functools.cache
 def tiny_outputs():
-    """What the engine makes of the tiny case, in float64."""
+    """Results of the tiny case, in float64."""
     weights = {f"objective__{name}": value for name, value in WEIGHTS.items()}
     config = model_config(TINY, **SIZES, **weights)
     params = import_params(tiny_state(), config, (8, 8, 3))

@@ -206,7 +206,7 @@ def test_a_chain_is_one_long_run_of_refinements(make_model, random_params, eager
     )
 
 
-def test_seq_iodine_is_iodine_whose_picture_moves_on(make_model, random_params, eager_float64):
+def test_seq_iodine_is_iodine_whose_image_moves_on(make_model, random_params, eager_float64):
     """One refinement a frame of a still video: frame t is scored by evaluation t of one run."""
     sequential = make_model(kernel_size=1, refinements=1, **SEQ_IODINE)
     once = make_model(kernel_size=1, refinements=2, **IODINE)

@@ -27,17 +27,17 @@ def test_parameters_follow_the_switches(make_model):
 
 def test_initial_posterior_is_uniform_around_its_offset(make_model):
     model = make_model(init_scale=0.5, init_log_var=-3.0)
-    draws = [init_params(model, jax.random.key(seed))["posterior"] for seed in range(20)]
-    mean, log_var = np.split(np.stack(draws), 2, axis=-1)
+    samples = [init_params(model, jax.random.key(seed))["posterior"] for seed in range(20)]
+    mean, log_var = np.split(np.stack(samples), 2, axis=-1)
     for values, center in ((mean, 0.0), (log_var, -3.0)):
         assert np.abs(values - center).max() <= 0.5
         assert np.ptp(values) > 0.8
-        assert abs(values.mean() - center) < 0.15  # 80 draws: standard error 0.032
-    assert all(leaf.dtype == jnp.float32 for leaf in draws)
+        assert abs(values.mean() - center) < 0.15  # 80 samples: standard error 0.032
+    assert all(leaf.dtype == jnp.float32 for leaf in samples)
 
 
 def test_uniform_weights_are_those_of_pytorch():
-    """Bounds 1/√fan-in, and 1/√M in the LSTM; no draw is used twice."""
+    """Bounds 1/√fan-in, and 1/√M in the LSTM; no random number is used twice."""
     params = {
         "conv": {"kernel": np.zeros((3, 3, 6, 8)), "bias": np.zeros(8)},
         "linear": {"kernel": np.zeros((40, 30)), "bias": np.zeros(30)},

@@ -1,6 +1,6 @@
 """Restarts: of several noise samples for frame 0, the one with the lowest negative ELBO is kept.
 
-It is that of frame 0, or summed over the first frames.
+The negative ELBO is that of frame 0, or its sum over the first frames.
 """
 
 import functools
@@ -44,7 +44,7 @@ def sample(case, *, num_frames):
 
 
 def further_samples(case, count):
-    """Those of frame 0 that restarts add to the first."""
+    """Further samples of frame 0, which restarts add to the first."""
     system, _, _, keys = case
     own = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
     return sample_noise(system.model, own, num_frames=count, num_slots=3)
@@ -58,7 +58,7 @@ def choose(case, first, *, restarts):
     return choose_noise(system.model, system.objective.elbo, params, frames, keys, first, decoding)
 
 
-def free_energy(case, result, t=0):
+def negative_elbo(case, result, t=0):
     """β nll + ψ KL of frame t in NumPy, from the masks, means and KL of the decomposition."""
     system, _, video, _ = case
     objective, inference = system.objective, system.model.inference
@@ -75,8 +75,8 @@ def results(case):
     return {restarts: decompose(case, restarts) for restarts in (1, 6)}
 
 
-def test_more_draws_never_cost_free_energy(case, results):
-    energies = [free_energy(case, result) for result in results.values()]
+def test_more_samples_never_cost_negative_elbo(case, results):
+    energies = [negative_elbo(case, result) for result in results.values()]
     assert (energies[1] <= energies[0] + 1e-3).all()
     assert (energies[1] < energies[0] - 1e-3).any()
 
@@ -103,13 +103,13 @@ def test_the_reported_nll_is_that_of_a_density(tmp_path, mixture):
     np.testing.assert_allclose(reported, -np.mean(frames, axis=0), rtol=1e-4)
 
 
-def test_draws_belong_to_their_video(case, results):
+def test_samples_belong_to_their_video(case, results):
     alone = decompose(case, 6, rows=slice(1, 2))
     for ours, theirs in zip(jax.tree.leaves(alone), jax.tree.leaves(results[6]), strict=True):
         np.testing.assert_allclose(ours[0], theirs[1], rtol=1e-4, atol=1e-4)
 
 
-def test_a_draw_that_cannot_be_evaluated_is_not_chosen(case, monkeypatch):
+def test_a_sample_that_cannot_be_evaluated_is_not_chosen(case, monkeypatch):
     """The second noise sample is NaN, and so is all that comes of it."""
     first = sample(case, num_frames=1)
 
@@ -120,30 +120,30 @@ def test_a_draw_that_cannot_be_evaluated_is_not_chosen(case, monkeypatch):
     np.testing.assert_array_equal(choose(case, first, restarts=2), first)
 
 
-def test_the_chosen_draw_is_that_of_lowest_free_energy(case, results):
+def test_the_chosen_sample_is_that_of_lowest_negative_elbo(case, results):
     """Each sample decomposed alone: the second of two is sample 1 of any number."""
     first = sample(case, num_frames=1)
-    draws = [first[0], *further_samples(case, 5)]
+    samples = [first[0], *further_samples(case, 5)]
     chosen = choose(case, first, restarts=6)[0]
-    matches = [[bool((chosen[:, b] == draw[:, b]).all()) for draw in draws] for b in range(3)]
+    matches = [[bool((chosen[:, b] == one[:, b]).all()) for one in samples] for b in range(3)]
     assert [sum(row) for row in matches] == [1, 1, 1]
     assert len({row.index(True) for row in matches}) > 1
 
 
 @pytest.mark.parametrize("judges", [1, 2])
-def test_draws_are_judged_by_so_many_frames(case, monkeypatch, judges):
+def test_samples_are_judged_by_so_many_frames(case, monkeypatch, judges):
     """Each noise sample decomposed alone, its negative ELBO in NumPy, over so many frames."""
     first = sample(case, num_frames=2)
-    draws = [first[0], *further_samples(case, 7)]
+    samples = [first[0], *further_samples(case, 7)]
     chosen = decompose(case, 8, restart_frames=judges)
     energies, results = [], []
-    for draw in draws:
+    for one in samples:
         monkeypatch.setattr(
             "stiid.models.spatiotemporal.model.sample_noise",
-            lambda *_, d=draw, **__: first.at[0].set(d),
+            lambda *_, d=one, **__: first.at[0].set(d),
         )
         results.append(decompose(case, 1))
-        frames = [free_energy(case, results[-1], t) for t in range(judges)]
+        frames = [negative_elbo(case, results[-1], t) for t in range(judges)]
         energies.append(np.sum(frames, axis=0))
     best = np.argmin(energies, axis=0)
     for b in range(3):
@@ -153,7 +153,7 @@ def test_draws_are_judged_by_so_many_frames(case, monkeypatch, judges):
 def test_frames_to_come_change_the_choice(case):
     """One frame alone chooses other noise samples than two, in some of the videos."""
     one, two = (decompose(case, 64, restart_frames=judges) for judges in (1, 2))
-    sums = [sum(free_energy(case, result, t) for t in range(2)) for result in (one, two)]
+    sums = [sum(negative_elbo(case, result, t) for t in range(2)) for result in (one, two)]
     assert (sums[1] <= sums[0] + 1e-3).all()
     assert (sums[1] < sums[0] - 1e-3).any()
 
@@ -161,7 +161,7 @@ def test_frames_to_come_change_the_choice(case):
 IODINE = {"time_axis": "none", "grid": "full", "conditional_prior": False, "generation": False}
 
 
-def test_frames_without_memory_all_draw_and_choose(case, tmp_path):
+def test_frames_without_memory_all_sample_and_choose(case, tmp_path):
     """To IODINE every frame is the first: as if its frames were videos with the same keys."""
     _, _, video, keys = case
     changes = {f"model__inference__{name}": value for name, value in IODINE.items()}
@@ -175,7 +175,7 @@ def test_frames_without_memory_all_draw_and_choose(case, tmp_path):
     for t in range(2):
         rest = [result._replace(masks=result.masks[:, t:]) for result in (once, chosen)]
         rest = [r._replace(means=r.means[:, t:], kl=r.kl[:, t:]) for r in rest]
-        energies = [free_energy((system, None, video[:, t:], None), result) for result in rest]
+        energies = [negative_elbo((system, None, video[:, t:], None), result) for result in rest]
         assert (energies[1] <= energies[0] + 1e-3).all()
         assert (energies[1] < energies[0] - 1e-3).any()
 

@@ -209,7 +209,7 @@ def test_flips_have_their_probability(small):
     keys = jax.vmap(jax.random.key)(jnp.arange(8))
     _, flips = system._noise(keys, num_frames=40, num_slots=K)
     assert set(np.unique(flips)) == {0.0, 1.0}
-    assert flips.mean() == pytest.approx(0.2, abs=0.015)  # 20,480 draws, sd 0.003
+    assert flips.mean() == pytest.approx(0.2, abs=0.015)  # 20,480 samples, sd 0.003
 
 
 def test_what_has_no_meaning_is_refused(small):

@@ -1,4 +1,4 @@
-"""A video frame after frame. Oracle: inference of the whole video at once."""
+"""A video frame by frame. Oracle: inference of the whole video at once."""
 
 import dataclasses
 import itertools
@@ -71,17 +71,17 @@ def assert_same(ours, theirs):
 def test_it_equals_the_decomposition_of_the_whole_video(tmp_path, inference, restarts, judges):
     case = make(tmp_path, **inference)
     system, params, video = case
-    draws = {"restarts": restarts, "restart_frames": judges}
-    decoding = Decoding(num_slots=SLOTS, **draws)
+    samples = {"restarts": restarts, "restart_frames": judges}
+    decoding = Decoding(num_slots=SLOTS, **samples)
     with tiny.quick_compilation():
         whole = jax.jit(lambda p, v: system.decompose(p, v, KEY[None], decoding))(
             params, video[None]
         )
-    ours = stream(case, **draws)
+    ours = stream(case, **samples)
     assert_same(ours, whole)
     assert ours.masks.shape == (1, FRAMES, SLOTS, 8, 8)
     # Frames differ, and the past counts: the last frame alone gives something else.
-    alone = stream(case, frames=video[-1:], **draws)
+    alone = stream(case, frames=video[-1:], **samples)
     assert np.abs(alone.masks[:, 0] - ours.masks[:, -1]).max() > 1e-2
 
 
@@ -103,7 +103,7 @@ def test_sampling_in_every_frame_equals_infer_video_with_the_same_noise(tmp_path
     assert np.abs(ours.masks - stream(case).masks).max() > 1e-2
 
 
-def test_a_model_without_memory_draws_in_every_frame(tmp_path):
+def test_a_model_without_memory_samples_in_every_frame(tmp_path):
     """Each frame is the stream of that frame alone, with the key of its number."""
     iodine = {"time_axis": "none", "grid": "full", "conditional_prior": False, "generation": False}
     case = make(tmp_path, refinements=REFINEMENTS, **iodine)
@@ -120,10 +120,10 @@ def test_a_model_without_memory_draws_in_every_frame(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("draws", "ahead"),
+    ("samples", "ahead"),
     [({"restarts": 1, "restart_frames": 3}, 1), ({"restarts": 2, "restart_frames": 3}, 3)],
 )
-def test_no_more_frames_are_taken_than_needed(tmp_path, draws, ahead):
+def test_no_more_frames_are_taken_than_needed(tmp_path, samples, ahead):
     """An endless video: frames are taken one by one, but for those that judge noise samples."""
     system, params, video = make(tmp_path, refinements=1)
     taken = []
@@ -133,7 +133,7 @@ def test_no_more_frames_are_taken_than_needed(tmp_path, draws, ahead):
             taken.append(t)
             yield video[t % FRAMES]
 
-    decoding = Decoding(num_slots=SLOTS, **draws)
+    decoding = Decoding(num_slots=SLOTS, **samples)
     with tiny.quick_compilation():
         results = system.stream(params, endless(), KEY, decoding)
         for t in range(20):

@@ -35,10 +35,10 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
     with open_decomposition(tmp_path, fps=25, origin=np.zeros(2), scale=np.ones(2)) as append:
         for t in range(60):
             masks = rng.dirichlet(np.ones(2), (4, 4)).transpose(2, 0, 1)
-            picture = np.zeros((4, 4, 3), np.uint8).view(Picture)
-            alive.add(_Watch.of(picture))
-            append(SlotFrame(t, picture, np.zeros((4, 4, 3)), masks, np.zeros((2, 4, 4, 3))), None)
-            del picture
+            pixels = np.zeros((4, 4, 3), np.uint8).view(Picture)
+            alive.add(_Watch.of(pixels))
+            append(SlotFrame(t, pixels, np.zeros((4, 4, 3)), masks, np.zeros((2, 4, 4, 3))), None)
+            del pixels
             gc.collect(0)
             assert len(alive) <= 22
     assert len(np.load(tmp_path / "masks.npz")["slots"]) == 60
@@ -48,10 +48,10 @@ def test_palettes_have_room_for_every_slot(tmp_path):
     """More slots than the palette has colors."""
     slots = np.arange(40, dtype=np.uint8).reshape(5, 8)
     masks = np.eye(40)[slots].transpose(2, 0, 1)
-    picture = np.zeros((5, 8, 3))
+    pixels = np.zeros((5, 8, 3))
     with open_decomposition(tmp_path, fps=5.0, origin=np.zeros(2), scale=np.ones(2)) as append:
         means = np.zeros((40, 5, 8, 3))
-        append(SlotFrame(0, picture.astype(np.uint8), picture, masks, means), None)
+        append(SlotFrame(0, pixels.astype(np.uint8), pixels, masks, means), None)
     with Image.open(tmp_path / "masks" / "000000.png") as image:
         np.testing.assert_array_equal(np.asarray(image), slots)
 
@@ -113,9 +113,9 @@ def test_files_tell_the_background_from_objects(tmp_path):
     """The overlay leaves the background as it is; the table names it."""
     slots = np.zeros((8, 8), int)
     slots[2:6, 2:6] = 1
-    masks, picture = np.eye(3)[slots].transpose(2, 0, 1), np.full((8, 8, 3), 200, np.uint8)
+    masks, pixels = np.eye(3)[slots].transpose(2, 0, 1), np.full((8, 8, 3), 200, np.uint8)
     with open_decomposition(tmp_path, fps=5.0, origin=np.zeros(2), scale=np.ones(2)) as append:
-        append(SlotFrame(0, picture, picture / 255, masks, np.zeros((3, 8, 8, 3))), None)
+        append(SlotFrame(0, pixels, pixels / 255, masks, np.zeros((3, 8, 8, 3))), None)
     with (tmp_path / "trajectories.csv").open() as file:
         assert [row["kind"] for row in csv.DictReader(file)] == ["background", "object", "empty"]
     shown = next(iter(VideoFile(tmp_path / "overlay.mp4").frames())).astype(int)
@@ -125,18 +125,18 @@ def test_files_tell_the_background_from_objects(tmp_path):
 
 def test_overlay_by_hand():
     """45 % of the slot's color; the border in full color; a hidden id is left alone."""
-    picture = np.full((1, 6, 1), 100, np.uint8)
+    pixels = np.full((1, 6, 1), 100, np.uint8)
     ids = np.array([[0, 0, 0, 1, 1, 1]])
     expected = np.rint(0.55 * 100 + 0.45 * PALETTE[[0, 0, 0, 1, 1, 1]].astype(float))
     expected[2:4] = PALETTE[[0, 1]]
-    np.testing.assert_array_equal(overlay(picture, ids)[0], expected)
+    np.testing.assert_array_equal(overlay(pixels, ids)[0], expected)
     expected[:3] = 100
-    np.testing.assert_array_equal(overlay(picture, ids, hidden=0)[0], expected)
-    doubled = overlay(picture, ids, scale=2, hidden=0)
+    np.testing.assert_array_equal(overlay(pixels, ids, hidden=0)[0], expected)
+    doubled = overlay(pixels, ids, scale=2, hidden=0)
     assert doubled.shape == (2, 12, 3)
     np.testing.assert_array_equal(doubled[0, 8:10], expected[[4, 4]])
     with pytest.raises(ValueError, match="same sizes"):
-        overlay(picture, ids[:, :5])
+        overlay(pixels, ids[:, :5])
 
 
 def test_the_overlay_has_the_pixels_and_the_aspect_ratio_of_the_original():

@@ -1,4 +1,4 @@
-"""Figures: what is in them, in the order and the size that was asked for."""
+"""Figures: their content, in the requested order and size."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Images and films on disk: what is read back, and what a failure leaves."""
+"""Images and animations on disk: read back, and after a failure."""
 
 from types import SimpleNamespace
 
@@ -183,7 +183,7 @@ def test_a_frame_rate_beyond_what_files_can_say_is_the_nearest(tmp_path):
         assert image.info["duration"] == 655_350
 
 
-def test_pictures_are_checked(tmp_path):
+def test_images_are_checked(tmp_path):
     frames = moving_square()
     for write in (write_gif, write_mp4):
         with pytest.raises(ValueError, match=r"uint8 \[T, H, W, 3\], got float64"):

@@ -36,7 +36,8 @@ def lab(rgb):
 
 
 def test_palette_colors_are_distinguishable():
-    # 2.3 is the just noticeable difference; ask for nearly ten times that, from the grounds too.
+    # 2.3 is the just noticeable difference; ask for nearly ten times that, from the background
+    # colors too.
     colors = lab(np.concatenate([PALETTE, [BACKDROP, (0, 0, 0), (255, 255, 255)]]))
     distance = np.linalg.norm(colors[:, None] - colors[None], axis=-1)
     assert len(PALETTE) >= 12
@@ -67,7 +68,7 @@ def test_frames_show_the_arrays(channels):
     column = frames[0, :, lefts[4] + 60]
     top = int(np.flatnonzero((column == PALETTE[0]).all(-1))[0]) + 3
 
-    def picture(left, border, t=0):
+    def image(left, border, t=0):
         return frames[t, top : top + 120 : 5, left + border : left + border + 120 : 5]
 
     def bytes_of(array):
@@ -77,15 +78,15 @@ def test_frames_show_the_arrays(channels):
     dimmed = PALETTE.copy()
     dimmed[0] = np.rint(0.3 * PALETTE[0] + 0.7 * BACKDROP)
     for t in range(2):
-        np.testing.assert_array_equal(picture(lefts[0], 1, t), bytes_of(video[t]))
-        np.testing.assert_array_equal(picture(lefts[1], 1, t), bytes_of(reconstruction[t]))
-        np.testing.assert_array_equal(picture(lefts[3], 1, t), dimmed[masks[t].argmax(0)])
+        np.testing.assert_array_equal(image(lefts[0], 1, t), bytes_of(video[t]))
+        np.testing.assert_array_equal(image(lefts[1], 1, t), bytes_of(reconstruction[t]))
+        np.testing.assert_array_equal(image(lefts[3], 1, t), dimmed[masks[t].argmax(0)])
         # True ids are slot + 1, yet they get the colors of the slots that hold them.
-        np.testing.assert_array_equal(picture(lefts[2], 1, t), dimmed[masks[t].argmax(0)])
+        np.testing.assert_array_equal(image(lefts[2], 1, t), dimmed[masks[t].argmax(0)])
         for k in range(3):
             owned = masks[t, k][..., None] == 1
             expected = np.where(owned, bytes_of(means[t, k]), BACKDROP)
-            np.testing.assert_array_equal(picture(lefts[4 + k], 3, t), expected)
+            np.testing.assert_array_equal(image(lefts[4 + k], 3, t), expected)
             assert (frames[t, top + 60, lefts[4 + k] : lefts[4 + k] + 3] == PALETTE[k]).all()
     # Magnified without smoothing: 5 x 5 equal pixels.
     big = frames[0, top : top + 120, lefts[0] + 1 : lefts[0] + 121].reshape(24, 5, 24, 5, 3)

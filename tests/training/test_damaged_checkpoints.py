@@ -82,7 +82,7 @@ def read_all(directory, step):
 
 
 @pytest.mark.slow
-# Of arrays that are read together, the others arrive when the error is told already.
+# When several arrays are read together, others arrive after the error was reported.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_flipped_bit_is_found_or_changes_nothing(saved, tmp_path):
     """Anywhere in the files of a checkpoint; some bits are of no consequence."""

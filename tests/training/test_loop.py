@@ -1,4 +1,4 @@
-"""What a run logs, saves, evaluates and refuses to go on with."""
+"""Logs, checkpoints and evaluations of a run, and reasons to stop."""
 
 import dataclasses
 
@@ -32,16 +32,16 @@ def test_the_learning_rate_starts_again_in_each_stage(trained):
 
 
 @pytest.mark.slow
-def test_pictures_of_evaluations_are_in_tensorboard_too(data_dir, tmp_path, monkeypatch):
+def test_images_of_evaluations_are_in_tensorboard_too(data_dir, tmp_path, monkeypatch):
     shown = {}
     monkeypatch.setattr(
         MetricWriter, "write_image", lambda self, *args: shown.update({args[:2]: args[2]})
     )
     tiny.train(tiny.experiment(data_dir, train__eval_every=2), tmp_path)
     assert list(shown) == [(step, f"clips/0{i}") for step in (2, 3, 4, 6) for i in (0, 1)]
-    for (step, tag), picture in shown.items():
+    for (step, tag), image in shown.items():
         with Image.open(tmp_path / "pictures" / f"step_{step:06d}_{tag[-2:]}.png") as file:
-            np.testing.assert_array_equal(np.asarray(file.convert("RGB")), picture)
+            np.testing.assert_array_equal(np.asarray(file.convert("RGB")), image)
 
 
 def test_training_changes_every_parameter(trained):

@@ -1,4 +1,4 @@
-"""What cannot fit is refused from its sizes: nothing of it is allocated here."""
+"""Sizes that cannot fit are refused; nothing is allocated here."""
 
 import jax
 import jax.numpy as jnp

@@ -31,7 +31,7 @@ def of_before(config):
 
 
 def test_what_came_later_is_what_was_done_before(tmp_path):
-    """Not what is the default now, of which ``unroll`` is an example."""
+    """Later fields get the value of the old behavior, not the default; ``unroll`` is an example."""
     stored = of_before(to_dict(tiny.experiment(tmp_path)))
     kept = json.loads(json.dumps(stored))
     migrated = parse(Experiment, migrate(stored))

@@ -1,4 +1,4 @@
-"""Where a run stands, as a checkpoint says: what no run can have reached is refused."""
+"""Positions in a checkpoint that no run can reach are refused."""
 
 import pytest
 import tiny

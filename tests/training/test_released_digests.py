@@ -1,4 +1,4 @@
-"""A released model is what was released, or is refused."""
+"""A released model that was changed is refused."""
 
 import json
 

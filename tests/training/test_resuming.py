@@ -1,4 +1,4 @@
-"""Oracle of every interruption: the run that was not interrupted, bit by bit."""
+"""Oracle of each interruption: an uninterrupted run, bit by bit."""
 
 import shutil
 import signal

@@ -1,4 +1,4 @@
-"""Signals as a process meets them: each test starts one that does what could lose them."""
+"""Signals to real processes: each test starts one in a state that might lose signals."""
 
 import contextlib
 import signal

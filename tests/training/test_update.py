@@ -1,4 +1,4 @@
-"""Oracle: the update that is not split. The model is one number, so that all is known by hand."""
+"""Oracle: the update in one part. The model is one number, so all results are worked by hand."""
 
 from typing import NamedTuple
 

@@ -160,10 +160,10 @@ def test_start_of_a_clip_of_ddpae():
     assert (masses == 1).all()
     values, counts = np.unique(v, return_counts=True)
     np.testing.assert_array_equal(values, np.arange(-20, 20))
-    # 3200 draws of 40 values, within 4 standard deviations.
+    # 3200 samples of 40 values, within 4 standard deviations.
     np.testing.assert_allclose(counts, 80, atol=4 * math.sqrt(80 * 39 / 40))
     np.testing.assert_array_equal(x, np.rint(x))
-    # The width of the original's range is 678, its last value is not drawn.
+    # The width of the original's range is 678, its last value does not occur.
     assert (x.min(), x.max()) == (61, 738)
     assert x.mean() == pytest.approx(399.5, abs=14)
     first, second = np.triu_indices(4, 1)

@@ -1,4 +1,4 @@
-"""Pixels of the balls: areas, brute force, colors, and what a clip says of itself."""
+"""Pixels of the balls: areas, brute force, colors, and the other fields of a clip."""
 
 import numpy as np
 import pytest

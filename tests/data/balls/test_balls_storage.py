@@ -1,4 +1,4 @@
-"""Clips on disk: as simulated, whole or not there, one writer at a time."""
+"""Clips on disk: as simulated, complete or absent, with one writer at a time."""
 
 import contextlib
 import shutil
@@ -45,7 +45,7 @@ def test_stored_clips_equal_simulated_clips(tmp_path, monkeypatch, capfd):
 
 
 def test_evaluation_needs_no_training_clips(tmp_path):
-    """A split made alone has the clips, and the name, that it has beside the others."""
+    """A split that is generated alone has the same clips and name as with the others."""
     alone = load(tmp_path, "validation")
     folders = [path for path in (tmp_path / "bouncing_balls").iterdir() if path.is_dir()]
     assert [path.name for path in folders] == [BallsSpec(**{**SMALL, "train": 0}).name]

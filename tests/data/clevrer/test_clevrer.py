@@ -45,7 +45,7 @@ def load(folder, data_dir, split="test", **options):
     return [source[i] for i in range(len(source))]
 
 
-# --- what is cut ----------------------------------------------------------------------------------
+# --- clips ----------------------------------------------------------------------------------------
 
 
 def test_training_videos_are_cut_back_to_back(folder, data_dir):

@@ -138,7 +138,7 @@ def test_color_shadow_and_highlight():
     assert np.linalg.norm(points - center, axis=-1).max() < 0.2 * 1.5
 
 
-def test_smooth_pictures_show_what_sharp_ones_do():
+def test_smooth_images_show_what_sharp_ones_do():
     scene, motion = make_motion(SceneLaw(), "train", 2, frames=1, seed=0)
     smooth, _ = render(scene, motion, PAPER)
     sharp, _ = render(scene, motion, WHOLE, CENTER)

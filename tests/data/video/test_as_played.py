@@ -10,7 +10,7 @@ from PIL import Image
 
 from stiid.data.video.video_file import VideoFile
 
-# A block of distinct grays whose eight ways of lying down all differ, of 24×32 pixels.
+# A block of 24×32 pixels of distinct grays, whose eight orientations all differ.
 CORNERS = np.kron(np.array([[250, 160], [90, 10], [10, 10]], np.uint8), np.ones((8, 16), np.uint8))
 PICTURE = CORNERS[..., None].repeat(3, -1)
 
@@ -144,15 +144,15 @@ def test_all_eight_ways_of_lying_down(tmp_path, orientation):
 
 def half_clear():
     """RGBA: bright everywhere, the right half transparent, the lower quarter at half."""
-    picture = np.full((24, 32, 4), 255, np.uint8)
-    picture[..., 1] = 120
-    picture[:, 16:, 3] = 0
-    picture[18:, :16, 3] = 128
-    return picture
+    pixels = np.full((24, 32, 4), 255, np.uint8)
+    pixels[..., 1] = 120
+    pixels[:, 16:, 3] = 0
+    pixels[18:, :16, 3] = 128
+    return pixels
 
 
-def gif(path, picture):
-    index = (picture[..., 3] > 0).astype(np.uint8)
+def gif(path, pixels):
+    index = (pixels[..., 3] > 0).astype(np.uint8)
     image = Image.fromarray(index)
     image.putpalette([255, 255, 255, 255, 120, 255])
     image.save(path, save_all=True, append_images=[image], transparency=0, duration=100)
@@ -160,22 +160,22 @@ def gif(path, picture):
 
 @pytest.mark.parametrize("name", ["a.png", "a.mov", "prores.mov", "a.gif"])
 def test_what_is_transparent_lies_on_black_in_every_kind_of_file(tmp_path, name):
-    picture = half_clear()
-    expected = picture[..., :3] * (picture[..., 3:] / 255)
+    pixels = half_clear()
+    expected = pixels[..., :3] * (pixels[..., 3:] / 255)
     match name:
         case "a.png":
-            Image.fromarray(picture).save(tmp_path / name)
+            Image.fromarray(pixels).save(tmp_path / name)
         case "a.mov":
-            write(tmp_path / name, [picture] * 2, codec="png", pix_fmt="rgba", source="rgba")
+            write(tmp_path / name, [pixels] * 2, codec="png", pix_fmt="rgba", source="rgba")
         case "prores.mov":
             write(
-                *(tmp_path / name, [picture] * 2),
+                *(tmp_path / name, [pixels] * 2),
                 **{"codec": "prores_ks", "pix_fmt": "yuva444p10le", "source": "rgba"},
                 profile="4444",
             )
         case "a.gif":  # knows no half
-            gif(tmp_path / name, picture)
-            expected = picture[..., :3] * (picture[..., 3:] > 0)
+            gif(tmp_path / name, pixels)
+            expected = pixels[..., :3] * (pixels[..., 3:] > 0)
     frame = next(VideoFile(tmp_path / name).frames())
     assert not frame[:, 17:].any()
     np.testing.assert_allclose(frame, expected, atol=8 if name == "prores.mov" else 1)

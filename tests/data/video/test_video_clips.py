@@ -118,7 +118,7 @@ def test_masks_of_another_size_are_refused(tmp_path):
         own(tmp_path, masks=str(tmp_path / "masks"))
 
 
-def test_a_picture_beside_videos_is_no_video(tmp_path):
+def test_an_image_beside_videos_is_no_video(tmp_path):
     for name in ("a", "b"):
         tiny.write_video(tmp_path / "videos" / f"{name}.mp4", frames=8)
     Image.new("RGB", (32, 24)).save(tmp_path / "videos" / "cover.jpg")
@@ -132,7 +132,7 @@ def write_images(folder, count):
         Image.new("RGB", (32, 24), (9 * t, 0, 0)).save(folder / f"{t}.png")
 
 
-def test_folders_of_pictures_with_dots_in_their_names(tmp_path):
+def test_folders_of_images_with_dots_in_their_names(tmp_path):
     """And an image beside them is no frame."""
     for name in ("scene.001", "scene.002"):
         write_images(tmp_path / "videos" / name, 8)

@@ -1,4 +1,4 @@
-"""Oracles: the frames that were written: of lossless files exactly, else but for coding."""
+"""Oracle: the frames that were written, exactly for lossless files, else up to coding errors."""
 
 import shutil
 import struct
@@ -26,15 +26,15 @@ def files(tmp_path_factory):
     video = tiny.write_video(folder / "a.mp4", frames=23)
     tiny.write_video(folder / "a.avi", frames=23)
     write_gif(folder / "a.gif", video, fps=10)
-    (folder / "pictures").mkdir()
+    (folder / "images").mkdir()
     for t, frame in enumerate(video):
-        Image.fromarray(frame).save(folder / "pictures" / f"frame{t}.png")  # frame10 after frame9
+        Image.fromarray(frame).save(folder / "images" / f"frame{t}.png")  # frame10 after frame9
     return folder, video
 
 
 @pytest.mark.parametrize(
     ("name", "loss", "fps"),
-    [("a.mp4", 8, 25), ("a.avi", 8, 25), ("a.gif", 0, 10), ("pictures", 0, 25)],
+    [("a.mp4", 8, 25), ("a.avi", 8, 25), ("a.gif", 0, 10), ("images", 0, 25)],
 )
 def test_every_kind_of_file(files, name, loss, fps):
     folder, truth = files
@@ -80,7 +80,7 @@ def test_opening_keeps_no_packet(files, name, monkeypatch):
     assert holders[2:] == [sys.getrefcount(lonely[0])] * (len(given) - 2)
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.gif", "pictures"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.gif", "images"])
 @pytest.mark.parametrize(
     "part", [(0, 23, 1), (7, 8, 1), (22, 23, 1), (3, 20, 4), (11, 23, 3), (5, 5, 1)]
 )
@@ -159,8 +159,8 @@ def test_damaged_bytes_end_in_one_error(files, tmp_path_factory, suffix, place, 
     shutil.rmtree(path.parent)
 
 
-# Containers and codecs whose times do not say which frame is which, or whose key frames lean on
-# frames before them.
+# Containers and codecs whose time stamps do not identify frames, or whose key frames depend on
+# earlier frames.
 CODED = {
     "mpeg.mpg": ("mpeg2video", {"bf": "2", "g": "12"}),
     "xvid.avi": ("mpeg4", {"bf": "2", "g": "12"}),
@@ -179,8 +179,8 @@ def test_every_start_gives_the_frames_from_there_on(tmp_path, name):
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.options, stream.bit_rate = options, 8_000_000
         for t in range(40):
-            picture = np.full((48, 64, 3), 6 * t, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            image = np.full((48, 64, 3), 6 * t, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
     video = VideoFile(tmp_path / name)
     assert video.num_frames == 40
@@ -204,23 +204,23 @@ def test_a_video_with_dropped_frames_is_whole(tmp_path):
     assert len(list(VideoFile(tmp_path / "a.avi").frames())) == 5
 
 
-def test_videos_and_pictures_are_turned_as_they_are_to_be_shown(tmp_path):
+def test_videos_and_images_are_turned_as_they_are_to_be_shown(tmp_path):
     """A white left half, a quarter turn clockwise: the upper half, as in players and browsers."""
-    picture = np.zeros((24, 32, 3), np.uint8)
-    picture[:, :16] = 255
-    expected = np.rot90(picture, -1)
+    image = np.zeros((24, 32, 3), np.uint8)
+    image[:, :16] = 255
+    expected = np.rot90(image, -1)
     exif = Image.Exif()
     exif[0x0112] = 6  # EXIF 2.3: "rotate 90 CW to display"
-    (tmp_path / "pictures").mkdir()
-    Image.fromarray(picture).save(tmp_path / "pictures" / "0.jpg", exif=exif, quality=95)
-    write_mp4(tmp_path / "a.mp4", picture[None].repeat(5, 0), fps=5)
+    (tmp_path / "images").mkdir()
+    Image.fromarray(image).save(tmp_path / "images" / "0.jpg", exif=exif, quality=95)
+    write_mp4(tmp_path / "a.mp4", image[None].repeat(5, 0), fps=5)
     content = bytearray((tmp_path / "a.mp4").read_bytes())
     matrix = content.find(b"tkhd") + 4 + 40  # ISO 14496-12, 8.3.2, version 0
     one = 1 << 16
     # (x, y) → (24 − y, x)
     content[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 24 * one, 0, 1 << 30)
     (tmp_path / "a.mp4").write_bytes(content)
-    for name in ("pictures", "a.mp4"):
+    for name in ("images", "a.mp4"):
         video = VideoFile(tmp_path / name)
         assert (video.height, video.width) == (32, 24)
         frame = next(video.frames())
@@ -228,7 +228,7 @@ def test_videos_and_pictures_are_turned_as_they_are_to_be_shown(tmp_path):
         assert np.abs(frame.astype(int) - expected).mean() < 12, name
 
 
-def test_pictures_of_other_depths(tmp_path):
+def test_images_of_other_depths(tmp_path):
     """16 bits of gray as 8; what is transparent is black; hidden files are no frames."""
     ramp = np.linspace(0, 65535, 32).astype(np.uint16).reshape(4, 8)
     Image.fromarray(ramp).save(tmp_path / "0.png")
@@ -242,7 +242,7 @@ def test_pictures_of_other_depths(tmp_path):
     np.testing.assert_array_equal(second[..., 1], clear[..., 3])
 
 
-def test_a_picture_that_would_take_all_memory_is_refused(tmp_path):
+def test_an_image_that_would_take_all_memory_is_refused(tmp_path):
     Image.new("1", (20_000, 20_000)).save(tmp_path / "0.png")
     with pytest.raises(ValueError, match=r"0\.png cannot be read as an image"):
         VideoFile(tmp_path)
@@ -253,22 +253,22 @@ def test_a_picture_that_would_take_all_memory_is_refused(tmp_path):
 
 def test_a_view_crops_and_averages():
     """By hand: columns 2..5, rows 1..4, halved."""
-    picture = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    image = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
     view = View(height=2, width=2, channels=3, crop=(2, 1, 4, 4))
-    blocks = picture[1:5, 2:6].reshape(2, 2, 2, 2, 3).astype(float)
-    np.testing.assert_allclose(view.frame(picture), blocks.mean((1, 3)), atol=0.5)
+    blocks = image[1:5, 2:6].reshape(2, 2, 2, 2, 3).astype(float)
+    np.testing.assert_allclose(view.frame(image), blocks.mean((1, 3)), atol=0.5)
     ids = np.arange(48).reshape(6, 8)
     np.testing.assert_array_equal(view.ids(ids), ids[[2, 4]][:, [3, 5]])
     np.testing.assert_array_equal(view.scale(6, 8), [2, 2])
     np.testing.assert_array_equal(view.origin(6, 8), [2, 1])
 
 
-def test_a_view_without_crop_is_the_picture():
-    picture = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+def test_a_view_without_crop_changes_nothing():
+    image = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
     same = View(height=6, width=8, channels=3)
-    np.testing.assert_array_equal(same.frame(picture), picture)
-    gray = View(height=6, width=8, channels=1).frame(picture)
-    luma = picture @ np.array([0.299, 0.587, 0.114])  # ITU-R 601
+    np.testing.assert_array_equal(same.frame(image), image)
+    gray = View(height=6, width=8, channels=1).frame(image)
+    luma = image @ np.array([0.299, 0.587, 0.114])  # ITU-R 601
     np.testing.assert_allclose(gray[..., 0], luma, atol=1)
 
 
