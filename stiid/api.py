@@ -61,7 +61,9 @@ def score(predicted: Any, true_masks: Any) -> dict[str, float]:
       best ones; ``recall`` is the fraction of objects with a slot of their own (IoU ≥ ½);
       ``slot_switches`` counts how often objects change their slot; ``mota``, ``idf1`` and
       ``id_switches`` score tracks, ``j`` and ``f`` regions and contours as DAVIS does. All are
-      NaN if no clip has objects: ``clips`` and ``clips_with_objects`` count them.
+      NaN if no clip has objects: ``clips`` and ``clips_with_objects`` count them. ``ari_authors``
+      and ``f_ari_authors`` are comparable with the paper's numbers: like those frame by frame, but
+      over all frames and clips, where ``f_ari_authors`` is 1 without objects.
 
     Raises:
       ValueError: shapes or types do not fit.

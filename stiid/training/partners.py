@@ -1,13 +1,14 @@
 """Connections between the processes of a run, by which each learns that another one ended.
 
-JAX itself would hear of some ends after minutes, and of others by a crash: when process 0 goes, the
-connection to its coordinator breaks, and JAX's C++ client aborts its process. So process 0 listens
-at the coordinator's address with a server of ours. Each of the others keeps a line to it, on which
-both say every few seconds that they are alive, and reaches JAX's coordinator through it, by a relay
-that holds a broken connection open until this process has ended with a message.
+JAX itself notices some ends only after minutes. When process 0 ends, it crashes instead: the
+connection to JAX's coordinator breaks, and JAX's C++ client aborts its process. So process 0 runs a
+server of our own at the coordinator's address. Every other process keeps a connection to it, on
+which both send a sign of life every few seconds. It reaches JAX's coordinator through the same
+server, by a relay that keeps JAX's side of a broken connection open until this process has ended
+with a message.
 
-A process that ended is known by its closed line. One that is stopped (SIGSTOP, a suspended machine,
-a cut network) keeps its line, and is known by its silence.
+When a process ends, its connection closes. A process that is stopped (SIGSTOP, a suspended machine,
+a cut network) keeps its connection open and is noticed by its silence.
 """
 
 import asyncio
@@ -25,9 +26,9 @@ from stiid.training.relay import Connection, relay
 
 _HERE = "127.0.0.1"
 _EVERY = 4.0  # seconds between signs of life
-_PATIENCE = 10  # signs that a process may miss
-_GRACE = 2.0  # seconds in which a process may end for a reason of its own, which says more
-_GREETING = 10.0  # seconds in which a connection must say what it is
+_PATIENCE = 10  # signs of life that a process may miss in a row
+_GRACE = 2.0  # seconds in which this process may end with an error of its own, which says more
+_GREETING = 10.0  # seconds in which a new connection must say what it is for
 
 
 class Partners:
@@ -43,7 +44,7 @@ class Partners:
         self._address = host.strip("[]"), int(port)
         self._met: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._lines: dict[int, asyncio.StreamWriter] = {}
-        self._parted: set[int] = set()  # who said that it ends
+        self._parted: set[int] = set()  # those that end as planned
         self._leaving = False
         self._stopped = asyncio.Event()
         with socket.socket() as free:
@@ -52,7 +53,7 @@ class Partners:
         self.coordinator = f"{_HERE}:{self._port}"
 
     def start(self) -> None:
-        """Meet the others, and watch them from then on, in a thread.
+        """Connect to the others, and watch them from then on, in a thread.
 
         When one of them is lost, this process ends with a line on standard error and exit status 1.
         """
@@ -60,7 +61,7 @@ class Partners:
         threading.Thread(target=self._serve, name="partners", daemon=True).start()
 
     def stop(self) -> None:
-        """Watch no longer; the others then take this process for one that ended."""
+        """Close the connections. To the others, this process has then ended."""
         self._loop.call_soon_threadsafe(self._stopped.set)
 
     def wait(self, timeout: float) -> bool:
@@ -76,13 +77,13 @@ class Partners:
         return True
 
     def awaited(self) -> str:
-        """Who did not come yet, as far as this process knows."""
+        """The processes that have not connected yet, as far as this one knows."""
         if self._own == 0:
             return f"{self._missing()} of {self._count} processes"
         return "the other processes" if self._lines else "process 0"
 
     def part(self) -> None:
-        """Tell the others that this process ends, and that they need not end for that."""
+        """Tell the others that this process ends as planned, so that they do not end as well."""
         told = asyncio.run_coroutine_threadsafe(self._tell("bye"), self._loop)
         with contextlib.suppress(concurrent.futures.TimeoutError):
             told.result(1.0)
@@ -111,13 +112,14 @@ class Partners:
                 )
             )
             return
-        async with server, asyncio.TaskGroup() as tasks:
-            alive = tasks.create_task(self._stay_alive())
-            line = tasks.create_task(self._reach_process_0()) if self._own else None
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(self._stay_alive())]
+            if self._own:
+                running.append(tasks.create_task(self._reach_process_0()))
             await self._stopped.wait()
-            alive.cancel()
-            if line:
-                line.cancel()
+            for task in running:
+                task.cancel()
+        server.close()  # its connections are closed with the loop
 
     async def _stay_alive(self) -> None:
         while True:

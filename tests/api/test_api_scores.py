@@ -33,6 +33,7 @@ def test_clips_without_objects_do_not_count():
     nothing = stiid.score(empty, empty)
     assert nothing.pop("clips") == 9
     assert nothing.pop("clips_with_objects") == 0
+    assert nothing.pop("ari_authors") == nothing.pop("f_ari_authors") == 1.0  # these count all
     assert np.isnan(list(nothing.values())).all()
 
 
