@@ -1,10 +1,11 @@
-"""Data sets from the command line: ``python -m stiid.data list | prepare | verify | preview``."""
+"""Data sets from the command line: ``stiid data``, or ``python -m stiid.data``."""
 
 import argparse
 import ast
 import dataclasses
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,9 @@ from stiid.data import registry
 from stiid.data.balls.r_nem_writer import SETS, write_r_nem
 from stiid.data.solids.writer import ClevrerLayout, write_clevrer
 from stiid.data.verify import verify_elements
+from stiid.data.video.advice import advise
+from stiid.data.video.frames import open_video
+from stiid.data.video.inspection import inspect_video
 from stiid.data.workers import available_cores
 from stiid.errors import escape_log, one_line, printable
 from stiid.outputs.preview import write_preview
@@ -74,6 +78,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
             command.add_argument("--clips", type=int, default=4 if run is _preview else 32)
         if run is _preview:
             command.add_argument("--output", default="preview", help="folder; default: %(default)s")
+    command = commands.add_parser("inspect", help="say whether and how to train on a video")
+    command.add_argument(
+        "video", metavar="VIDEO", help="a video file, a folder of images, or an array"
+    )
+    command.set_defaults(run=_inspect)
     command = commands.add_parser("simulate", help="write balls in the layout of R-NEM's h5 files")
     command.add_argument("set", choices=sorted(SETS))
     command.add_argument("path", metavar="FILE.h5")
@@ -127,6 +136,23 @@ def _preview(parsed: argparse.Namespace) -> None:
         local_path(parsed.output, "--output"), _open(parsed), clips=parsed.clips
     ):
         print(f"wrote {printable(str(path))}")
+
+
+def _inspect(parsed: argparse.Namespace) -> None:
+    found = inspect_video(open_video(parsed.video))
+    advice = advise(found)
+    for name, value in found._asdict().items():
+        print(f"{name:>20} {f'{value:.3g}' if isinstance(value, float) else value}")
+    for reason in advice.refusals:
+        print(f"not for this model: {reason}")
+    for note in advice.notes:
+        print(f"note: {note}")
+    if advice.refusals:
+        return
+    options = {"path": parsed.video, **advice.options}
+    flags = [f"--config.data.options.{name}={value}" for name, value in options.items()]
+    flags.append(f"--config.model.num_slots={advice.num_slots}")
+    print("to try:\n    stiid train own_video:fast " + printable(shlex.join(flags)))
 
 
 def _simulate(parsed: argparse.Namespace) -> None:
