@@ -25,7 +25,6 @@ _SAME = 2.0  # squared distance up to which two bumps exp(−|e − query|²) ha
 _NOWHERE = 100.0  # query of a slot without a seed: far from all pixels
 _LEAST_SHARE = 1e-3
 _LEAST = 1e-6
-_SHOWN = 1.0  # pixels: a slot whose mask covers less keeps its query, and so stays empty
 _INERTIA = 0.1  # pixels: a slot that shows less than this hardly moves
 
 
@@ -137,8 +136,7 @@ def follow(taken: Taken, masks: Array) -> Array:
     """
     weights = masks.reshape(*masks.shape[:2], -1)
     embedding = taken.embedding.reshape(len(weights), -1, taken.embedding.shape[-1])
-    shown = weights.sum(2)[..., None] >= _SHOWN
-    return jnp.where(shown, _mean(embedding, weights, taken.queries), taken.queries)
+    return _mean(embedding, weights, taken.queries)
 
 
 def _mean(embedding: Array, weights: Array, before: Array) -> Array:
