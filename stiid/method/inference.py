@@ -23,6 +23,7 @@ from stiid.method.networks import SlotModel
 from stiid.method.parameters import ParameterOptions
 from stiid.method.refinement import Cell, FrameResult, FrameStart, Terms, refine, score
 from stiid.method.schedule import GridOptions, Run, runs, schedule
+from stiid.method.simulation import simulate
 from stiid.nn.seeds import follow
 from stiid.shapes import Array, LSTMState, Params, check_shapes
 
@@ -140,6 +141,11 @@ def infer_frame(
     check_shapes(posterior=(posterior, "B K D"), noise=(noise, "R+1 B K D"))
     taken = None
     if frame is None:
+        if settings.simulation_start == "relational":
+            raise ValueError(
+                "inference.simulation_start='relational' needs the masks of several frames: "
+                "simulate by infer_video(…, num_simulated=…)"
+            )
         begin = starts.choose(params, settings.simulation_start, start.prior, start.last)
         start = start._replace(posterior=begin)
     else:
@@ -190,7 +196,7 @@ def infer_video(
         last of those for its last decode. Its K is the number of slots.
       weights: β and ψ.
       num_simulated: frames to simulate after the last one (section 3.2.3), each refined once in any
-        grid: there is no image to refine it towards.
+        grid: there is no image to refine it towards. See also ``method.simulation``.
     """
     settings = model.inference
     batch, num_frames = video.shape[:2]
@@ -216,7 +222,11 @@ def infer_video(
     for run in runs(plan, decodes):
         start, output = scan(start, run, frames[run.start : run.start + run.length])
         outputs.append(output)
-    if num_simulated:
+    if num_simulated and settings.simulation_start == "relational":
+        masks = jnp.concatenate([results.masks for _, results in outputs])
+        start, output = simulate(model, params, start, masks, noise[num_frames:, 0])
+        outputs.append(output)
+    elif num_simulated:
         run = Run(num_frames, num_simulated, 1, settings.decodes(num_frames))
         start, output = scan(start, run, None)
         outputs.append(output)

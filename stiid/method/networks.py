@@ -7,6 +7,7 @@ from stiid.method.options import Options
 from stiid.nn.decoder import BroadcastDecoder
 from stiid.nn.prior import ConditionalPrior
 from stiid.nn.refiner import Refiner
+from stiid.nn.relational import Motion, Mover
 from stiid.nn.seeds import Seeds, Taken
 from stiid.shapes import Array, Decoded, Gaussian, LSTMState, Params
 
@@ -31,6 +32,16 @@ class SlotModel(Generic[_Options_co]):
         """The network behind ``posterior_start="seeds"`` (not in the paper)."""
         return Seeds(self.prior.latent_size)
 
+    @property
+    def motion(self) -> Motion:
+        """A network behind ``simulation_start="relational"`` (not in the paper)."""
+        return Motion()
+
+    @property
+    def mover(self) -> Mover:
+        """The other one."""
+        return Mover(self.prior.latent_size)
+
     def decode(self, params: Params, z: Array, h: Array | None) -> Decoded:
         """g_θ(z_{t,r}, h_{t−1,R̂}), see ``nn.decoder``."""
         return cast(Decoded, self.decoder.apply({"params": params["decoder"]}, z, h))
@@ -42,6 +53,16 @@ class SlotModel(Generic[_Options_co]):
     def take(self, params: Params, frame: Array, queries: Array | int) -> Taken:
         """What slots take of a frame, see ``nn.seeds``."""
         return cast(Taken, self.seeds.apply({"params": params["seeds"]}, frame, queries))
+
+    def predict_places(self, params: Params, places: Array, sizes: Array) -> Array:
+        """Where slots will be, see ``nn.relational``."""
+        variables = {"params": params["relational"]["motion"]}
+        return cast(Array, self.motion.apply(variables, places, sizes))
+
+    def move(self, params: Params, z: Array, here: Array, there: Array) -> Array:
+        """Latents at other places, see ``nn.relational``."""
+        variables = {"params": params["relational"]["mover"]}
+        return cast(Array, self.mover.apply(variables, z, here, there))
 
     def propose_update(
         self,

@@ -36,8 +36,19 @@ class ParameterOptions(StartOptions):
         self._check_choice("initial_weights", ("lecun", "uniform"))
 
 
+def init_relational(model: SlotModel[ParameterOptions], key: Array) -> Params:
+    """Initialize the relational prior: {motion, mover}; slots move on in a line at first."""
+    keys = jax.random.split(key)
+    z, place = jnp.zeros((1, 1, model.prior.latent_size)), jnp.zeros((1, 1, 2))
+    places = jnp.zeros((1, model.motion.window, 1, 2))
+    return {
+        "motion": model.motion.init(keys[0], places, jnp.zeros((1, 1)))["params"],
+        "mover": model.mover.init(keys[1], z, place, place)["params"],
+    }
+
+
 def init_params(model: SlotModel[ParameterOptions], key: Array) -> Params:
-    """Initialize all parameters: {decoder, refiner, posterior[, prior, seeds, gradient_skip]}."""
+    """Initialize all parameters: {decoder, refiner, posterior[, prior, seeds, …]}."""
     options, decoder = model.inference, model.decoder
     keys = jax.random.split(key, 4)
     size = model.prior.latent_size
@@ -59,6 +70,8 @@ def init_params(model: SlotModel[ParameterOptions], key: Array) -> Params:
         params["seeds"] = model.seeds.init(jax.random.fold_in(keys[3], 1), frame, 1)["params"]
     if options.initial_weights == "uniform":
         params = uniform_weights(params, keys[0], model.refiner.lstm_features)
+    if options.simulation_start == "relational":
+        params["relational"] = init_relational(model, jax.random.fold_in(key, 1))
     params["posterior"] = noise.at[size:].add(options.init_log_var)
     if options.gradient_skip:
         params["gradient_skip"] = jnp.full((2 * size,), options.gradient_skip, jnp.float32)

@@ -27,7 +27,8 @@ class StartOptions(RefinementOptions):
         the KL divergence alone.
       simulation_start: λ of a simulated frame, "posterior" of the last frame, "prior" (which
         without a conditional prior simulates nothing that was seen), or "learned" (*authors'
-        code*). The paper does not say.
+        code*). The paper does not say. *Not in the paper*: "relational": simulated frames are not
+        refined, see ``method.simulation``.
     """
 
     posterior_start: str = "posterior"
@@ -39,7 +40,7 @@ class StartOptions(RefinementOptions):
         super().__post_init__()
         self._check_choice("posterior_start", ("posterior", "prior", "learned", "seeds"))
         self._check_choice("first_sample", ("posterior", "clip"))
-        self._check_choice("simulation_start", ("posterior", "prior", "learned"))
+        self._check_choice("simulation_start", ("posterior", "prior", "learned", "relational"))
         if self.first_sample == "clip" and self.time_axis != "lstm2d":
             raise ValueError(
                 "inference: first_sample='clip' needs time_axis='lstm2d', got "

@@ -1,0 +1,101 @@
+"""Training of the relational prior alone."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from experiments import relational_prior as command
+from stiid.method.parameters import init_relational
+from stiid.training.relational_prior import (
+    Recipe,
+    Tracks,
+    train_motion,
+    train_mover,
+    with_relational_prior,
+)
+from stiid.training.restore import restore_model
+
+
+@pytest.fixture(scope="module")
+def system():
+    experiment = with_relational_prior(tiny.experiment("unused"))
+    return experiment.model.build((8, 8, 3))
+
+
+@pytest.fixture
+def prior(system):
+    return init_relational(system.model, jax.random.key(0))
+
+
+def falling(frames=8, clips=16, slots=2):
+    """Slots that fall, as no line says, and latents that are places in another form."""
+    rng = np.random.default_rng(0)
+    time = np.arange(frames).reshape(-1, 1, 1, 1)
+    speed = rng.uniform(-0.03, 0.03, (clips, slots, 2))
+    places = rng.uniform(-0.5, 0.5, (clips, slots, 2)) + speed * time + 0.01 * time**2 * [0, 1]
+    own = rng.normal(size=(1, clips, slots, 2)) + 0.0 * places
+    latents = np.concatenate([3.0 * places + 1.0, own], -1)
+    sizes = np.full((clips, slots), 0.05)
+    return Tracks(*(x.astype(np.float32) for x in (latents, places, sizes)))
+
+
+RECIPE = Recipe(horizon=3, updates=60, moves=60, batch_size=8, pairs=32, learning_rate=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_motion_is_learned_and_nothing_else(system, prior, mirrored):
+    recipe = dataclasses.replace(RECIPE, mirrored=mirrored)
+    results = list(train_motion(system, prior, falling(), recipe))
+    assert len(results) == 60
+    errors = np.array([errors for _, errors in results])
+    assert errors.shape == (60, 3)
+    if not mirrored:  # what falls up as well is hard to tell from one frame to the next
+        assert errors[-5:].mean() < 0.5 * errors[:5].mean()
+    last = results[-1][0]
+    tiny.assert_same(last["mover"], prior["mover"])
+    assert np.abs(last["motion"]["out"]["kernel"]).max() > 0.0
+
+
+@pytest.mark.slow
+def test_the_mover_is_learned_and_nothing_else(system, prior):
+    tracks = falling()
+    results = list(train_mover(system, prior, tracks, RECIPE))
+    errors = np.array([error for _, error in results])
+    assert errors[-5:].mean() < 0.3 * errors[:5].mean()
+    last = results[-1][0]
+    tiny.assert_same(last["motion"], prior["motion"])
+    center, scale = tracks.latents.mean((0, 1, 2)), tracks.latents.std((0, 1, 2))
+    np.testing.assert_allclose(last["mover"]["center"], center, rtol=1e-4)
+    np.testing.assert_allclose(last["mover"]["scale"], scale, rtol=1e-4)
+
+
+def test_clips_that_are_too_short_are_refused(system, prior):
+    updates = train_motion(system, prior, falling(frames=4), RECIPE)
+    with pytest.raises(ValueError, match="roll-outs of 3 frames need clips of 5 or more, got 4"):
+        next(updates)
+
+
+def test_the_command_changes_nothing_but_the_prior(trained, tmp_path):
+    output = tmp_path / "taught"
+    options = ["--clips=8", "--num_frames=6", "--updates=2", "--moves=2", "--batch_size=4"]
+    command.main([str(trained), f"--output={output}", "--horizon=2", "--mirrored", *options])
+    before, state, plain = restore_model(None, trained, "latest")
+    after, taught, system = restore_model(None, tmp_path, str(output))
+    data = dataclasses.replace(before.data, data_dir="~/.cache/stiid")
+    assert after == with_relational_prior(dataclasses.replace(before, data=data))
+    others = {name: part for name, part in taught.params.items() if name != "relational"}
+    tiny.assert_same(others, state.params)
+    video = np.random.default_rng(0).integers(0, 256, (1, 3, 8, 8, 3), dtype=np.uint8)
+    keys, decoding = jax.random.split(jax.random.key(0), 1), after.evaluate.decoding
+    found = [
+        jax.jit(model.decompose, static_argnames=("decoding", "num_simulated"))(
+            params, video, keys, decoding, num_simulated=count
+        )
+        for model, params, count in ((plain, state.params, 0), (system, taught.params, 2))
+    ]
+    assert found[1].masks.shape[1] == 5
+    np.testing.assert_array_equal(found[1].masks[:, :3], found[0].masks)
