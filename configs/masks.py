@@ -6,6 +6,13 @@ own (experiments/lab_notes.md).
 
     python -m stiid.main --config=configs/masks.py:quick --workdir=runs/masks_quick
 
+Such a model repeats the last frame when it simulates, until it is taught how its slots move, within
+half an hour; all parameters but those of its relational prior (stiid/nn/relational.py) stay as they
+are, and the folder holds both:
+
+    python -m experiments.relational_prior runs/masks_quick --output=runs/masks_quick_simulates \
+        --mirrored --num_frames=30
+
 Variants: ``quick`` on the data of ``quickstart.py``; ``small_binary`` and ``small_color`` on those
 of ``bouncing_balls.py``. Not in the paper: a slot shows one color (``appearance``), so that it
 cannot show a ball and the background; slots start from pixels of the frame (``posterior_start``)
@@ -55,6 +62,8 @@ def get_config(variant: str = "quick") -> dict[str, Any]:
                 "mixture": "pixel",
                 "residual_prior": True,
                 "result_masks": "posterior",
+                # taught afterwards, see above
+                "simulation_start": "relational",
             },
             "objective": {"beta": 10.0, "psi": 0.1, "gamma": 0.0, "seeds": 1.0},
         },

@@ -20,7 +20,7 @@ Eq. 7      Σ_t Σ_r w_r L + γ Σ_i Σ_k m_ik log m_ik           ``objective.lo
 
 Eq. 2 is Eq. 4 without the time axis (IODINE). R̂ = max(R − t, 1) of section 3.2.1 is
 ``schedule.schedule``; the grid of cells (t, r) in Fig. 2a is ``inference.infer_video``, which also
-simulates frames (section 3.2.3).
+simulates frames (section 3.2.3); ``simulation`` is another way to do so, not in the paper.
 
 Each file has a class of options for the code in it, which inherits those of the files that it
 builds on; ``inference.Inference`` has all of them. What the paper does not have comes last in each.
