@@ -49,10 +49,10 @@ class Recipe:
     clips: int = 1024
     num_frames: int = 40
     horizon: int = 10
-    updates: int = 8000
+    updates: int = 6000
     growth: float = 0.3
     batch_size: int = 64
-    moves: int = 3000
+    moves: int = 8000
     pairs: int = 256
     learning_rate: float = 3e-3
     mirrored: bool = False
@@ -101,7 +101,7 @@ def infer_tracks(
         places, areas = jax.device_get(places_of(result.masks))
         found.append([np.asarray(x)[valid] for x in (result.latents.z, places, areas)])
     z, places, areas = (np.concatenate(x).swapaxes(0, 1) for x in zip(*found, strict=True))
-    return Tracks(z, places, np.asarray(mean_sizes(areas)))
+    return Tracks(z, places, np.asarray(mean_sizes(jnp.asarray(areas))))
 
 
 def train_motion(
@@ -169,9 +169,8 @@ def train_mover(
     z, places = jnp.asarray(tracks.latents), jnp.asarray(tracks.places)
     spread = jnp.maximum(z.std((0, 1, 2)), _LEAST_SPREAD)
 
-    def loss(mover: Params, *batch: tuple[Array, Array, Array, Array]) -> Array:
-        *inputs, true = batch
-        moved = model.move({"relational": {"mover": mover}}, *inputs)
+    def loss(mover: Params, batch: tuple[Array, Array, Array], true: Array) -> Array:
+        moved = model.move({"relational": {"mover": mover}}, *batch)
         return (((moved - true) / spread.reshape(1, 1, -1)) ** 2).mean()
 
     @jax.jit
@@ -182,8 +181,8 @@ def train_mover(
             jax.random.randint(key, (recipe.pairs,), 0, size)
             for key, size in zip(keys, most, strict=True)
         )
-        batch = (z[here, clips], places[here, clips], places[there, clips], z[there, clips])
-        error, gradient = jax.value_and_grad(loss)(mover, *batch)
+        batch = (z[here, clips], places[here, clips], places[there, clips])
+        error, gradient = jax.value_and_grad(loss)(mover, batch, z[there, clips])
         change, state = optimizer.update(gradient, state, mover)
         return optax.apply_updates(mover, change), state, error
 
