@@ -66,7 +66,7 @@ def write_clip_figure(
 
 
 def run_card(experiment: Experiment, source: Source) -> dict[str, Any]:
-    """What is recorded with a result: config, data, devices and versions."""
+    """Facts that are stored with a result: config, data, devices and versions."""
     packages = ("stiid", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
     return {
         "config": to_dict(experiment),

@@ -22,7 +22,7 @@ and folders, where clips have the same names on both sides. PRED may also be a f
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "stiid score") -> int:
-    """Print scores; an error that a user can mend is one line and the exit code 1."""
+    """Print scores; errors that a user can fix are printed in one line, with exit code 1."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description=_DESCRIPTION,
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "stiid score") -
     for name, value in means.items():
         print(f"{name:>20} {value:.6g}")
     if math.isnan(means["ari"]):
-        print("no clip shows an object, so that nothing is scored", file=sys.stderr)
+        print("no clip shows an object, so there are no scores", file=sys.stderr)
     return 0
 
 

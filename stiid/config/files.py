@@ -71,7 +71,7 @@ def small_variants(name: str) -> list[str]:
 
 
 def run_folder(name: str) -> Path:
-    """Where the runs of a config file go, unless the user says otherwise: runs/NAME-VARIANT."""
+    """Default folder of the runs of a config file: runs/NAME-VARIANT."""
     path, _, variant = name.partition(":")
     return Path("runs", f"{Path(path).stem}{'-' if variant else ''}{variant}")
 

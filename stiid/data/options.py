@@ -1,4 +1,4 @@
-"""Checks of the options of data sources, which are frozen dataclasses."""
+"""Check the options of data sources, which are frozen dataclasses."""
 
 import dataclasses
 import math

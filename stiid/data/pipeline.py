@@ -1,4 +1,4 @@
-"""From a source to batches: endless random windows for training, ordered clips for evaluation.
+"""Make batches from a source: endless random windows for training, ordered clips to evaluate.
 
 Shapes: B clips of the global batch, P processes, b = B / P rows per process, T frames. Process p
 holds the rows p, p + P, p + 2 P, ... of every global batch, so the processes together see exactly
@@ -80,7 +80,7 @@ def train_iterator(
 
 
 class _RandomWindow(grain.transforms.RandomMap):
-    """Keeps the video only: a window of `num_frames` within the first `max_frames`."""
+    """Keep the video only: a window of `num_frames` within the first `max_frames`."""
 
     def __init__(self, num_frames: int, max_frames: int | None, pieces: bool):
         self._num_frames = num_frames

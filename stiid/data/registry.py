@@ -118,7 +118,7 @@ def make_spec(name: str, **options: Any) -> Any:
 
 
 def view(name: str, **options: Any) -> View:
-    """How a frame of a video file becomes a frame of a source; raises like `make_spec`."""
+    """Conversion of a video file's frames to frames of a source; raises like `make_spec`."""
     return make_spec(name, **options).view
 
 

@@ -1,4 +1,4 @@
-"""Checks of the clips of a source, and of undocumented properties of R-NEM's files.
+"""Check the clips of a source, and undocumented properties of R-NEM's files.
 
 Figures are returned for printing; clear faults raise ValueError.
 """

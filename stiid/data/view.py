@@ -12,7 +12,7 @@ ASPECTS = ("stretch", "crop", "letterbox")
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How frames of a file become frames of a source: every stride-th, cropped and resized.
+    """Conversion of a file's frames to frames of a source: every stride-th, cropped and resized.
 
     Id masks take the id at the pixel's center.
 

@@ -51,7 +51,7 @@ class SlotModel(Generic[_Options_co]):
         return cast(Gaussian, self.prior.apply({"params": params["prior"]}, h))
 
     def take(self, params: Params, frame: Array, queries: Array | int) -> Taken:
-        """What slots take of a frame, see ``nn.seeds``."""
+        """Divide a frame among the slots, see ``nn.seeds``."""
         return cast(Taken, self.seeds.apply({"params": params["seeds"]}, frame, queries))
 
     def predict_places(self, params: Params, places: Array, sizes: Array) -> Array:

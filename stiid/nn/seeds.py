@@ -29,7 +29,7 @@ _INERTIA = 0.1  # pixels: a slot that shows less than this hardly moves
 
 
 class Taken(NamedTuple):
-    """What each slot takes from a frame."""
+    """The division of a frame among the slots."""
 
     delta: Gaussian  # added to the learned λ [B, K, D]
     shares: Array  # [B, K, H, W, 1] shares of the slots in each pixel; sum to one

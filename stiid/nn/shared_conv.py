@@ -80,7 +80,7 @@ def shared_images(frame: Array, code: Array | None) -> Array:
 
 
 def convolve_shared(params: Params, frame: Array, code: Array | None, *, stride: int) -> Array:
-    """What frame, coordinates and features add to the output of all slots, with the bias.
+    """Contribution of frame, coordinates and features to the output of all slots, with the bias.
 
     Args:
       params: of ``SharedConv``.

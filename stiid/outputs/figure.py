@@ -34,7 +34,7 @@ _WIDTHS = {
 
 
 class FigureRequest(NamedTuple):
-    """Which figure to write, and where."""
+    """Request for a figure: its content and its path."""
 
     path: Path
     clip: int = 0  # its number in a batch

@@ -1,4 +1,4 @@
-"""Checks that a config fits the checkpoint that it is applied to."""
+"""Check that a config fits the checkpoint that it is applied to."""
 
 import functools
 import itertools

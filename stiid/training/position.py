@@ -1,4 +1,4 @@
-"""How far a run has come, as its checkpoints store it."""
+"""Position of a run in its stages, as its checkpoints store it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from stiid.typed_config import parse
 
 @dataclass
 class Position:
-    """How far a run has come; with the state and the data iterator, all that resuming needs."""
+    """Position of a run; with the state and the data iterator, all that resuming needs."""
 
     stage: int
     step_in_stage: int

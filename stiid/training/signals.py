@@ -137,7 +137,7 @@ def obey() -> None:
 
 
 def begin() -> None:
-    """From now on, a signal raises ``Terminated``, so that there is time to clean up."""
+    """Make signals raise ``Terminated`` from now on, so that there is time to clean up."""
     obey()
     WATCH.begin()
 

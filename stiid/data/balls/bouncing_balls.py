@@ -71,7 +71,7 @@ class BallsSpec(Counts, BallsLaw):
 
     @property
     def view(self) -> View:
-        """How a frame of a video file would be converted to a frame of this source."""
+        """Conversion of a video file's frames to frames of this source."""
         size = self.resolution
         return View(height=size, width=size, channels=self.channels, aspect="letterbox")
 

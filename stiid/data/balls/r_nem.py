@@ -37,7 +37,7 @@ _OPTIONAL = ("positions", "velocities")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RNemSpec:
-    """Which file is read, and how its balls are colored.
+    """Options: the file to read, and the colors of its balls.
 
     Attributes:
       path: the file.
@@ -75,7 +75,7 @@ class RNemSpec:
 
     @property
     def view(self) -> View:
-        """How a frame of a video file would be converted to a frame of this source."""
+        """Conversion of a video file's frames to frames of this source."""
         channels = rendering.color_channels(self.colors)
         size = self.resolution
         return View(height=size, width=size, channels=channels, aspect="letterbox")

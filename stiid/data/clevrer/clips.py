@@ -28,7 +28,7 @@ KNOWN_BROKEN = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cut:
-    """How clips are cut from a video of 128 frames.
+    """Options for cutting clips from a video of 128 frames.
 
     Attributes:
       view: how a frame of a file is converted to a frame of a clip.

@@ -147,7 +147,7 @@ def _depth(shape: str, origins: np.ndarray, rays: np.ndarray, turned: np.ndarray
 
 
 def _quadric(start: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where lines enter and leave a sphere, or, in two dimensions, an infinite cylinder."""
+    """Points where lines enter and leave a sphere, or, in two dimensions, an infinite cylinder."""
     square = np.maximum(_dot(rays, rays), _TINY)
     half = _dot(start, rays)
     inside = half**2 - square * (_dot(start, start) - HALF_SIZE**2)
@@ -164,7 +164,7 @@ def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _slabs(start: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where lines enter and leave the space between two parallel faces."""
+    """Points where lines enter and leave the space between two parallel faces."""
     inverse = 1 / np.where(np.abs(rays) < _TINY, _TINY, rays)
     one, other = (-HALF_SIZE - start) * inverse, (HALF_SIZE - start) * inverse
     return np.minimum(one, other), np.maximum(one, other)

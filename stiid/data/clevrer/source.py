@@ -101,7 +101,7 @@ class ClevrerSpec:
 
     @property
     def view(self) -> View:
-        """How a frame of a file is converted to a frame of a clip."""
+        """Conversion of a file's frames to frames of a clip."""
         size = self.resolution
         return View(
             height=size,
@@ -113,7 +113,7 @@ class ClevrerSpec:
         )
 
     def cut(self, split: str) -> Cut:
-        """How clips of a split are cut."""
+        """Options for cutting the clips of a split."""
         if split == "train":
             frames = self.train_frames or self.frames
             return Cut(view=self.view, frames=frames, masks=self.train_masks)

@@ -12,7 +12,7 @@ _SIZE = re.compile(r"(\d+)x\1")
 
 
 class Place(NamedTuple):
-    """Where a clip is."""
+    """Location of a clip."""
 
     file: Path
     record: int
@@ -50,7 +50,7 @@ def _version(folder: Path) -> tuple[int, ...]:
 
 
 def clip_places(folder: Path, variant: str, split: str, limit: int) -> list[Place]:
-    """Where the clips of a split are, in order.
+    """Locations of the clips of a split, in order.
 
     Args:
         folder: Of a version.

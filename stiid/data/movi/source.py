@@ -55,7 +55,7 @@ class MoviSpec:
 
     @property
     def view(self) -> View:
-        """How an image becomes a frame of a clip."""
+        """Conversion of an image to a frame of a clip."""
         return View(height=self.resolution, width=self.resolution, channels=3)
 
 

@@ -22,7 +22,7 @@ def masked_crc32c(data: bytes) -> int:
 
 
 def count_records(path: Path) -> int:
-    """How many records a file has; errors as of `read_record`."""
+    """Number of records in a file; errors as in `read_record`."""
     return len(_places(path))
 
 

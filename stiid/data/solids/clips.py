@@ -57,7 +57,7 @@ class RenderedSpec(Counts, SceneLaw):
 
     @property
     def view(self) -> View:
-        """How a frame of CLEVRER is converted to a frame of this source."""
+        """Conversion of CLEVRER's frames to frames of this source."""
         return View(height=self.height, width=self.width, channels=3, crop=self.crop)
 
     @property

@@ -66,7 +66,7 @@ class GrandCentralSpec:
 
     @property
     def view(self) -> View:
-        """How a frame of the file becomes a frame of a clip."""
+        """Conversion of the file's frames to frames of a clip."""
         return View(
             height=self.resolution,
             width=self.resolution,

@@ -86,7 +86,7 @@ class OwnVideoSpec:
 
     @property
     def view(self) -> View:
-        """How a frame of a file becomes a frame of a clip."""
+        """Conversion of a file's frames to frames of a clip."""
         return View(
             height=self.height,
             width=self.width,

@@ -25,7 +25,7 @@ def competing(queries: Array, keys: Array) -> Array:
 
 
 def gather(shares: Array, values: Array) -> Array:
-    """Mean of the inputs' values, weighted by what a slot has of each.
+    """Mean of the inputs' values, weighted by a slot's share of each.
 
     Args:
       shares: of ``competing``, [B, K, P].

@@ -71,7 +71,7 @@ class Savi:
         return procedure.loss(jnp.swapaxes(image, 0, 1), frames)
 
     def after_update(self, params: Params, terms: SaviLoss) -> Params:
-        """See ``models.base.VideoModel``: gradients move all of them."""
+        """See ``models.base.VideoModel``: all parameters have gradients."""
         return params
 
     def decompose(
@@ -83,7 +83,7 @@ class Savi:
         *,
         num_simulated: int = 0,
     ) -> Decomposition:
-        """See ``models.base.VideoModel``. There is no noise but that of sampled first slots."""
+        """See ``models.base.VideoModel``. The only noise is that of sampled first slots."""
         self._check(decoding)
         start = self._start(params, keys, num_slots=decoding.num_slots)
         slots, predicted = self._observe(params, start, unit_range(video))

@@ -15,7 +15,7 @@ from stiid.shapes import Array, Decoded
 
 
 class Positions(nn.Module):
-    """Adds a linear map of row and column, in [−1, 1], to the features of each pixel."""
+    """Add a linear map of row and column, in [−1, 1], to the features of each pixel."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -24,7 +24,7 @@ class Positions(nn.Module):
 
 
 class FrameEncoder(nn.Module):
-    """A frame as a set of inputs, one per pixel of its features.
+    """Encode a frame as a set of inputs, one per pixel of its features.
 
     Attributes:
       features: channels of the convolutions; the last are F.
@@ -51,7 +51,7 @@ class FrameEncoder(nn.Module):
 
 
 class Corrector(nn.Module):
-    """Slot attention: slots compete for the inputs of a frame, and a GRU takes what they get.
+    """Slot attention: slots compete for the inputs of a frame, and a GRU updates them.
 
     Attributes:
       size: S.
@@ -90,7 +90,7 @@ class _Residual(nn.Module):
 
 
 class Predictor(nn.Module):
-    """A transformer block, with layer norms behind its sums: slots see each other, and move on.
+    """A transformer block with layer norms after its sums, which predicts the next frame's slots.
 
     Attributes:
       heads: of the attention.
@@ -112,7 +112,7 @@ class Predictor(nn.Module):
 
 
 class SlotDecoder(nn.Module):
-    """Broadcasts a slot over a small grid, upsamples it, and reads out appearance and mask logit.
+    """Broadcast a slot over a small grid, upsample it, and decode appearance and mask logit.
 
     Attributes:
       height: rows H, a multiple of 2^doublings.

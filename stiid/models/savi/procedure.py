@@ -3,7 +3,7 @@
     frame 0:  predicted slots = the start           (``starts``)
     frame t:  corrected = corrector(predicted, frame t)
               predicted = predictor(corrected)      of frame t + 1
-    beyond:   corrected = predicted                 there is nothing to correct them by
+    beyond:   corrected = predicted                 without a frame, nothing is corrected
 
 The corrected slots of a frame are decoded.
 """
@@ -18,7 +18,7 @@ from stiid.shapes import Array
 
 
 class Steps(NamedTuple):
-    """What a frame does to slots [B, K, S]."""
+    """The two updates of slots [B, K, S] in a frame."""
 
     correct: Callable[[Array, Array, int], Array]  # slots, inputs [B, P, F], iterations
     predict: Callable[[Array], Array]
@@ -36,7 +36,7 @@ class SaviLoss(NamedTuple):
 def observe(
     steps: Steps, slots: Array, inputs: Array, *, first_iterations: int, iterations: int
 ) -> tuple[Array, Array]:
-    """Go through a video.
+    """Run along a video.
 
     Args:
       steps: see ``Steps``.
@@ -59,7 +59,7 @@ def observe(
 
 
 def simulate(steps: Steps, predicted: Array, *, num_frames: int) -> Array:
-    """Go on without frames.
+    """Simulate frames: predict without correction.
 
     Args:
       steps: see ``Steps``.

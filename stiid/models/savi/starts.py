@@ -1,4 +1,4 @@
-"""Slots that the first frame starts from: learned, sampled, or told where the objects are.
+"""Slots at the start of the first frame: learned, sampled, or from places of objects.
 
 S size of a slot.
 """
@@ -30,7 +30,7 @@ class LearnedSlots(nn.Module):
 
 
 class SampledSlots(nn.Module):
-    """Samples of one learned Gaussian: slots are exchangeable, and any number of them may start.
+    """Samples of one learned Gaussian: slots are exchangeable, and their number is free.
 
     Attributes:
       size: S.
@@ -49,7 +49,7 @@ class SampledSlots(nn.Module):
 
 
 class CuedSlots(nn.Module):
-    """Slots from the place of an object each.
+    """Slots from the places of objects.
 
     Attributes:
       size: S.
@@ -92,7 +92,7 @@ def centers(places: Array) -> Array:
 
 
 def _extent(line: Array) -> tuple[Array, Array]:
-    """Where the true part of bool [B, K, L] begins and ends, as fractions of L."""
+    """First and end index of the true part of bool [B, K, L], as fractions of L."""
     length = line.shape[-1]
     first = line.argmax(-1)
     end = length - jnp.flip(line, -1).argmax(-1)
