@@ -83,6 +83,11 @@ ENTRIES = {
         "video.grand_central:GrandCentralSpec",
         "video.grand_central:open_grand_central",
     ),
+    "moving_mnist": Entry(
+        "Moving MNIST's published test set, read in place; no masks",
+        "video.moving_mnist:MovingMnistSpec",
+        "video.moving_mnist:open_moving_mnist",
+    ),
     "own_video": Entry(
         "your own videos, with or without masks",
         "video.own_video:OwnVideoSpec",
