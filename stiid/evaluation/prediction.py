@@ -89,13 +89,13 @@ def write_images(
     """Write a sheet of each clip, and GIF and MP4 animations of all its frames."""
     written = []
     simulated_from = num_observed if num_observed < clips.video.shape[1] else None
-    drawn = counted(
+    made = counted(
         sheets(clips, result, num_observed=num_observed),
         "Drawing",
         total=len(clips.video),
         unit="clips",
     )
-    for i, sheet in enumerate(drawn):
+    for i, sheet in enumerate(made):
         path = directory / f"clip_{i:02d}.png"
         write_png(path, sheet)
         animation = decomposition_frames(

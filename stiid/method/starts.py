@@ -21,8 +21,8 @@ class StartOptions(RefinementOptions):
         one N(0, I): nothing of the last frame), or "learned", that of frame 0 again (*authors'
         code*). The paper does not say. *Not in the paper*: "seeds": what the slot takes of the
         frame's own pixels, at t = 0 too, see ``nn.seeds``.
-      first_sample: z of a frame's first evaluation: "posterior", drawn from λ as all others; or
-        "clip", drawn once from the learned λ and the same in every frame, simulated ones too
+      first_sample: z of a frame's first evaluation: "posterior", sampled from λ like all others; or
+        "clip", sampled once from the learned λ; the same in every frame, simulated ones too
         (*authors' code*: a slot's identity is its noise). ∇_λ L of that evaluation is then that of
         the KL divergence alone.
       simulation_start: λ of a simulated frame, "posterior" of the last frame, "prior" (which

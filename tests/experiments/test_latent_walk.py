@@ -61,7 +61,7 @@ def test_walks_of_a_model_are_compiled_once():
     assert model.decoded == 1
 
 
-class Picture(NamedTuple):
+class Decoded(NamedTuple):
     reconstruction: jax.Array
 
 
@@ -75,7 +75,7 @@ class Weighted:
     def decode(self, params, latents):
         self.decoded += 1
         pixel = (latents.z * self.weights[None, None]).sum((2, 3))
-        return Picture(pixel[..., None, None, None])
+        return Decoded(pixel[..., None, None, None])
 
 
 def test_the_dimensions_with_the_largest_effect_are_chosen():

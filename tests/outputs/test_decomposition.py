@@ -27,7 +27,7 @@ from stiid.outputs.trajectories import slot_kinds, slot_places
 def test_memory_does_not_grow_with_the_video(tmp_path):
     """Of 60 frames no more than the sheet's are alive, and the sheet spreads over all of them."""
 
-    class Picture(np.ndarray):
+    class Watched(np.ndarray):
         """An array that can be watched."""
 
     alive = weakref.WeakSet()
@@ -35,7 +35,7 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
     with open_decomposition(tmp_path, fps=25, origin=np.zeros(2), scale=np.ones(2)) as append:
         for t in range(60):
             masks = rng.dirichlet(np.ones(2), (4, 4)).transpose(2, 0, 1)
-            pixels = np.zeros((4, 4, 3), np.uint8).view(Picture)
+            pixels = np.zeros((4, 4, 3), np.uint8).view(Watched)
             alive.add(_Watch.of(pixels))
             append(SlotFrame(t, pixels, np.zeros((4, 4, 3)), masks, np.zeros((2, 4, 4, 3))), None)
             del pixels

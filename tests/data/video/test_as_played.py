@@ -12,7 +12,7 @@ from stiid.data.video.video_file import VideoFile
 
 # A block of 24×32 pixels of distinct grays, whose eight orientations all differ.
 CORNERS = np.kron(np.array([[250, 160], [90, 10], [10, 10]], np.uint8), np.ones((8, 16), np.uint8))
-PICTURE = CORNERS[..., None].repeat(3, -1)
+BLOCK = CORNERS[..., None].repeat(3, -1)
 
 
 def write(path, frames, *, codec="libx264", pix_fmt="yuv420p", source="rgb24", **options):
@@ -120,7 +120,7 @@ EIGHT = {
 def test_all_eight_ways_of_lying_down(tmp_path, orientation):
     """A video's matrix and an image's EXIF mean the same."""
     (a, b, c, d), turned = EIGHT[orientation]
-    path = write(tmp_path / "a.mp4", [PICTURE] * 3, crf="1")
+    path = write(tmp_path / "a.mp4", [BLOCK] * 3, crf="1")
     content = bytearray(path.read_bytes())
     place = content.find(b"tkhd") + 4 + 40
     entries = [part << 16 for part in (a, b, 0, c, d, 0, 0, 0)]
@@ -129,8 +129,8 @@ def test_all_eight_ways_of_lying_down(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     (tmp_path / "images").mkdir()
-    Image.fromarray(PICTURE).save(tmp_path / "images" / "0.png", exif=exif)
-    expected = turned(PICTURE)
+    Image.fromarray(BLOCK).save(tmp_path / "images" / "0.png", exif=exif)
+    expected = turned(BLOCK)
     np.testing.assert_array_equal(next(VideoFile(tmp_path / "images").frames()), expected)
     video = VideoFile(path)
     assert (video.height, video.width) == expected.shape[:2]
