@@ -1,4 +1,4 @@
-"""Words and bars for whatever takes long: within two seconds it says what is done."""
+"""Messages and progress bars for long operations."""
 
 import contextlib
 import logging
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 _LOG = logging.getLogger("stiid")
-_PATIENCE = 1.0  # seconds in which nothing needs to be said
+_PATIENCE = 1.0  # seconds before a message appears
 _INTERVAL = 30.0  # seconds between log lines, where standard error is no terminal
 _CLEAR = "\r\x1b[K"  # the line of a terminal
 
@@ -18,13 +18,13 @@ _Item = TypeVar("_Item")
 
 @contextlib.contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Say what is done while the block runs: a compilation, for example, which cannot be counted.
+    """Show a message while the block runs, such as a compilation, whose steps cannot be counted.
 
-    On a terminal a line counts the seconds and is removed at the end; elsewhere the log says it at
-    the beginning and now and then. What ends within a second is not mentioned.
+    On a terminal, a line counts the seconds and is removed at the end; elsewhere, the log has a
+    line at the beginning and at intervals. Blocks that end within a second are not mentioned.
 
     Args:
-      what: is done, such as "Compiling stage_0".
+      what: the operation, such as "Compiling stage_0".
     """
     done = threading.Event()
     thread = threading.Thread(target=_tell, args=(what, done), name="waiting", daemon=True)
@@ -37,16 +37,15 @@ def waiting(what: str) -> Iterator[None]:
 
 
 def counted(items: Iterable[_Item], what: str, *, total: int | None, unit: str) -> Iterator[_Item]:
-    """Pass items on, and say how many of them are done.
+    """Yield items, and show how many of them are done.
 
-    The first one, with which programs are compiled, is waited for by itself: the time that is left
-    is estimated from the others.
+    Programs are compiled with the first item, so the time left is estimated from the others.
 
     Args:
-      items: what to pass on; they may be computed as they are asked for.
-      what: is done with them, such as "Evaluating".
-      total: how many there are; None: that is not known.
-      unit: what they are called, in the plural.
+      items: to yield; they may be computed lazily.
+      what: the operation, such as "Evaluating".
+      total: number of items; None if unknown.
+      unit: name of the items, in the plural.
     """
     rest, of_total = iter(items), "" if total is None else f" of {total}"
     with waiting(f"{what}: the first{of_total} {unit}"):
@@ -82,7 +81,7 @@ def on_terminal() -> bool:
 
 
 class Formatter(logging.Formatter):
-    """Log lines with their time, which take the place of a line that counts seconds."""
+    """Format log lines with their time; on a terminal, they replace a line that counts seconds."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
@@ -101,7 +100,7 @@ def _bar(what: str, total: int | None, unit: str) -> Any:
 
 
 def _tell(what: str, done: threading.Event) -> None:
-    """Say what is done, from the first second on, until it is done."""
+    """Show the message after the first second, until the operation ends."""
     started = time.monotonic()
     if done.wait(_PATIENCE):
         return

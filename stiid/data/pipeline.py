@@ -39,7 +39,7 @@ def train_iterator(
       num_frames: T, the length of a window, whose start is uniformly distributed.
       seed: seed of the order and of the window starts; not negative.
       max_frames: windows stay inside the first `max_frames` frames; None means all frames. The
-          paper trains on the first 40 of the 50 frames of Bouncing Balls.
+        paper trains on the first 40 of the 50 frames of Bouncing Balls.
       pieces: windows start at multiples of T only, so that they do not overlap.
       shard_index: p.
       shard_count: P, a divisor of B.
@@ -138,11 +138,11 @@ def eval_batches(
 
     Returns:
       Iterator over
-          video: uint8 [b, T, H, W, C].
-          masks: uint8 [b, T, H, W].
-          labelled: bool [b], False if the clip has no true masks; then `masks` is all 0.
-          valid: bool [b], False for a repeated row.
-          index: int64 [b], place of the clip in the source, -1 for a repeated row.
+        video: uint8 [b, T, H, W, C].
+        masks: uint8 [b, T, H, W].
+        labelled: bool [b], False if the clip has no true masks; then `masks` is all 0.
+        valid: bool [b], False for a repeated row.
+        index: int64 [b], place of the clip in the source, -1 for a repeated row.
 
     Raises:
       ValueError: if the arguments contradict each other or the source.

@@ -16,12 +16,12 @@ class Entry:
     Attributes:
       summary: one line for `stiid data list`.
       spec_at: "module:name" below `stiid.data` of a dataclass whose fields are the options. Its
-          property `view` says how a frame of a video file becomes a frame of the source.
+        property `view` says how a frame of a video file becomes a frame of the source.
       open_at: likewise, of a function (spec, split, data_dir) → the split, prepared on first use.
       verify_at: likewise, of a function (spec, split, data_dir, clips) → figures. It compares
-        some
-          clips with independent knowledge, and raises ValueError if the data are wrong. None if
-          there is no such check.
+      some
+        clips with independent knowledge, and raises ValueError if the data are wrong. None if
+        there is no such check.
     """
 
     summary: str

@@ -82,12 +82,12 @@ def verify_r_nem(spec: RNemSpec, split: str, data_dir: str, clips: int) -> dict[
 
     Returns:
       lit_outside_groups: share of lit pixels that belong to no ball; 0 if `groups` is the
-          segmentation.
+        segmentation.
       dark_in_groups: share of ball pixels that are dark, such as those behind a curtain that
-          `groups` ignores.
+        `groups` ignores.
       centroid_error: mean distance in pixels between `positions`, scaled by `box`, and the
-          centroids of the balls' masks, over wholly visible balls (area of at least 90 % of πr²).
-          It reveals a wrong `box`, other units, or swapped coordinates.
+        centroids of the balls' masks, over wholly visible balls (area of at least 90 % of πr²).
+        It reveals a wrong `box`, other units, or swapped coordinates.
     """
     del data_dir
     source = RNemSource(spec, split)

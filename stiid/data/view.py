@@ -22,9 +22,9 @@ class View:
       crop: (left, top, width, height) of the window in pixels of the file; () is all of it.
       stride: frames of the file per frame of the source.
       aspect: how a window of another aspect ratio than the result is fitted: "stretch" shows
-          all of it, distorted; "crop" its middle; "letterbox" all of it between black bars.
+        all of it, distorted; "crop" its middle; "letterbox" all of it between black bars.
       resize: "area": mean over the area that a pixel covers (Pillow's BOX); "cubic": cubic
-          splines of the image after a Gaussian blur against aliasing (the authors' code).
+        splines of the image after a Gaussian blur against aliasing (the authors' code).
 
     Raises:
       ValueError: if a value is out of range.

@@ -38,8 +38,8 @@ class BallsLaw:
       speed: sqrt(sum over the balls of |v|^2) at the start, box units per frame.
       micro_steps: Euler steps per frame; each advances the time by 1 / micro_steps.
       law: how a clip starts and is rendered: "rnem", or "ddpae" (Hsieh et al., NeurIPS 2018), see
-          `draw_balls` and `rendering.snap`. DDPAE's data are num_balls=4, box=800,
-          radii=60, masses=1, speed=20, micro_steps=1, resolution=128, frames=60.
+        `draw_balls` and `rendering.snap`. DDPAE's data are num_balls=4, box=800,
+        radii=60, masses=1, speed=20, micro_steps=1, resolution=128, frames=60.
 
     Raises:
       TypeError: if a constant has the wrong type.

@@ -42,10 +42,10 @@ class RNemSpec:
     Attributes:
       path: the file.
       colors: a color policy, see `rendering.draw_colors`. The paper colors the balls by the
-          file's masks (appendix B).
+        file's masks (appendix B).
       frames: the first `frames` of each clip are read; R-NEM trains on 31, the paper on 40.
       box: side of the box in the units of `positions`: 15 in the two-mass sets, 10 in the curtain
-          set.
+        set.
       resolution: height and width of the file's frames.
       seed: of the colors.
 

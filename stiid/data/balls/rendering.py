@@ -49,10 +49,10 @@ def draw_colors(policy: str, count: int, rng: np.random.Generator) -> np.ndarray
 
     Args:
       policy: "binary" (white on black, one channel), "unique4" (a random choice of red, green,
-          blue, yellow without repetition), "repeated4" (the same four, independently per ball),
-          "unique8" (those four and magenta, cyan, white, orange, without repetition), or one of
-          the authors' code: "white" (as "binary", in three equal channels), "authors8" (eight
-          colors in a fixed order) or "authors4" (the first four of them, twice).
+        blue, yellow without repetition), "repeated4" (the same four, independently per ball),
+        "unique8" (those four and magenta, cyan, white, orange, without repetition), or one of
+        the authors' code: "white" (as "binary", in three equal channels), "authors8" (eight
+        colors in a fixed order) or "authors4" (the first four of them, twice).
       count: number of balls, at most `color_capacity(policy)`.
       rng: the clip's generator of colors.
 
@@ -140,7 +140,7 @@ def paint(masks: np.ndarray, colors: np.ndarray, *, policy: str = "binary") -> n
       masks: uint8 [T, H, W]; 0 is background.
       colors: uint8 [n, C], row k of the ball of id k + 1.
       policy: under "authors4" and "authors8" the n-th smallest id *of a frame* has the n-th
-          color: while a ball is hidden, balls of larger ids change their colors.
+        color: while a ball is hidden, balls of larger ids change their colors.
 
     Returns:
       uint8 [T, H, W, C] on a black background.

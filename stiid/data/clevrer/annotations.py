@@ -25,7 +25,7 @@ class Annotation:
       names: of the objects.
       locations: float64 [T, N, 3] centers; see `camera` for the axes.
       orientations: float64 [T, N, 3] Euler angles about x, y and z in radians. CLEVRER does not
-          document them: `verify` compares the resulting masks with the proposals.
+        document them: `verify` compares the resulting masks with the proposals.
       velocities: float64 [T, N, 3].
       in_view: bool [T, N]: CLEVRER's field `inside_camera_view`. None if it was not requested.
     """
@@ -49,7 +49,7 @@ def parse_annotation(text: bytes, what: str, *, with_view: bool = False) -> Anno
 
     Raises:
       ValueError: if a key is missing, a value has the wrong type or is not finite, frames are not
-          numbered 0 to 127 in order, or two objects have the same name.
+        numbered 0 to 127 in order, or two objects have the same name.
     """
     content = json_fields.load(text, what)
     objects = json_fields.field(content, "object_property", list, what)

@@ -35,13 +35,13 @@ class Cut:
       frames: clip length T.
       masks: "annotations", "proposals" or "none".
       objects: allowed numbers of different objects in the only clip of a video; (): clips are cut
-          back to back, whatever they show.
+        back to back, whatever they show.
       min_objects: minimum number of objects that are visible in each frame, if `objects` is not
-          empty; at least one of them moves.
+        empty; at least one of them moves.
       min_speed: speed over the floor above which an object moves.
       all_in_view: if not 0, it replaces the last two: the clip begins with the first frame in
-          which all objects of the video are inside the camera's view, if they stay there for
-          this many frames (the authors' code).
+        which all objects of the video are inside the camera's view, if they stay there for
+        this many frames (the authors' code).
     """
 
     view: View

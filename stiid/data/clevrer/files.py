@@ -53,7 +53,7 @@ class ClevrerFiles:
 
     Raises:
       ValueError: if archives are damaged or unsafe, or a file exists twice. The message names all
-          such archives.
+        such archives.
     """
 
     def __init__(self, folder: Path):

@@ -38,9 +38,9 @@ def ray_cast(
       shapes: "sphere", "cylinder" or "cube" for each object.
       locations: [T, N, 3] centers.
       orientations: [T, N, 3] Euler angles about x, y, z in radians, applied in this order about
-          fixed axes.
+        fixed axes.
       rows: [H] increasing positions in pixels of the 480x320 files, where the center of the first
-          pixel is 0.5.
+        pixel is 0.5.
       columns: [W], likewise.
 
     Returns:

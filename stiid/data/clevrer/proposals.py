@@ -61,7 +61,7 @@ def parse_proposals(text: bytes, what: str) -> Proposals:
 
     Raises:
       ValueError: if a key is missing, a value has the wrong type, masks are not 480x320, or there
-          are not 128 consecutive frames.
+        are not 128 consecutive frames.
     """
     frames = json_fields.field(json_fields.load(text, what), "frames", list, what)
     if len(frames) != FRAMES:

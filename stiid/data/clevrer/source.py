@@ -44,12 +44,12 @@ class ClevrerSpec:
       train_frames: T of training clips; 0: the same as `frames`.
       objects: allowed numbers of different objects in validation and test clips.
       min_objects: see above. An object is visible if it has a pixel in the masks from
-          annotations, inside the crop.
+        annotations, inside the crop.
       min_speed: an object moves if it is faster than this over the floor, in units of the
-          annotations.
+        annotations.
       all_in_view: if not 0, clips begin with the first frame in which all objects of the video
-          are inside the camera's view according to the annotations, if they stay there for this
-          many frames (40 in the authors' code); `min_objects` and `min_speed` are then ignored.
+        are inside the camera's view according to the annotations, if they stay there for this
+        many frames (40 in the authors' code); `min_objects` and `min_speed` are then ignored.
       resize: "area" or "cubic" (the authors' code, with crop = (80, 0, 320, 320)), see `View`.
       masks: of validation and test: "annotations" (ray casting) or "proposals".
       train_masks: the same for training, or "none": annotations are then not needed.

@@ -34,16 +34,16 @@ def verify_clevrer(spec: ClevrerSpec, split: str, data_dir: str, clips: int) -> 
 
     Returns:
       frames_compared, objects_compared: Numbers of frames, and of objects with at least 200
-          visible pixels, counted in each frame.
+        visible pixels, counted in each frame.
       not_proposed: Fraction of these objects without a proposal. The other figures are of the
-          objects with one.
+        objects with one.
       centroid_error, iou: Medians over objects; distances are in pixels.
       centroid_error_90, iou_10: The 90 % quantile of the error, the 10 % quantile of the IoU.
       The result is empty if there are no proposals or no annotations.
 
     Raises:
       ValueError: if the masks do not agree (medians of 4 pixels or more, or an IoU of 0.8 or
-          less), or no video can be compared.
+        less), or no video can be compared.
     """
     del data_dir
     files = spec.files()

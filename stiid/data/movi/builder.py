@@ -49,14 +49,14 @@ class MoviConfig(tfds.core.BuilderConfig):
 
 
 class Movi(tfds.core.ShardBasedBuilder):
-    """Decodes the records of a `MoviConfig`, in order; needs no TensorFlow.
+    """Builder that decodes the records of a `MoviConfig`, in order; needs no TensorFlow.
 
     An element has the fields that `source.Source` requires, and those of `clip.read_clip`.
     """
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: Mapping[str, str] = {"1.0.0": "First version."}
-    url_infos: Mapping[str, Any] = {}  # nothing is downloaded, see BouncingBalls
+    url_infos: Mapping[str, Any] = {}  # nothing is downloaded, see `GeneratedBuilder`
 
     def _info(self) -> tfds.core.DatasetInfo:
         spec = self.builder_config.spec

@@ -25,21 +25,21 @@ _BOX = 4
 
 
 def read_clip(record: bytes, *, view: View, frames: int) -> dict[str, Any]:
-    """The first frames of a clip.
+    """Read the first frames of a clip.
 
     Args:
-        record: The bytes of a record.
-        view: How an image becomes a frame.
-        frames: T.
+      record: the bytes of a record.
+      view: how an image becomes a frame.
+      frames: T.
 
     Returns:
-        video, masks, n_objects as `source.Source` requires; name: text; boxes: float32 [n, T, 4],
-        (top, left, bottom, right) of each object in [0, 1], 0 where it is not visible;
-        camera_positions: float32 [T, 3]; camera_quaternions: float32 [T, 4]; lens: float32 [3],
-        the numbers of `LENS`.
+      video, masks, n_objects as `source.Source` requires; name: text; boxes: float32 [n, T, 4],
+      (top, left, bottom, right) of each object in [0, 1], 0 where it is not visible;
+      camera_positions: float32 [T, 3]; camera_quaternions: float32 [T, 4]; lens: float32 [3],
+      the numbers of `LENS`.
 
     Raises:
-        ValueError: If the record is no such Example.
+      ValueError: if the record is no such Example.
     """
     try:
         features = tf_example_pb2.Example.FromString(record).features.feature

@@ -1,4 +1,4 @@
-"""CRC-32C (Castagnoli, RFC 3720) by NumPy, for records of megabytes.
+"""CRC-32C (Castagnoli, RFC 3720) in NumPy, fast enough for records of megabytes.
 
 The state after a block is linear in the state before it and in the block. All blocks of a record
 therefore start at once from the state 0, and their states are joined afterwards: before a block is
@@ -14,7 +14,7 @@ _BLOCK = 512  # bytes
 
 
 def crc32c(data: bytes) -> int:
-    """The checksum of some bytes."""
+    """Checksum of some bytes."""
     head = len(data) % _BLOCK
     state, table = 0xFFFFFFFF, _byte_table().tolist()
     for byte in data[:head]:

@@ -1,4 +1,4 @@
-"""The folder of a version of MOVi as TFDS writes it: dataset_info.json and numbered shards."""
+"""Find the files of a version of MOVi as TFDS writes it: dataset_info.json and shards."""
 
 import json
 import re
@@ -19,12 +19,12 @@ class Place(NamedTuple):
 
 
 def find_version(path: Path, variant: str, resolution: int) -> Path:
-    """The folder of a version, given by itself or by the folder that `movi_a` and others are in.
+    """Find the folder of a version: the given one, or one in the folder that contains `movi_a` etc.
 
-    Of several, the smallest images that are at least as large as asked for, and the latest version.
+    Of several, choose the smallest images that are large enough, and the latest version.
 
     Raises:
-        FileNotFoundError: If there is none.
+      FileNotFoundError: if there is none.
     """
     if (path / _INFO).is_file():
         return path
@@ -53,14 +53,14 @@ def clip_places(folder: Path, variant: str, split: str, limit: int) -> list[Plac
     """Locations of the clips of a split, in order.
 
     Args:
-        folder: Of a version.
-        variant: "a" to "e", which the folder must have.
-        split: Its name.
-        limit: The first clips only, so many; 0: all.
+      folder: folder of a version.
+      variant: "a" to "e", which the folder must have.
+      split: its name.
+      limit: largest number of clips, from the first on; 0: all.
 
     Raises:
-        FileNotFoundError: If a shard is missing that has one of these clips.
-        ValueError: If dataset_info.json is damaged, or there is no such split.
+      FileNotFoundError: if a shard is missing that has one of these clips.
+      ValueError: if dataset_info.json is damaged, or there is no such split.
     """
     name, lengths = _read_info(folder / _INFO)
     if name != f"movi_{variant}":

@@ -23,18 +23,18 @@ class MoviSpec:
     has objects and backgrounds that the others do not have.
 
     Attributes:
-        path: Folder of a version, with `dataset_info.json` and the shards, such as
-            `movi_a/128x128/1.0.0`; or the folder that `movi_a` is in.
-        variant: "a" to "e".
-        resolution: Height and width of the result; images are shrunk by the mean over the area of
-            a pixel.
-        frames: The first frames of each clip, at most 24.
-        limit: Use the first `limit` clips of each split, and only the shards that hold them; 0
-            means all.
+      path: folder of a version, with `dataset_info.json` and the shards, such as
+          `movi_a/128x128/1.0.0`; or the folder that `movi_a` is in.
+      variant: "a" to "e".
+      resolution: height and width of the result; images are shrunk by the mean over the area of
+          a pixel.
+      frames: the first frames of each clip, at most 24.
+      limit: use the first `limit` clips of each split, and only the shards that hold them; 0
+          means all.
 
     Raises:
-        TypeError: If a value has the wrong type.
-        ValueError: If a value is out of range.
+      TypeError: if a value has the wrong type.
+      ValueError: if a value is out of range.
     """
 
     path: str = "movi"

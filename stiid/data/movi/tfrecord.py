@@ -1,4 +1,4 @@
-"""Files of TFRecord, with random access and without TensorFlow.
+"""Read TFRecord files with random access and without TensorFlow.
 
 A record is the number of its bytes (uint64), a checksum of that number, the bytes, and a checksum
 of them; all little-endian. A checksum is CRC-32C, rotated and offset.
@@ -27,11 +27,11 @@ def count_records(path: Path) -> int:
 
 
 def read_record(path: Path, number: int) -> bytes:
-    """The bytes of a record, whose checksum is tested.
+    """Read the bytes of a record, and test its checksum.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged. The message names it and the record.
+      FileNotFoundError: if there is no such file.
+      ValueError: if it is damaged. The message names it and the record.
     """
     start, size = _places(path)[number]
     try:
@@ -46,7 +46,7 @@ def read_record(path: Path, number: int) -> bytes:
 
 
 def _places(path: Path) -> list[tuple[int, int]]:
-    """Where the bytes of each record start, and how many there are."""
+    """Start and number of bytes of each record."""
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}: download it")
     state = path.stat()

@@ -28,7 +28,7 @@ class RenderedSpec(Counts, SceneLaw):
     Attributes:
       height, width: of a frame.
       crop: (left, top, width, height) of the window that is shown, in pixels of CLEVRER's 480x320
-          frames, see `View`; () shows the whole frame. The default is the paper's.
+        frames, see `View`; () shows the whole frame. The default is the paper's.
       frames: clip length T, at 25 frames per second.
       train, validation, test: number of clips per split; a split of 0 clips does not exist.
       seed: not negative. Same seed, same clips (for one release of NumPy and MuJoCo).
@@ -96,7 +96,7 @@ def clips(
       id: "<split>/<index>", six digits.
       n_objects: Number of objects; some may not be in view.
       positions: float32 [T, n, 2] centers (column, row) in pixels, also if hidden or out of view;
-          pixel k spans [k, k + 1]. -1 if the center is not in front of the camera.
+        pixel k spans [k, k + 1]. -1 if the center is not in front of the camera.
       visible: uint8 [T, n], 1 if the object has a pixel of the masks.
       locations, velocities: float32 [T, n, 3] in world coordinates, see `scene`.
       shapes, materials, colors: uint8 [n], indices in the constants of `scene`.

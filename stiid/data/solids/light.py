@@ -54,7 +54,7 @@ def object_light(
       normals: [k, 3] of the surfaces there.
       directions: [k, 3] of the rays.
       dark: bool [k], points in the shadow of the first light; ignored where surfaces face away
-          from it.
+        from it.
     """
     points, normals, directions = (x.astype(np.float32) for x in (points, normals, directions))
     strength, exponent = _HIGHLIGHTS[scene.materials[objects]].T

@@ -38,10 +38,10 @@ class SceneLaw:
 
     Attributes:
       num_objects: possible numbers of objects; each clip has one of them with equal probability.
-          One to three objects enter from the sides (a single object always does); the others, at
-          least one, rest in view.
+        One to three objects enter from the sides (a single object always does); the others, at
+        least one, rest in view.
       size: half the extent of every object: radius, half a cube's edge, half a cylinder's height.
-          CLEVRER's is 0.2.
+        CLEVRER's is 0.2.
 
     Raises:
       TypeError: if a value has the wrong type.

@@ -44,7 +44,7 @@ class ClevrerLayout(SceneLaw):
 
     Attributes:
       train, validation, test: number of videos, at most 10,000, 5,000 and 5,000. As in the
-          original, test videos have no annotations.
+        original, test videos have no annotations.
       seed: not negative.
       proposals: 1 also writes proposals (of all videos), 0 does not.
 
@@ -96,7 +96,7 @@ def write_clevrer(folder: Path, layout: ClevrerLayout, *, processes: int = 1) ->
     Args:
       folder: must not exist.
       layout: what to write. Same layout, same bytes (for one release of NumPy, MuJoCo and the
-          encoder), for any number of processes.
+        encoder), for any number of processes.
       processes: number of processes.
 
     Raises:

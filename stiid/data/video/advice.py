@@ -1,4 +1,4 @@
-"""How to train on a video, from an `inspection.Inspection`; or that a model of ours is not for it.
+"""Advice on training on a video, from an `inspection.Inspection`, or reasons not to.
 
 The limits come from the data that our models were trained on (balls of 5 pixels and more that move
 by one or two pixels a frame over a plain background), and from a few clips; they are rough.
@@ -20,13 +20,13 @@ _CLIPS = 8  # at least, from one video
 
 
 class Advice(NamedTuple):
-    """What to do with a video.
+    """Advice on a video.
 
     Attributes:
-        refusals: Reasons why the model is not for it; empty if there are none.
-        notes: What else to know.
-        options: Of `own_video`.
-        num_slots: K.
+      refusals: reasons why the model does not suit the video; empty if it does.
+      notes: further remarks.
+      options: options of `own_video`.
+      num_slots: K.
     """
 
     refusals: list[str]
@@ -36,7 +36,7 @@ class Advice(NamedTuple):
 
 
 def advise(found: Inspection) -> Advice:
-    """Advice on a video."""
+    """Derive advice from the numbers of a video."""
     _, _, across, down = found.window
     crop = across * down < _WORTH_A_CROP * found.width * found.height
     if not crop:

@@ -46,7 +46,7 @@ class ClipPlan:
       view: how a frame of a file becomes a frame of a clip.
       frames: clip length T.
       cut: function that finds the segments per split. It may decode all videos to count their
-          frames, and is called only for clips that are not on disk yet.
+        frames, and is called only for clips that are not on disk yet.
       tracklets: a MATLAB file of point tracks in the only video of the plan, or None.
     """
 
@@ -64,7 +64,7 @@ class ClipPlan:
 
         Raises:
           OSError, ValueError: if a file is missing, damaged or too short, a split has no clip, or
-              only some segments have masks.
+            only some segments have masks.
         """
         segments = self.cut()
         cut = {"frames": self.frames, "stride": self.view.stride}

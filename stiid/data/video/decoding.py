@@ -60,7 +60,7 @@ def _oriented(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     Args:
       image: [H, W, 3].
       matrix: int64 [9] of ISO 14496-12, 8.3.2: a point (x, y) is shown at (a x + c y, b x + d y),
-          up to a shift; a, b, c, d are its entries 0, 1, 3 and 4.
+        up to a shift; a, b, c, d are its entries 0, 1, 3 and 4.
     """
     a, b, c, d = matrix[[0, 1, 3, 4]]
     across, down = a, d

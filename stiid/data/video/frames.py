@@ -74,7 +74,7 @@ def footage(
       video: an argument of `open_video`, or frames for `fit`.
       trained: view of the model's training data.
       crop: (left, top, width, height) of a window in pixels of the input, () for all. None: as in
-          training for a file; frames are not cropped.
+        training for a file; frames are not cropped.
       stride: take every n-th frame. None: as in training for a file; 1 for frames.
       aspect: see `View`; None: as in training.
 

@@ -28,10 +28,10 @@ class GrandCentralSpec:
       path: the video, of any format that FFmpeg reads.
       tracklets: `trajectoriesNew.mat`, which the motion check of the evaluation needs, or "".
       crop: (left, top, width, height) of the window in pixels of the file; () is the whole
-          image. The default is a square on the open floor.
+        image. The default is a square on the open floor.
       resolution: height and width of the result.
       stride: frames of the file per frame of a clip. People move 1 to 3 pixels per frame of the
-          file.
+        file.
       frames: clip length T.
       train, validation, test: shares of the video, consecutive in time.
       gap: frames of the file that are left out between two splits; 250 are ten seconds.

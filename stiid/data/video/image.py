@@ -22,7 +22,7 @@ def image_files(folder: Path) -> list[Path]:
 
     Raises:
       ValueError: if two names have the same numbers, and so belong to two series: `rgba_1.png`
-          and `depth_1.png`, or `1.png` and `1.jpg`.
+        and `depth_1.png`, or `1.png` and `1.jpg`.
     """
     found = sorted(
         (

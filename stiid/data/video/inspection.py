@@ -1,7 +1,8 @@
-"""What a video shows, in numbers, from which `advice` says whether and how to train on it.
+"""Numbers about the content of a video, from which `advice` says whether and how to train on it.
 
-Objects are found as connected regions that differ from the background, the median over time. That
-is no segmentation: what never moves belongs to the background, and objects that touch are one.
+Objects are connected regions that differ from the background, which is the median over time. This
+is not a segmentation: objects that never move count as background, and objects that touch count as
+one.
 """
 
 import itertools
@@ -32,19 +33,19 @@ class Inspection(NamedTuple):
     """Numbers of a video; lengths in pixels of the file, brightness in [0, 1].
 
     Attributes:
-        width, height: Of a frame.
-        frames: How many were looked at, from the first one on.
-        complete: Whether these are all.
-        fps: Frames per second.
-        background_spread: Standard deviation of the background over its pixels.
-        background_edges: Fraction of the background's pixels at which it changes sharply.
-        camera_motion: Median shift of the whole image from frame to frame.
-        cuts: Number of frames in which most pixels change at once.
-        changing: Mean fraction of pixels that differ from the background.
-        objects: Median over frames of the number of regions.
-        diameter: Median over regions of the diameter of a disc of the same area; 0 without regions.
-        motion: Median shift of regions from frame to frame; 0 without regions.
-        window: (left, top, width, height) of the smallest window that holds nearly all regions.
+      width, height: size of a frame.
+      frames: number of inspected frames, from the first one on.
+      complete: whether these are all frames.
+      fps: frames per second.
+      background_spread: standard deviation of the background over its pixels.
+      background_edges: fraction of the background's pixels at which it changes sharply.
+      camera_motion: median shift of the whole image from frame to frame.
+      cuts: number of frames in which most pixels change at once.
+      changing: mean fraction of pixels that differ from the background.
+      objects: median over frames of the number of regions.
+      diameter: median over regions of the diameter of a disc of the same area; 0 without regions.
+      motion: median shift of regions from frame to frame; 0 without regions.
+      window: (left, top, width, height) of the smallest window that holds nearly all regions.
     """
 
     width: int
@@ -64,10 +65,10 @@ class Inspection(NamedTuple):
 
 
 def inspect_video(video: VideoFile | ArrayFile) -> Inspection:
-    """Look at the first frames of a video.
+    """Inspect the first frames of a video.
 
     Raises:
-        ValueError: If it has fewer than two frames, or is damaged.
+      ValueError: if it has fewer than two frames, or is damaged.
     """
     shrink = max(1.0, max(video.width, video.height) / _SIDE)
     size = (max(1, round(video.width / shrink)), max(1, round(video.height / shrink)))

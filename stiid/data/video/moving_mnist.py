@@ -26,16 +26,16 @@ class MovingMnistSpec:
     """Which file, and how its clips are divided.
 
     Attributes:
-        path: `mnist_test_seq.npy`, or another file of this form.
-        resolution: Height and width of the result; images are shrunk by the mean over the area of
-            a pixel.
-        frames: The first frames of each clip.
-        validation, test: Numbers of clips, from the end of the file; the others are for training.
-            To test as other work does, train on other clips and set test to all 10000.
+      path: `mnist_test_seq.npy`, or another file of this form.
+      resolution: height and width of the result; images are shrunk by the mean over the area of
+          a pixel.
+      frames: the first frames of each clip.
+      validation, test: numbers of clips, from the end of the file; the others are for training.
+          To test as other work does, train on other clips and set test to all 10000.
 
     Raises:
-        TypeError: If a value has the wrong type.
-        ValueError: If a value is out of range.
+      TypeError: if a value has the wrong type.
+      ValueError: if a value is out of range.
     """
 
     path: str = "mnist_test_seq.npy"
@@ -63,8 +63,8 @@ class MovingMnist:
     """A split of the file as a `source.Source`, which reads a clip when it is requested.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or of another form, or the split has no clips.
+      FileNotFoundError: if there is no such file.
+      ValueError: if it is damaged, or of another form, or the split has no clips.
     """
 
     def __init__(self, spec: MovingMnistSpec, split: str):

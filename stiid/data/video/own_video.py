@@ -31,20 +31,20 @@ class OwnVideoSpec:
 
     Attributes:
       path: a video (mp4, avi, gif, ...), a folder of images (one video), a file of arrays (see
-          `array_file.ArrayFile`), or a folder of these, at any depth (images beside videos are
-          ignored).
+        `array_file.ArrayFile`), or a folder of these, at any depth (images beside videos are
+        ignored).
       masks: a folder with a folder of PNG masks for every video, or ""; see
-          `mask_folder.MaskFolder`. Its name is the video's path relative to `path`, without a
-          file's suffix. Files of arrays contain their masks.
+        `mask_folder.MaskFolder`. Its name is the video's path relative to `path`, without a
+        file's suffix. Files of arrays contain their masks.
       crop: (left, top, width, height) of a window in pixels of the files; () is all of it.
       height, width: size of the result.
       channels: 3 (RGB) or 1 (gray).
       stride: frames of the file per frame of a clip.
       aspect: how videos of another aspect ratio are fitted: "crop" shows their middle,
-          "letterbox" all of it between black bars, "stretch" all of it, distorted.
+        "letterbox" all of it between black bars, "stretch" all of it, distorted.
       frames: clip length T; clips follow each other without overlap.
       validation, test: shares of the videos, at least one video each unless the share is 0. A
-          single video is split by time instead, with a gap of one clip between the splits.
+        single video is split by time instead, with a gap of one clip between the splits.
       seed: seed of the assignment of videos to splits.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Masks of clips in files of other programs: arrays, and folders of PNG images."""
+"""Read masks of clips from files of other programs: arrays, and folders of PNG images."""
 
 import zipfile
 from pathlib import Path
@@ -17,22 +17,22 @@ _OURS = "masks.npz"  # in the folder of a decomposition
 
 
 def read_masks(path: Path) -> dict[str, np.ndarray]:
-    """Masks of the clips at a path.
+    """Read the masks of the clips at a path.
 
     Args:
-        path: One clip: an .npy or .npz file with an array [T, H, W], a folder with a PNG for every
-            frame (see `mask_folder.MaskFolder`), or a folder that `stiid decompose` wrote. Several:
-            an array [B, T, H, W], or a folder of such files and folders. Integers may have a last
-            axis of length 1. Predictions may also be probabilities, floats [T, K, H, W] or
-            [B, T, K, H, W].
+      path: one clip: an .npy or .npz file with an array [T, H, W], a folder with a PNG for every
+          frame (see `mask_folder.MaskFolder`), or a folder that `stiid decompose` wrote. Several:
+          an array [B, T, H, W], or a folder of such files and folders. Integers may have a last
+          axis of length 1. Predictions may also be probabilities, floats [T, K, H, W] or
+          [B, T, K, H, W].
 
     Returns:
-        Name → masks of each clip: the name of its file without the suffix, or of its folder, below
-        `path`; several clips of one file are numbered. A single clip is called "".
+      Name → masks of each clip: the name of its file without the suffix, or of its folder, below
+      `path`; several clips of one file are numbered. A single clip is called "".
 
     Raises:
-        FileNotFoundError: If there is nothing at the path.
-        ValueError: If there are no masks, or they cannot be read. The message names the file.
+      FileNotFoundError: if there is nothing at the path.
+      ValueError: if there are no masks, or they cannot be read. The message names the file.
     """
     if not path.exists():
         raise FileNotFoundError(f"no masks at {path}: name a file, or a folder of PNG images")

@@ -19,7 +19,7 @@ class Tracklets:
 
     Args:
       points: float64 [P, 2], the (x, y) of all tracks one after the other, in pixels of the
-        video.
+      video.
       times: int64 [P], their frame numbers, increasing within a track.
       starts: int64 [N + 1], index of each track's first point, and P.
     """
@@ -39,8 +39,8 @@ class Tracklets:
 
         Raises:
           ValueError: if it is missing or damaged, has no `trks`, or a track whose fields differ
-              in length, are not finite, or whose frames do not increase. The message names the
-              track.
+            in length, are not finite, or whose frames do not increase. The message names the
+            track.
         """
         try:
             records = scipy.io.loadmat(path, squeeze_me=False).get("trks")

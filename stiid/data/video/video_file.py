@@ -48,13 +48,13 @@ class VideoFile:
 
     Args:
       path: a video file, or a folder of images, whose frames are sorted by the numbers in their
-          names.
+        names.
 
     Attributes:
       path: as given.
       packets: number of packets of the stream, usually one per frame; but some decode to no
-        frame,
-          and two fields may make up one frame.
+      frame,
+        and two fields may make up one frame.
       fps: frames per second; 25 if the file does not say.
       height, width: size in pixels, after the rotation that the file asks for.
 
@@ -102,7 +102,7 @@ class VideoFile:
 
         Raises:
           ValueError: if a frame cannot be decoded, or differs in size from the first, or there
-              are fewer than `stop` frames.
+            are fewer than `stop` frames.
         """
         if start or step < 1 or (stop is not None and stop < start):
             self._check_part(start, stop, step)

@@ -15,21 +15,21 @@ class SaviConfig:
     Attributes:
       family: "savi".
       num_slots: K in training, objects + 1.
-      start: what the slots of the first frame start from: "learned", a vector for each; "sampled",
-        samples of one learned Gaussian.
+      start: first slots: "learned": a vector for each slot; "sampled": samples of one learned
+        Gaussian.
       slot_size: S.
-      first_iterations: of slot attention in the first frame.
-      iterations: of slot attention in the others.
-      corrector_mlp: hidden width of a network behind its GRU; 0 is none.
-      heads: of the predictor.
+      first_iterations: iterations of slot attention in the first frame.
+      iterations: iterations of slot attention in later frames.
+      corrector_mlp: hidden width of a network after the corrector's GRU; 0: no such network.
+      heads: attention heads of the predictor.
       predictor_mlp: hidden width of the predictor.
-      kernel_size: of all convolutions but those that double rows and columns, which have 5.
+      kernel_size: of all convolutions, except those that double rows and columns, which have 5.
       encoder_features: channels of the encoder's convolutions.
-      encoder_strides: of these.
-      encoder_mlp: hidden width of the network behind them.
+      encoder_strides: their strides.
+      encoder_mlp: hidden width of the network after them.
       decoder_features: channels of the decoder's convolutions.
-      doublings: how many of these, from the first on, double rows and columns: slots are broadcast
-        over a grid of H / 2^doublings × W / 2^doublings.
+      doublings: number of these convolutions, from the first on, that double rows and columns.
+        Slots are broadcast over a grid of H / 2^doublings × W / 2^doublings.
     """
 
     family: Literal["savi"] = "savi"

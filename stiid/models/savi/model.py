@@ -154,14 +154,14 @@ class Savi:
         )
 
     def _decomposition(self, params: Params, slots: Array) -> Decomposition:
-        """Of slots [N, K, S], without the axis of frames; colors are cut to [0, 1]."""
+        """Decompose by slots [N, K, S], without an axis of frames; colors are clipped to [0, 1]."""
         decoded = self._decode(params, slots)
         masks = likelihood.slot_masks(decoded.logits)
         return Decomposition(
             reconstruction=jnp.clip(likelihood.mix(masks, decoded.means), 0.0, 1.0),
             masks=masks[..., 0],
             means=jnp.clip(decoded.means, 0.0, 1.0),
-            kl=jnp.zeros(slots.shape[:2]),  # slots are points: no posterior, no prior
+            kl=jnp.zeros(slots.shape[:2]),  # slots are points, without posterior and prior
             latents=Latents(slots, slots[..., :0]),
         )
 

@@ -55,7 +55,7 @@ class Corrector(nn.Module):
 
     Attributes:
       size: S.
-      mlp: hidden width of a residual network behind the GRU; 0 is none.
+      mlp: hidden width of a residual network after the GRU; 0: no such network.
     """
 
     size: int
