@@ -40,43 +40,56 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("model", help="a released model, or the folder of a run or checkpoint")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--tracks", type=Path, help="file of inferred slots: read, or written")
+    parser.add_argument("--motion", help="a model whose motion is trained further (or --updates=0)")
     for field in fields(Recipe):
         if isinstance(field.default, bool):
             parser.add_argument(f"--{field.name}", action=argparse.BooleanOptionalAction)
         else:
             parser.add_argument(f"--{field.name}", type=type(field.default))
     options = {name: x for name, x in vars(parser.parse_args(argv)).items() if x is not None}
-    source, output, tracks = (
-        options.pop("model"),
-        options.pop("output"),
-        options.pop("tracks", None),
-    )
-    teach(source, output, Recipe(**options), tracks)
+    source, output = options.pop("model"), options.pop("output")
+    given = {name: options.pop(name, None) for name in ("tracks", "motion")}
+    teach(source, output, Recipe(**options), **given)
 
 
-def teach(source: str, output: Path, recipe: Recipe, file: Path | None = None) -> None:
+def teach(
+    source: str,
+    output: Path,
+    recipe: Recipe,
+    *,
+    tracks: Path | None = None,
+    motion: str | None = None,
+) -> None:
     """Write a copy of a model that simulates by a relational prior.
 
     Args:
       source: of the model, see ``stiid.load``.
       output: folder of the copy.
       recipe: of the training.
-      file: of slots that were inferred before, by the same model; written if it is not there.
+      tracks: file of slots that the same model inferred before; written if it is not there.
+      motion: of another model that simulates, which the training of the motion starts from.
     """
     stored, state, system = restore_model(None, *find_model(source))
     clips = load_clips(stored, "train")
-    if file is not None and file.exists():
-        with np.load(file) as arrays:
-            tracks = Tracks(**arrays)
+    if tracks is not None and tracks.exists():
+        with np.load(tracks) as arrays:
+            found = Tracks(**arrays)
     else:
-        tracks = infer_tracks(stored.evaluate, system, state.params, clips, recipe)
-        if file is not None:
-            np.savez(file, **tracks._asdict())
+        found = infer_tracks(stored.evaluate, system, state.params, clips, recipe)
+        if tracks is not None:
+            np.savez(tracks, **found._asdict())
     experiment = with_relational_prior(stored)
     simulating = experiment.at_test().model.build(clips[0]["video"].shape[1:])
     prior = init_relational(simulating.model, jax.random.key(recipe.seed))
-    prior = _last(train_mover(simulating, prior, tracks, recipe), "Latents", recipe.moves)
-    prior = _last(train_motion(simulating, prior, tracks, recipe), "Motion", recipe.updates)
+    if motion is not None:
+        other = restore_model(None, *find_model(motion))[1]
+        prior["motion"] = other.params["relational"]["motion"]
+    for train, what, count in (
+        (train_mover, "Latents", recipe.moves),
+        (train_motion, "Motion", recipe.updates),
+    ):
+        if count:
+            prior = _last(train(simulating, prior, found, recipe), what, count)
     write_release(
         output,
         step=int(state.step),

@@ -89,6 +89,11 @@ def test_the_command_changes_nothing_but_the_prior(trained, tmp_path):
     assert after == with_relational_prior(dataclasses.replace(before, data=data))
     others = {name: part for name, part in taught.params.items() if name != "relational"}
     tiny.assert_same(others, state.params)
+    again = ["--updates=0", "--moves=0", f"--motion={output}", "--clips=8", "--num_frames=6"]
+    command.main([str(trained), f"--output={tmp_path / 'again'}", *again])
+    _, copied, _ = restore_model(None, tmp_path, str(tmp_path / "again"))
+    ours, theirs = (x.params["relational"]["motion"] for x in (copied, taught))
+    tiny.assert_same(ours, theirs)
     video = np.random.default_rng(0).integers(0, 256, (1, 3, 8, 8, 3), dtype=np.uint8)
     keys, decoding = jax.random.split(jax.random.key(0), 1), after.evaluate.decoding
     found = [
