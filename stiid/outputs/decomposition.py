@@ -41,8 +41,8 @@ class Written(NamedTuple):
         if self.explained >= _EXPLAINED:
             return text
         return (
-            f"{text}: this model was not trained for such videos, and its masks mean little. Train "
-            "one on such videos, with configs/own_video.py"
+            f"{text}: the model was not trained on such videos, or not for long enough, and its "
+            "masks mean little. Train on such videos with configs/own_video.py"
         )
 
 
