@@ -27,14 +27,15 @@ from configs import quickstart
 from stiid.config import extend
 
 VARIANTS = ("quick", "small_binary", "small_color")
+SINGLE_FRAMES: dict[str, Any] = {
+    **quickstart.SINGLE_FRAMES,
+    "steps": 1000,
+    "model": {},
+    "optim": {"learning_rate": 2e-3, "final_learning_rate": 1e-3},
+}
 # Single frames, then clips.
 _STAGES = [
-    {
-        **quickstart.SINGLE_FRAMES,
-        "steps": 1000,
-        "model": {},
-        "optim": {"learning_rate": 2e-3, "final_learning_rate": 1e-3},
-    },
+    SINGLE_FRAMES,
     quickstart.clips(4, 600, optim={"final_learning_rate": 3e-4}),
     quickstart.clips(4, 200, optim={"learning_rate": 3e-4, "final_learning_rate": 3e-5}),
 ]

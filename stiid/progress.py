@@ -20,8 +20,9 @@ _Item = TypeVar("_Item")
 def waiting(what: str) -> Iterator[None]:
     """Show a message while the block runs, such as a compilation, whose steps cannot be counted.
 
-    On a terminal, a line counts the seconds and is removed at the end; elsewhere, the log has a
-    line at the beginning and at intervals. Blocks that end within a second are not mentioned.
+    On a terminal, a line counts the seconds and is removed at the end; elsewhere, the log (standard
+    error where none is set up, as in notebooks) has a line at the beginning and at intervals.
+    Blocks that end within a second are not mentioned.
 
     Args:
       what: the operation, such as "Compiling stage_0".
@@ -65,7 +66,7 @@ def counted(items: Iterable[_Item], what: str, *, total: int | None, unit: str) 
             elif now - told >= _INTERVAL:
                 told = now
                 left = "" if total is None else _left(total - done, done - 1, now - started)
-                _LOG.info("%s: %d%s %s%s", what, done, of_total, unit, left)
+                _say(f"{what}: {done}{of_total} {unit}{left}")
     finally:
         if bar is not None:
             bar.close()
@@ -73,6 +74,14 @@ def counted(items: Iterable[_Item], what: str, *, total: int | None, unit: str) 
 
 def _left(to_do: int, done: int, seconds: float) -> str:
     return f", {max(to_do, 0) * seconds / done:.0f} s left"
+
+
+def _say(text: str) -> None:
+    """Log a line; where nobody set up a log, as in notebooks, write it to standard error."""
+    if _LOG.level or _LOG.isEnabledFor(logging.INFO):
+        _LOG.info("%s", text)
+    elif sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
 
 
 def on_terminal() -> bool:
@@ -105,9 +114,9 @@ def _tell(what: str, done: threading.Event) -> None:
     if done.wait(_PATIENCE):
         return
     if not on_terminal():
-        _LOG.info("%s …", what)
+        _say(f"{what} …")
         while not done.wait(_INTERVAL):
-            _LOG.info("%s: %.0f s so far", what, time.monotonic() - started)
+            _say(f"{what}: {time.monotonic() - started:.0f} s so far")
         return
     while True:
         sys.stderr.write(f"{_CLEAR}{what} … {time.monotonic() - started:.0f} s")

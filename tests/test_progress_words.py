@@ -61,6 +61,23 @@ def test_waiting_is_logged_elsewhere(quick, told, monkeypatch):
     assert told.messages[1] == "Compiling: 0 s so far"
 
 
+@pytest.mark.parametrize("level", [logging.NOTSET, logging.WARNING])
+def test_without_a_log_it_is_written_unless_the_log_is_silenced(quick, monkeypatch, level):
+    stream = Terminal()
+    monkeypatch.setattr(stream, "isatty", lambda: False)
+    monkeypatch.setattr("sys.stderr", stream)
+    log = logging.getLogger("stiid")
+    before = log.level
+    log.setLevel(level)
+    try:
+        with progress.waiting("Compiling"):
+            stream.written.wait(10 if level == logging.NOTSET else 0.2)
+    finally:
+        log.setLevel(before)
+    said = stream.getvalue().partition("\n")[0]
+    assert said == ("Compiling …" if level == logging.NOTSET else "")
+
+
 def test_what_ends_soon_is_not_mentioned(told, monkeypatch):
     terminal = use_terminal(monkeypatch)
     with progress.waiting("Compiling"):

@@ -117,8 +117,9 @@ def findings(use: Mapping[str, float], *, family: str) -> list[str]:
     elif use.get("background", 1.0) < _DIVIDED:
         found.append(
             f"no slot captures the background: the largest part in one slot is "
-            f"{100 * use['background']:.0f} % of it. This lowers ARI, not F-ARI. Once objects are "
-            "in different slots, objective.slot_entropy of about 0.01 β merges the background "
+            f"{100 * use['background']:.0f} % of it. This lowers ARI, not F-ARI. On single frames "
+            "and early in training this is normal; once objects are in different slots, a stage "
+            "with objective.slot_entropy at a hundredth of objective.beta merges the background "
             "(use less if objects are faint: they would be merged into it too)"
         )
     return found
