@@ -119,7 +119,10 @@ class Partners:
             await self._stopped.wait()
             for task in running:
                 task.cancel()
-        server.close()  # its connections are closed with the loop
+        server.close()
+        for writer in self._lines.values():
+            writer.close()
+        await asyncio.sleep(0)  # for the connections to close
 
     async def _stay_alive(self) -> None:
         while True:
