@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from stiid.files import atomic_path
-from stiid.outputs.sheets import PALETTE
+from stiid.outputs.palette import PALETTE
 
 # The same numbers give the same files.
 _METADATA: Mapping[str, dict[str, Any]] = {

@@ -15,9 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 import stiid
 from stiid.data.video.frames import SAMPLE
 from stiid.media import write_gif
-from stiid.outputs.overlay import overlay
-from stiid.outputs.sheets import colorize, decomposition_strips
-from stiid.outputs.trajectories import slot_kinds
+from stiid.outputs.sheets import decomposition_strips
 
 _SIDE = 112  # pixels of a tile's longer side
 _GAP, _LABEL_HEIGHT, _BORDER = 6, 20, 3
@@ -56,25 +54,11 @@ def animation(
       uint8 [T, H', W', 3].
     """
     strips = decomposition_strips(video, reconstruction, masks, means)
-    tiles = {strip.label: strip.images for strip in strips if strip.label != "masks"}
+    strips = [strip for strip in strips if strip.label != "masks"]
     scale = max(1, round(_SIDE / max(video.shape[1:3])))
-    large = {name: tile.repeat(scale, 1).repeat(scale, 2) for name, tile in tiles.items()}
-    slots = {name: large.pop(name) for name in list(large) if name.startswith("slot")}
-    winner = masks.argmax(1)
-    kinds = [slot_kinds(frame, num_slots=masks.shape[1]) for frame in winner]
-    large["overlay"] = np.stack(
-        [
-            overlay(image, slots, scale=scale, hidden=kind.index("background"))
-            for image, slots, kind in zip(video, winner, kinds, strict=True)
-        ]
-    )
-    colors = [None] * len(large) + list(colorize(np.arange(len(slots))))
-    framed = [
-        _framed(tile, color)
-        for tile, color in zip([*large.values(), *slots.values()], colors, strict=True)
-    ]
+    framed = [_framed(strip.magnified(scale), strip.color) for strip in strips]
     row = np.concatenate(framed, axis=2)
-    label = _labels([*large, *slots], framed[0].shape[2], row.shape[2])
+    label = _labels([strip.label for strip in strips], framed[0].shape[2], row.shape[2])
     return np.concatenate([np.repeat(label[None], len(row), axis=0), row], axis=1)
 
 

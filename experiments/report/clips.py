@@ -19,6 +19,7 @@ _TEXTS = {
     "reconstruction": "what the slots together say the frame looks like",
     "truth": "true masks, in the colors of the slots that hold most of them",
     "masks": "the slot that each pixel most probably belongs to",
+    "overlay": "the clip with the slots tinted and outlined, apart from the background",
 }
 
 
@@ -49,10 +50,12 @@ def _figure(
     name: str, strips: Sequence[Strip], paths: Sequence[Html], num_observed: int, media: Media
 ) -> Html:
     length, height, width, _ = strips[0].images.shape
-    addresses = media.arrays([film(strip.images) for strip in strips])
+    large, small = (max(1, round(tile / max(height, width))) for tile in (_TILE, _SMALL_TILE))
+    addresses = media.arrays(
+        [film(s.images if s.segments is None else s.magnified(large)) for s in strips]
+    )
     if addresses is None:
         return missing(f"{name} is left out to keep this page small.")
-    large, small = (max(1, round(tile / max(height, width))) for tile in (_TILE, _SMALL_TILE))
     tiles = [_tile(s, address) for s, address in zip(strips, addresses, strict=True)]
     drawing = path_drawing(paths, box=(0, 0, width, height), label=f"{name}: paths of the objects")
     groups = (

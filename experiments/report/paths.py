@@ -10,7 +10,7 @@ import numpy as np
 from experiments.report.markup import Html, tag
 from stiid.evaluation.rollout import Clips
 from stiid.models.base import Decomposition
-from stiid.outputs.sheets import PALETTE
+from stiid.outputs.palette import PALETTE
 from stiid.outputs.trajectories import slot_places
 
 Points = Sequence[tuple[float, float]]  # NaN where there is nothing

@@ -18,7 +18,8 @@ from stiid.data.video.frames import VideoInfo
 from stiid.files import atomic_directory, write_json
 from stiid.media import open_mp4, write_png
 from stiid.outputs.overlay import overlay, overlay_on_original
-from stiid.outputs.sheets import PALETTE, colorize, decomposition_frames, decomposition_sheet
+from stiid.outputs.palette import PALETTE, colorize
+from stiid.outputs.sheets import decomposition_frames, decomposition_sheet
 from stiid.outputs.trajectories import SlotPlace, slot_kinds, slot_places
 from stiid.progress import waiting
 

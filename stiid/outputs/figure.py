@@ -39,7 +39,7 @@ class FigureRequest(NamedTuple):
     path: Path
     clip: int = 0  # its number in a batch
     frames: tuple[int, ...] = ()  # their numbers; (): some, evenly spaced
-    rows: tuple[str, ...] = ()  # labels: input, reconstruction, truth, masks, slot 0, …; (): all
+    rows: tuple[str, ...] = ()  # labels: input, reconstruction, truth, masks, overlay, slot 0, …
     scale: float = 0.0  # points per pixel; 0: a tile of about 54 points
 
     def check(self) -> None:
@@ -131,6 +131,8 @@ def _layout(
     across, down = width * scale, height * scale
     left = max(_width(row.label) for row in rows) + 2 * _GAP
     top = _SIZE + 2 * _GAP
+    sharp = max(1, round(scale * _PNG))  # outlines are one pixel wide in a PNG
+    images = [row.images if row.segments is None else row.magnified(sharp) for row in rows]
     tiles, texts = [], []
     for column, t in enumerate(frames):
         x = left + column * (across + _GAP)
@@ -139,7 +141,7 @@ def _layout(
         for line, row in enumerate(rows):
             border = None if row.color is None else tuple(row.color.tolist())
             y = top + line * (down + _GAP)
-            tiles.append(_Tile(x, y, across, down, row.images[t], border))
+            tiles.append(_Tile(x, y, across, down, images[line][t], border))
     for line, row in enumerate(rows):
         y = top + line * (down + _GAP) + down / 2 + 0.35 * _SIZE
         texts.append(_Text(left - _GAP, y, row.label, False, _INK))

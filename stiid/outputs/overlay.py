@@ -3,13 +3,13 @@
 import numpy as np
 from PIL import Image
 
-from stiid.outputs.sheets import colorize
+from stiid.outputs.palette import colorize
 
 _OPACITY = 0.45
 
 
 def overlay(
-    images: np.ndarray, ids: np.ndarray, *, scale: int = 1, hidden: int | None = None
+    images: np.ndarray, ids: np.ndarray, *, scale: int = 1, hidden: int | np.ndarray | None = None
 ) -> np.ndarray:
     """Tint every segment in its color and draw its border.
 

@@ -11,30 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from stiid.outputs.overlay import overlay
+from stiid.outputs.palette import colorize
 from stiid.outputs.trajectories import slot_kinds
 
-# RGB of slot 0, 1, ...; with more slots than colors, colors repeat.
-PALETTE = np.array(
-    [
-        (66, 117, 214),  # blue
-        (235, 77, 61),  # red
-        (67, 170, 92),  # green
-        (250, 196, 48),  # yellow
-        (146, 82, 190),  # purple
-        (64, 196, 208),  # cyan
-        (240, 135, 35),  # orange
-        (242, 130, 186),  # pink
-        (138, 92, 60),  # brown
-        (168, 208, 72),  # lime
-        (30, 56, 112),  # navy
-        (132, 140, 150),  # gray
-        (190, 174, 240),  # lavender
-        (128, 22, 66),  # maroon
-        (12, 96, 84),  # pine
-        (236, 212, 176),  # sand
-    ],
-    np.uint8,
-)
 BACKDROP = np.array((52, 54, 60), np.uint8)  # behind a slot's image: black objects stay visible
 SIMULATED = np.array((214, 66, 0), np.uint8)  # marks frames that the model has not seen
 _INK = np.array((40, 40, 44), np.uint8)
@@ -46,12 +26,27 @@ _WIDEST = 1280  # pixels of an animation's row of tiles
 _BORDER, _GAP, _MARGIN, _LINE_HEIGHT = 3, 5, 9, 18
 
 
+class Segments(NamedTuple):
+    """Segments of the frames of a strip."""
+
+    ids: np.ndarray  # integers [T, H, W]
+    hidden: np.ndarray  # [T, 1, 1], the id in each frame that is not drawn: the background's
+
+
 class Strip(NamedTuple):
     """One row of a sheet: a label and one image per frame."""
 
     label: str
     images: np.ndarray  # uint8 [T, H, W, 3]
     color: np.ndarray | None  # of the slot, if the row shows one
+    segments: Segments | None = None  # to be drawn on the images
+
+    def magnified(self, scale: int) -> np.ndarray:
+        """uint8 [T, H * scale, W * scale, 3], not smoothed; outlines are one pixel wide."""
+        if self.segments is not None:
+            ids, hidden = self.segments
+            return overlay(self.images, ids, scale=scale, hidden=hidden)
+        return self.images.repeat(scale, axis=1).repeat(scale, axis=2)
 
 
 class _Row(NamedTuple):
@@ -59,16 +54,6 @@ class _Row(NamedTuple):
 
     label: str
     tiles: np.ndarray  # uint8 [T, h, w, 3]
-
-
-def colorize(slots: np.ndarray) -> np.ndarray:
-    """Colors of slot numbers: integers [..., H, W] to uint8 [..., H, W, 3]."""
-    slots = np.asarray(slots)
-    if not np.issubdtype(slots.dtype, np.integer):
-        raise ValueError(f"slots must be integers, got dtype {slots.dtype}")
-    if slots.size and slots.min() < 0:
-        raise ValueError(f"slots must not be negative, got {slots.min()}")
-    return PALETTE[slots % len(PALETTE)]
 
 
 def decomposition_frames(
@@ -82,7 +67,7 @@ def decomposition_frames(
     simulated_from: int | None = None,
     numbers: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """Frames of an animation: a row of tiles for input, reconstruction, truth, masks, each slot.
+    """Frames of an animation: tiles for input, reconstruction, truth, masks, overlay, each slot.
 
     A row that is too wide continues below.
 
@@ -208,6 +193,7 @@ def decomposition_strips(
         matched = _match_slots(true_masks, winner, slots)
         strips.append(Strip("truth", _dimmed(matched, background), None))
     strips.append(Strip("masks", _dimmed(winner, background), None))
+    strips.append(Strip("overlay", _rgb(video), None, Segments(winner, background)))
     for k, color in enumerate(colorize(np.arange(slots))):
         mask = masks[:, k, :, :, None].astype(np.float64)
         shown = mask * _rgb(means[:, k]) + (1 - mask) * BACKDROP
@@ -229,7 +215,7 @@ def _rows(strips: Sequence[Strip], scale: int | None) -> list[_Row]:
         scale = max(1, round(_TILE / max(height, width)))
     if scale < 1:
         raise ValueError(f"scale must be a positive whole number, got {scale}")
-    return [_Row(s.label, _frame(s.images, scale, color=s.color)) for s in strips]
+    return [_Row(s.label, _frame(s.magnified(scale), color=s.color)) for s in strips]
 
 
 def _match_slots(true_masks: np.ndarray, winner: np.ndarray, slots: int) -> np.ndarray:
@@ -252,9 +238,8 @@ def _rgb(array: np.ndarray) -> np.ndarray:
     return np.broadcast_to(array, (*array.shape[:-1], 3))
 
 
-def _frame(images: np.ndarray, scale: int, *, color: np.ndarray | None) -> np.ndarray:
-    """Magnify [T, H, W, 3] without smoothing, and add a colored frame or a thin gray line."""
-    tiles = images.repeat(scale, axis=1).repeat(scale, axis=2)
+def _frame(tiles: np.ndarray, *, color: np.ndarray | None) -> np.ndarray:
+    """Add a colored frame or a thin gray line to tiles [T, h, w, 3]."""
     line, width = (_LINE, 1) if color is None else (color, _BORDER)
     length, height, across, _ = tiles.shape
     framed = np.full((length, height + 2 * _BORDER, across + 2 * _BORDER, 3), 255, np.uint8)

@@ -19,7 +19,7 @@ from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
 from stiid.evaluation.evaluator import Evaluator
 from stiid.outputs.figure import FigureRequest
-from stiid.outputs.sheets import PALETTE
+from stiid.outputs.palette import PALETTE
 from stiid.training.restore import restore
 
 FILES = {

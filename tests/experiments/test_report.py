@@ -18,7 +18,7 @@ from experiments.report.markup import tag
 from experiments.report.paths import read_paths
 from stiid.cli import modes
 from stiid.cli.decompose import Request
-from stiid.outputs.sheets import colorize
+from stiid.outputs.palette import colorize
 from stiid.training.restore import restore
 
 BROWSER = next(

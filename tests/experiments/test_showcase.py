@@ -3,7 +3,7 @@
 import numpy as np
 
 from experiments.showcase import animation
-from stiid.outputs.sheets import PALETTE
+from stiid.outputs.palette import PALETTE
 
 
 def test_tiles_are_input_reconstruction_overlay_and_slots():

@@ -20,7 +20,7 @@ from stiid.outputs.decomposition import (
     write_decomposition,
 )
 from stiid.outputs.overlay import overlay, overlay_on_original
-from stiid.outputs.sheets import PALETTE
+from stiid.outputs.palette import PALETTE
 from stiid.outputs.trajectories import slot_kinds, slot_places
 
 

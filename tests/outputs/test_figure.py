@@ -12,7 +12,8 @@ from drawings import decomposition
 from PIL import Image
 
 from stiid.outputs.figure import FigureRequest, write_figure
-from stiid.outputs.sheets import PALETTE, decomposition_strips
+from stiid.outputs.palette import PALETTE
+from stiid.outputs.sheets import decomposition_strips
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -58,7 +59,9 @@ def test_a_pdf_has_its_objects_where_its_table_says(tmp_path):
         assert data[int(place) :].startswith(b"%d 0 obj\n" % number)
     streams = [zlib.decompress(s) for s in re.findall(rb"stream\n(.*?)\nendstream", data, re.S)]
     drawing, images = streams[0].decode("latin-1"), streams[1:]
-    assert images == [strip.images[0].tobytes() for strip in rows]
+    expected = {strip.label: strip.images[0] for strip in rows}
+    expected["overlay"] = rows[4].magnified(7)[0]  # of 24 pixels on 54 points: 7 make 3 a point
+    assert images == [image.tobytes() for image in expected.values()]
     assert drawing.count(" Do Q") == len(rows)
     assert "(t = 0) Tj" in drawing
     assert "(reconstruction) Tj" in drawing

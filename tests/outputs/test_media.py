@@ -13,10 +13,8 @@ from PIL import Image
 from stiid import media
 from stiid.files import atomic_path
 from stiid.media import write_gif, write_mp4, write_png
-from stiid.outputs.sheets import (
-    PALETTE,
-    decomposition_frames,
-)
+from stiid.outputs.palette import PALETTE
+from stiid.outputs.sheets import decomposition_frames
 
 
 def psnr(a, b):

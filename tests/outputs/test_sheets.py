@@ -6,11 +6,11 @@ from drawings import decomposition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stiid.outputs.overlay import overlay
+from stiid.outputs.palette import PALETTE, colorize
 from stiid.outputs.sheets import (
     BACKDROP,
-    PALETTE,
     SIMULATED,
-    colorize,
     decomposition_frames,
     decomposition_sheet,
 )
@@ -63,16 +63,16 @@ def test_frames_show_the_arrays(channels):
     assert frames.dtype == np.uint8
     assert frames.shape[0] == 2
     lefts = tiles(frames[0], 120, 120)
-    assert len(lefts) == 4 + 3
+    assert len(lefts) == 5 + 3
     # All tiles have the same top: below the frame of the first slot's tile.
-    column = frames[0, :, lefts[4] + 60]
+    column = frames[0, :, lefts[5] + 60]
     top = int(np.flatnonzero((column == PALETTE[0]).all(-1))[0]) + 3
 
     def image(left, border, t=0):
         return frames[t, top : top + 120 : 5, left + border : left + border + 120 : 5]
 
     def bytes_of(array):
-        return np.broadcast_to(np.rint(255 * array), (*array.shape[:-1], 3))
+        return np.broadcast_to(np.rint(255 * array).astype(np.uint8), (*array.shape[:-1], 3))
 
     # The first band touches more of the image's border than the others: it is the background.
     dimmed = PALETTE.copy()
@@ -83,11 +83,14 @@ def test_frames_show_the_arrays(channels):
         np.testing.assert_array_equal(image(lefts[3], 1, t), dimmed[masks[t].argmax(0)])
         # True ids are slot + 1, yet they get the colors of the slots that hold them.
         np.testing.assert_array_equal(image(lefts[2], 1, t), dimmed[masks[t].argmax(0)])
+        drawn = overlay(bytes_of(video[t]), masks[t].argmax(0), scale=5, hidden=0)
+        tile = frames[t, top : top + 120, lefts[4] + 1 : lefts[4] + 121]
+        np.testing.assert_array_equal(tile, drawn)
         for k in range(3):
             owned = masks[t, k][..., None] == 1
             expected = np.where(owned, bytes_of(means[t, k]), BACKDROP)
-            np.testing.assert_array_equal(image(lefts[4 + k], 3, t), expected)
-            assert (frames[t, top + 60, lefts[4 + k] : lefts[4 + k] + 3] == PALETTE[k]).all()
+            np.testing.assert_array_equal(image(lefts[5 + k], 3, t), expected)
+            assert (frames[t, top + 60, lefts[5 + k] : lefts[5 + k] + 3] == PALETTE[k]).all()
     # Magnified without smoothing: 5 x 5 equal pixels.
     big = frames[0, top : top + 120, lefts[0] + 1 : lefts[0] + 121].reshape(24, 5, 24, 5, 3)
     assert (big == big[:, :1, :, :1]).all()
@@ -97,7 +100,7 @@ def test_half_transparent_slot():
     video, reconstruction, masks, means, _ = decomposition(slots=2)
     masks, means = np.full_like(masks, 0.5), np.ones_like(means)
     frames = decomposition_frames(video, reconstruction, masks, means, scale=5)
-    left = tiles(frames[0], 120, 120)[3]
+    left = tiles(frames[0], 120, 120)[4]
     # 0.5 * 255 + 0.5 * (52, 54, 60), halves rounded to even.
     assert frames[0, frames.shape[1] // 2, left + 60].tolist() == [154, 154, 158]
 
