@@ -44,7 +44,7 @@ def measure(
     found: dict[str, list[tuple[np.ndarray, ...]]] = {part: [] for part in PARTS}
     truths = []
     for clips, valid in evaluation_clips(experiment.evaluate, source, num_frames=total):
-        result = rollout(params, clips.video[:, :seen], clips.rows)
+        result = rollout(params, clips.video[:, :seen], clips.rows, clips.masks)
         for part, predicted in _predictions(clips, result, seen).items():
             table, error = tables(clips, predicted)
             assert table is not None

@@ -20,6 +20,7 @@ WITH_JSON = (
     "memory",
     "compile_time",
     "scaling",
+    "families",
     "micro_batches",
     "idle_share",
     "streaming",

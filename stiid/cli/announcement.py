@@ -76,11 +76,12 @@ def _hours(experiment: Experiment) -> float:
     image_shape = (view.height, view.width, view.channels)
     name = experiment.train.order[0]
     first = experiment.train.stages[name]
+    model = experiment.at_stage(name).model.build(image_shape)
     seconds = update_seconds(
-        experiment.at_stage(name).model.build(image_shape).loss,
+        model.loss,
         (
             trained_shapes(experiment, image_shape).params,
-            *clip_shapes(first.num_frames, image_shape),
+            *clip_shapes(model, first.num_frames, image_shape),
         ),
         clips=first.batch_size,
         cores=jax.device_count(),

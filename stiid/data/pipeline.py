@@ -22,6 +22,7 @@ def train_iterator(
     seed: int,
     max_frames: int | None = None,
     pieces: bool = False,
+    objects: bool = False,
     shard_index: int = 0,
     shard_count: int = 1,
     num_threads: int = 2,
@@ -41,14 +42,16 @@ def train_iterator(
       max_frames: windows stay inside the first `max_frames` frames; None means all frames. The
         paper trains on the first 40 of the 50 frames of Bouncing Balls.
       pieces: windows start at multiples of T only, so that they do not overlap.
+      objects: whether to give the true objects of the first frame of each window, too.
       shard_index: p.
       shard_count: P, a divisor of B.
       num_threads: reading threads; 0 reads in the calling thread.
       prefetch: batches held in memory ahead of use; at least `num_threads`.
 
     Returns:
-      Iterator over {"video": uint8 [b, T, H, W, C]} with `get_state` and `set_state`, which
-      resume it exactly; `grain.checkpoint` stores that state in an Orbax checkpoint.
+      Iterator over {"video": uint8 [b, T, H, W, C]}, with `objects` also "objects": uint8
+      [b, H, W], with `get_state` and `set_state`, which resume it exactly; `grain.checkpoint`
+      stores that state in an Orbax checkpoint.
 
     Raises:
       ValueError: if the arguments contradict each other or the source.
@@ -61,7 +64,7 @@ def train_iterator(
             f"num_threads must not be negative and prefetch not smaller, "
             f"got num_threads={num_threads} and prefetch={prefetch}"
         )
-    window = _RandomWindow(num_frames, max_frames, pieces)
+    window = _RandomWindow(num_frames, max_frames, pieces, objects)
     window.check(source[0])
     return iter(
         grain.MapDataset.source(source)
@@ -80,15 +83,24 @@ def train_iterator(
 
 
 class _RandomWindow(grain.transforms.RandomMap):
-    """Keep the video only: a window of `num_frames` within the first `max_frames`."""
+    """Keep a window of `num_frames` within the first `max_frames` of the video.
 
-    def __init__(self, num_frames: int, max_frames: int | None, pieces: bool):
+    With `objects`, it also keeps the masks of the window's first frame.
+    """
+
+    def __init__(self, num_frames: int, max_frames: int | None, pieces: bool, objects: bool):
         self._num_frames = num_frames
         self._max_frames = max_frames
         self._pieces = pieces
+        self._objects = objects
 
     def check(self, clip: dict[str, Any]) -> int:
         """Return the number of usable frames; raise ValueError if they are too few."""
+        if self._objects and clip["n_objects"] == UNKNOWN_OBJECTS:
+            raise ValueError(
+                f"the model starts from true objects (model.start), and clip {clip['id']!r} has no "
+                "true masks: use data with masks, or start='sampled'"
+            )
         frames = len(clip["video"])
         usable = frames if self._max_frames is None else self._max_frames
         if usable > frames:
@@ -111,7 +123,8 @@ class _RandomWindow(grain.transforms.RandomMap):
             start = self._num_frames * rng.integers(usable // self._num_frames)
         else:
             start = rng.integers(usable - self._num_frames + 1)
-        return {"video": element["video"][start : start + self._num_frames]}
+        window = {"video": element["video"][start : start + self._num_frames]}
+        return {**window, "objects": element["masks"][start]} if self._objects else window
 
 
 def eval_batches(

@@ -66,7 +66,7 @@ class Evaluator:
             unit="batches",
         )
         for clips, valid in batches:
-            result = self._rollout(params, clips.video, clips.rows)
+            result = self._rollout(params, clips.video, clips.rows, clips.masks)
             if preview is None:
                 preview = _rows((clips, result), np.flatnonzero(valid)[:PREVIEWS])
             table, error = tables(clips, result)

@@ -52,7 +52,8 @@ def predict_clips(
     clips = Clips.from_batch(batch)
     rollout = Rollout(evaluate, system, num_simulated=settings.num_simulated)
     with waiting(f"Compiling, then predicting {settings.clips} clips"):
-        result = rollout(params, clips.video[:, : settings.num_observed], clips.rows)
+        seen = clips.video[:, : settings.num_observed]
+        result = rollout(params, seen, clips.rows, clips.masks)
     return jax.tree.map(lambda x: x[batch["valid"]], (clips, result))
 
 

@@ -10,7 +10,7 @@ from stiid import parallel
 from stiid.config.experiment import Evaluate
 from stiid.data.pipeline import eval_batches
 from stiid.data.source import Source
-from stiid.models.base import Decomposition, VideoModel, row_keys
+from stiid.models.base import Decomposition, VideoModel, row_keys, with_objects
 from stiid.shapes import Array, Params
 
 
@@ -70,15 +70,23 @@ class Rollout:
             keys = row_keys(key, rows)
             return system.decompose(params, video, keys, decoding, num_simulated=num_simulated)
 
+        self._system = system
         self._decompose = parallel.data_parallel_rows(of_rows, batch_args=(1, 2), num_args=3)
 
-    def __call__(self, params: Params, video: np.ndarray, rows: np.ndarray) -> Decomposition:
+    def __call__(
+        self,
+        params: Params,
+        video: np.ndarray,
+        rows: np.ndarray,
+        masks: np.ndarray | None = None,
+    ) -> Decomposition:
         """Decompose videos.
 
         Args:
           params: of the model.
           video: uint8 [B, T, H, W, C]; B must be a multiple of the number of local devices.
           rows: int32 [B], indices in the source.
+          masks: true masks [B, T, H, W], which only a ``CuedModel`` sees, in the first frame.
         """
-        inputs = parallel.shard((video, rows))
+        inputs = parallel.shard((with_objects(self._system, video, masks), rows))
         return parallel.unshard(self._decompose(params, *inputs))

@@ -59,6 +59,13 @@ class Decomposition(NamedTuple):
     latents: Latents | None = None  # of models that decode each slot from a latent
 
 
+class CuedVideo(NamedTuple):
+    """Videos, and where the objects of their first frames are: what ``CuedModel`` starts from."""
+
+    video: Array  # uint8 [B, T, H, W, C]
+    objects: Array  # uint8 [B, H, W], 0 is the background, 1 … an object each
+
+
 class LossTerms(Protocol):
     """A named tuple with the loss of each video, ``total`` [B], and terms that users watch [B].
 
@@ -141,6 +148,18 @@ class StreamingModel(Protocol):
 
 
 @runtime_checkable
+class CuedModel(Protocol):
+    """A model that may need the true objects of first frames, in training and at test.
+
+    If it does, it takes a ``CuedVideo`` wherever ``VideoModel`` takes a video.
+    """
+
+    @property
+    def cued(self) -> bool:
+        """Whether it needs them."""
+
+
+@runtime_checkable
 class LatentModel(Protocol):
     """A model that decodes each slot from a latent."""
 
@@ -173,6 +192,33 @@ class ModelConfig(Protocol):
         Raises:
           ValueError: a field does not fit; the message names it.
         """
+
+
+def needs_objects(model: Any) -> bool:
+    """Whether a model, or its section of a config, is a ``CuedModel`` that needs objects."""
+    return isinstance(model, CuedModel) and model.cued
+
+
+def with_objects(model: Any, video: Any, masks: Any) -> Any:
+    """A batch of videos in the form that a model takes.
+
+    Args:
+      model: a ``VideoModel``.
+      video: [B, T, H, W, C].
+      masks: true masks [B, T, H, W]; None: there are none.
+
+    Raises:
+      ValueError: the model needs true masks.
+    """
+    if not needs_objects(model):
+        return video
+    if masks is None:
+        raise ValueError(
+            "the model starts from the true objects of the first frame (model.start), and there "
+            "are none: use clips with true masks (in Python decompose(video, objects=…)), or train "
+            "with start='sampled'"
+        )
+    return CuedVideo(video, masks[:, 0])
 
 
 def row_keys(key: Array, rows: Array) -> Array:

@@ -9,7 +9,7 @@ from stiid import parallel
 from stiid.config.experiment import Evaluate
 from stiid.data.source import Source
 from stiid.evaluation.rollout import evaluation_clips
-from stiid.models.base import VideoModel, row_keys
+from stiid.models.base import VideoModel, row_keys, with_objects
 from stiid.shapes import Array, Params
 
 
@@ -34,7 +34,8 @@ def validation_loss(
     def mean_loss(params: Params) -> float:
         total = np.zeros(2)  # sum, count
         for clips, valid in evaluation_clips(settings, source, num_frames=num_frames):
-            values = parallel.unshard(compiled(params, *parallel.shard((clips.video, clips.rows))))
+            given = parallel.shard((with_objects(system, clips.video, clips.masks), clips.rows))
+            values = parallel.unshard(compiled(params, *given))
             counted = values[valid].astype(np.float64)
             total += (counted.sum(), len(counted))
         loss, count = parallel.over_processes(total).sum(0)

@@ -22,6 +22,7 @@ from stiid.data.source import Source
 from stiid.evaluation.evaluator import Evaluation, Evaluator, empty_clips
 from stiid.evaluation.metrics import AUTHORS_SCORES
 from stiid.evaluation.slot_usage import findings, summary
+from stiid.models.base import CuedVideo, needs_objects
 from stiid.progress import waiting
 from stiid.shapes import Array
 from stiid.training.checkpoints import Checkpoints
@@ -53,6 +54,7 @@ def stage_data(
             num_frames=stage.num_frames,
             max_frames=experiment.data.max_frames or None,
             pieces=experiment.data.pieces,
+            objects=needs_objects(experiment.model),
             seed=_seed(experiment.seed, index),
             shard_index=jax.process_index(),
             shard_count=jax.process_count(),
@@ -158,12 +160,13 @@ class Trainer:
 
         while position.step_in_stage < stage.steps and watch.verdict is None:
             batch = parallel.shard(next(data))
+            clips = CuedVideo(**batch) if "objects" in batch else batch["video"]
             place = np.int32(position.step_in_stage)
             if compiled:
-                state, metrics = update(state, batch["video"], rows, place)
+                state, metrics = update(state, clips, rows, place)
             else:
                 with waiting(f"Compiling {name}: clips of {stage.num_frames} frames"):
-                    state, metrics = update(state, batch["video"], rows, place)
+                    state, metrics = update(state, clips, rows, place)
                     jax.block_until_ready(metrics)
                 _LOG.info("%s: first step after %.1f s", name, time.monotonic() - started)
                 compiled = True

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
@@ -26,6 +27,7 @@ from stiid.models.base import (
     StreamingModel,
     VideoModel,
     row_keys,
+    with_objects,
 )
 from stiid.outputs.decomposition import SlotFrame
 from stiid.outputs.result import Result
@@ -92,6 +94,7 @@ class Model:
         crop: tuple[int, ...] | None = None,
         stride: int | None = None,
         aspect: str | None = None,
+        objects: np.ndarray | None = None,
         **settings: Any,
     ) -> Result:
         """Decompose a video, or a batch of videos, into slots.
@@ -106,13 +109,15 @@ class Model:
           aspect: what is done with another aspect ratio than the model's: "crop" shows the middle,
             "letterbox" all of it between black bars, "stretch" all of it, distorted. None: as in
             training; models of generated videos add bars.
+          objects: true objects of the first frame, for models that start from them (SAVi with
+            ``start="boxes"``): integers [H, W] or [B, H, W] of the model's size; 0 is background.
           **settings: see the class.
 
         Raises:
           ValueError, OSError: the video cannot be read, or does not fit; the message has advice.
         """
         seen = videos(video, self._view, crop=crop, stride=stride, aspect=aspect)
-        return self._run(*seen, 0, settings)
+        return self._run(*seen, 0, settings, objects)
 
     def predict(
         self,
@@ -122,6 +127,7 @@ class Model:
         crop: tuple[int, ...] | None = None,
         stride: int | None = None,
         aspect: str | None = None,
+        objects: np.ndarray | None = None,
         **settings: Any,
     ) -> Result:
         """Decompose a video, and simulate the frames that follow it.
@@ -132,6 +138,7 @@ class Model:
           crop: see ``decompose``.
           stride: see ``decompose``.
           aspect: see ``decompose``.
+          objects: see ``decompose``.
           **settings: see the class.
 
         Returns:
@@ -143,7 +150,7 @@ class Model:
         if num_frames < 1:
             raise ValueError(f"num_frames must be at least 1, got {num_frames}")
         seen = videos(video, self._view, crop=crop, stride=stride, aspect=aspect)
-        return self._run(*seen, num_frames, settings)
+        return self._run(*seen, num_frames, settings, objects)
 
     def open(
         self,
@@ -222,7 +229,8 @@ class Model:
             raise ValueError(
                 f"h must have the shape {[*z.shape[:-1], sizes[1]]}, got {list(h.shape)}"
             )
-        flat = Latents(*(x.reshape(1, -1, *x.shape[-2:]) for x in (z, h)))
+        count = math.prod(z.shape[:-2])
+        flat = Latents(*(x.reshape(1, count, *x.shape[-2:]) for x in (z, h)))
         decoded = jax.device_get(_decode(self.network, self.params, flat))
         return jax.tree.map(lambda x: x[0].reshape(*z.shape[:-2], *x.shape[2:]), decoded)
 
@@ -270,15 +278,29 @@ class Model:
         info: VideoInfo,
         num_simulated: int,
         changes: dict[str, Any],
+        objects: np.ndarray | None,
     ) -> Result:
         decoding, key = self._decoding(changes)
         batch = frames if frames.ndim == 5 else frames[None]
         keys = row_keys(key, jnp.arange(len(batch), dtype=jnp.int32))
+        masks = None if objects is None else self._first_masks(objects, len(batch))
+        given = with_objects(self.network, batch, masks)
         with waiting(f"Compiling, then decomposing {batch.shape[1]} frames"):
             found = jax.device_get(
-                self._decompose(self.params, batch, keys, decoding, num_simulated=num_simulated)
+                self._decompose(self.params, given, keys, decoding, num_simulated=num_simulated)
             )
         return Result.of(frames, found, info, self.card)
+
+    def _first_masks(self, objects: np.ndarray, count: int) -> np.ndarray:
+        """True masks [B, 1, H, W] of the first frames of all videos."""
+        masks, size = np.asarray(objects), self.image_shape[:2]
+        masks = masks[None] if masks.ndim == 2 else masks
+        if masks.shape != (count, *size) or masks.dtype.kind not in "iu":
+            raise ValueError(
+                f"objects: expected integers of shape {[count, *size]}, the first frame of each "
+                f"video in the model's size, got {masks.dtype} {list(masks.shape)}"
+            )
+        return masks[:, None].astype(np.uint8)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -38,7 +38,7 @@ def gradients(
     Args:
       system: the model.
       params: of the model.
-      video: uint8 [rows, T, H, W, C], rows a multiple of ``parts``.
+      video: uint8 [rows, T, H, W, C], or a ``CuedVideo``; rows a multiple of ``parts``.
       keys: one per row.
       parts: number of equal parts, computed one after the other.
     """
@@ -51,7 +51,7 @@ def gradients(
     gradient = optax.microbatching.microbatch(
         jax.grad(mean_loss, has_aux=True),
         argnums=(1, 2),
-        microbatch_size=len(video) // parts if parts > 1 else None,
+        microbatch_size=len(keys) // parts if parts > 1 else None,
         accumulator=optax.microbatching.AccumulationType.MEAN,
     )
     total: tuple[Params, LossTerms] = gradient(params, video, keys)

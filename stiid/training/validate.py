@@ -15,7 +15,7 @@ from stiid import parallel
 from stiid.config.experiment import Experiment
 from stiid.data.source import Source
 from stiid.errors import first_line
-from stiid.models.base import VideoModel
+from stiid.models.base import VideoModel, with_objects
 from stiid.shapes import Params
 from stiid.training.loop import stage_data
 from stiid.training.memory import check_state
@@ -55,7 +55,7 @@ def check_stages(experiment: Experiment, source: Source, held_out: Source, train
         system = experiment.at_stage(name).model.build(image_shape)
         if stage.model:
             _check_parameters(where, system, trained)
-        _trace(where, system.loss, trained, *clip_shapes(stage.num_frames, image_shape))
+        _trace(where, system.loss, trained, *clip_shapes(system, stage.num_frames, image_shape))
 
 
 def check_test(experiment: Experiment, image_shape: ImageShape, trained: Params) -> None:
@@ -71,7 +71,7 @@ def check_test(experiment: Experiment, image_shape: ImageShape, trained: Params)
     if settings.model:
         _check_parameters(where, system, trained)
     decompose = functools.partial(system.decompose, decoding=settings.decoding)
-    _trace(where, decompose, trained, *clip_shapes(max(settings.lengths), image_shape))
+    _trace(where, decompose, trained, *clip_shapes(system, max(settings.lengths), image_shape))
 
 
 def _check_parameters(where: str, system: VideoModel, trained: Params) -> None:
@@ -97,7 +97,8 @@ def _trace(where: str, function: Callable[..., Any], *arguments: Any) -> Any:
         raise ValueError(f"{where}: {kind}{first_line(error)}") from error
 
 
-def clip_shapes(num_frames: int, image_shape: ImageShape) -> tuple[jax.ShapeDtypeStruct, Any]:
-    """A batch of one clip, and its key."""
-    video = jax.ShapeDtypeStruct((1, num_frames, *image_shape), jnp.uint8)
-    return video, jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+def clip_shapes(model: VideoModel, num_frames: int, image_shape: ImageShape) -> tuple[Any, Any]:
+    """A batch of one clip, as a model takes it, and its key."""
+    shapes = (1, num_frames, *image_shape), (1, 1, *image_shape[:2])
+    clip = lambda: with_objects(model, *(jnp.zeros(shape, jnp.uint8) for shape in shapes))  # noqa: E731
+    return jax.eval_shape(clip), jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))

@@ -237,3 +237,27 @@ def test_pieces_lie_back_to_back():
     counts = np.bincount(starts)  # 240 windows from frames 0, 3 and 6, 80 each, sd 7.3
     assert set(np.flatnonzero(counts)) == {0, 3, 6}
     assert (abs(counts[[0, 3, 6]] - 80) < 30).all()
+
+
+class Marked(Numbered):
+    """Masks that spell (clip, frame)."""
+
+    def __getitem__(self, index):
+        clip = super().__getitem__(index)
+        return {**clip, "masks": 20 * clip["video"][..., 0] + clip["video"][..., 1]}
+
+
+def test_objects_are_those_of_the_first_frame_of_a_window():
+    batch = next(train_iterator(Marked(10), objects=True, **OPTIONS))
+    first = batch["video"][:, 0]
+    np.testing.assert_array_equal(batch["objects"], 20 * first[..., 0] + first[..., 1])
+    assert batch["objects"].max() > 20
+
+
+def test_objects_that_nobody_knows_are_refused():
+    class Unknown(Numbered):
+        def __getitem__(self, index):
+            return {**super().__getitem__(index), "n_objects": -1}
+
+    with pytest.raises(ValueError, match="clip '0' has no true masks: use data with masks"):
+        train_iterator(Unknown(10), objects=True, **OPTIONS)

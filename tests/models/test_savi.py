@@ -9,8 +9,9 @@ import pytest
 import tiny
 from savi_case import draw, random_like
 
+import stiid
 from stiid.method import likelihood
-from stiid.models.base import Decoding, Latents, StreamingModel
+from stiid.models.base import CuedVideo, Decoding, Latents, StreamingModel, with_objects
 from stiid.models.savi import procedure
 from stiid.models.savi.config import SaviConfig
 
@@ -73,7 +74,7 @@ def by_hand(case, frames, num_simulated=0):
     """Slots of all frames of a video, in a Python loop, by the networks themselves."""
     model, params = case
     apply = lambda name, *inputs: getattr(model, name).apply({"params": params[name]}, *inputs)  # noqa: E731
-    predicted, slots = np.asarray(model._start(params, KEYS, num_slots=K)), []
+    predicted, slots = np.asarray(model._start(params, KEYS, None, num_slots=K)), []
     for t in range(frames.shape[1] + num_simulated):
         corrected = predicted
         if t < frames.shape[1]:
@@ -126,7 +127,7 @@ def test_slots_are_exchangeable(sampled):
     model, params = sampled
     order = np.array([2, 0, 1])
     frames = jnp.asarray(draw(3, B, T, *SHAPE))
-    start = model._start(params, KEYS, num_slots=K)
+    start = model._start(params, KEYS, None, num_slots=K)
     run = jax.jit(model._observe)
     slots, predicted = run(params, start, frames)
     others, later = run(params, start[:, order], frames)
@@ -178,6 +179,33 @@ def test_any_number_of_sampled_slots(sampled):
         decompose(make("learned"), video(), num_slots=5)
 
 
+@pytest.mark.parametrize("start", ["boxes", "centers"])
+def test_slots_start_from_the_objects_of_the_first_frame(start):
+    """Slot k has what slot j had, if object k was object j; the background's slot stays."""
+    case = make(start)
+    objects = np.zeros((B, 8, 8), np.uint8)
+    objects[:, 1:3, 1:4], objects[:, 5:, 6:] = 1, 2
+    exchanged = np.array([0, 2, 1], np.uint8)[objects]
+    one, two = (decompose(case, CuedVideo(video(), x)) for x in (objects, exchanged))
+    np.testing.assert_allclose(two.masks, one.masks[:, :, [0, 2, 1]], rtol=1e-4, atol=1e-5)
+    assert np.abs(two.masks - one.masks).max() > 1e-3
+    moved = np.roll(objects, 2, axis=1)
+    assert np.abs(decompose(case, CuedVideo(video(), moved)).masks - one.masks).max() > 1e-3
+
+
+def test_cues_are_given_to_those_who_need_them(sampled):
+    cued, masks = make("boxes")[0], np.arange(B * T * 64, dtype=np.uint8).reshape(B, T, 8, 8)
+    assert with_objects(sampled[0], "video", masks) == "video"
+    given = with_objects(cued, "video", masks)
+    assert given.video == "video"
+    np.testing.assert_array_equal(given.objects, masks[:, 0])
+    with pytest.raises(ValueError, match=r"true objects of the first frame .* there are none: use"):
+        with_objects(cued, "video", None)
+    stream = cued.stream(None, video()[0], KEYS[0], Decoding(num_slots=K))
+    with pytest.raises(ValueError, match="which a stream does not have"):
+        next(stream)
+
+
 def test_restarts_are_refused(small):
     with pytest.raises(ValueError, match="restarts: SAVi starts once, got 2: set it to 1"):
         decompose(small, video(), restarts=2)
@@ -196,11 +224,36 @@ def test_simulated_frames_are_the_predictor_alone():
     np.testing.assert_array_equal(future[:, 0], [118, 236, 472])
 
 
+def experiment_of(data_dir, **changes):
+    """The tiny experiment with this family."""
+    model = {**vars(SMALL), **changes}
+    return tiny.experiment(data_dir, model=model, train__checkpoint_every=2)
+
+
 @pytest.fixture
 def experiment(data_dir):
-    """The tiny experiment with this family."""
-    fields = {name: value for name, value in vars(SMALL).items() if name != "family"}
-    return tiny.experiment(data_dir, model={"family": "savi", **fields}, train__checkpoint_every=2)
+    return experiment_of(data_dir)
+
+
+@pytest.mark.slow
+def test_it_trains_and_is_tested_with_true_boxes(data_dir, tmp_path, use_devices):
+    """From objects that the pipeline reads, and with objects that users give."""
+    use_devices(1)
+    experiment = experiment_of(data_dir, start="boxes")
+    stage = dataclasses.replace(experiment.train.stages["stage_0"], micro_batches=4)
+    train = dataclasses.replace(experiment.train, stages={"stage_0": stage})
+    tiny.train(dataclasses.replace(experiment, train=train), tmp_path)
+    assert np.isfinite(tiny.scores(tmp_path)["lengths"]["4"]["mse"])
+    model = stiid.load(tmp_path)
+    clips = model.clips(2, num_frames=3)
+    result = model.decompose(clips.video, objects=clips.masks[:, 0])
+    assert result.masks.shape == (2, 3, K, 8, 8)
+    one = model.predict(clips.video[0], num_frames=2, objects=clips.masks[0, 0])
+    np.testing.assert_allclose(one.masks[:3], result.masks[0], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"objects: expected integers of shape \[2, 8, 8\]"):
+        model.decompose(clips.video, objects=clips.masks[0, 0])
+    with pytest.raises(ValueError, match="there are none"):
+        model.decompose(clips.video)
 
 
 @pytest.mark.slow

@@ -152,10 +152,27 @@ def test_number_of_parameters():
     expected = {"encoder": encoder, "corrector": corrector, "predictor": predictor}
     assert parts == {**expected, "decoder": decoder, "start": 11 * 128}
     assert (encoder, corrector, predictor, decoder) == (83_680, 123_712, 132_480, 512_900)
-    cued = count(jax.eval_shape(CuedSlots(128, 256).init, jax.random.key(0), np.zeros((1, 11, 4))))
-    assert cued == linear(4, 256) + linear(256, 128) == 34_176
     # What is published starts from boxes.
-    assert encoder + corrector + predictor + decoder + cued == 886_948
+    published = dataclasses.replace(config, start="boxes").build((64, 64, 3))
+    params = jax.eval_shape(published.init, jax.random.key(0))
+    assert count(params["start"]) == linear(4, 256) + linear(256, 128) == 34_176
+    assert count(params) == 886_948
+
+
+def test_slots_from_places():
+    boxes = np.random.default_rng(4).random((B, K - 1, 4)).astype(np.float32)
+    places = np.concatenate([np.zeros((B, 1, 4), np.float32), boxes], axis=1)
+    module = CuedSlots(S, 6, center=False)
+    params = params_of(module, places)
+    result = np.asarray(module.apply({"params": params}, places))
+    literal = [-0.488060, 0.094386, -0.028543, 0.277142, -0.003662, 0.049096]
+    np.testing.assert_allclose(result.ravel()[:6], literal, atol=2e-6)
+    assert result.sum() == pytest.approx(3.982238, abs=1e-4)
+    module = CuedSlots(S, 6, center=True)
+    params = params_of(module, places)
+    middle = (places[..., :2] + places[..., 2:]) / 2
+    expected = dense(relu(dense(middle, params["hidden"])), params["slots"])
+    np.testing.assert_allclose(module.apply({"params": params}, places), expected, atol=1e-5)
 
 
 def test_boxes_and_centers():

@@ -36,6 +36,7 @@ CASES = {
     "iodine": Case("iodine:color", (16, 16, 3), 1, in_bfloat16=True),
     "rnem": Case("rnem:quick", (24, 24, 1), 2),
     "ddpae": Case("ddpae:quick", (32, 32, 1), 10),
+    "savi": Case("savi:quick", (24, 24, 3), 3),
 }
 
 

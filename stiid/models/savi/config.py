@@ -5,18 +5,20 @@ from typing import Literal
 
 from stiid.models.savi.model import Savi
 from stiid.models.savi.networks import Corrector, FrameEncoder, Predictor, SlotDecoder
-from stiid.models.savi.starts import LearnedSlots, SampledSlots
+from stiid.models.savi.starts import CuedSlots, LearnedSlots, SampledSlots
 
 
 @dataclass(frozen=True, kw_only=True)
 class SaviConfig:
-    """SAVi. The defaults are the original's small model (SAVi-S), at 64×64.
+    """SAVi. The defaults are the original's small model (SAVi-S) at 64×64, but for its start.
 
     Attributes:
       family: "savi".
       num_slots: K in training, objects + 1.
       start: first slots: "learned": a vector for each slot; "sampled": samples of one learned
-        Gaussian.
+        Gaussian; "boxes" (the original's) or "centers": those of the true objects, of which slot 0,
+        the background, has none. This needs data with true masks, in training and at test.
+      start_mlp: hidden width of the network that reads boxes or centers.
       slot_size: S.
       first_iterations: iterations of slot attention in the first frame.
       iterations: iterations of slot attention in later frames.
@@ -34,7 +36,8 @@ class SaviConfig:
 
     family: Literal["savi"] = "savi"
     num_slots: int = 11
-    start: Literal["learned", "sampled"] = "sampled"
+    start: Literal["learned", "sampled", "boxes", "centers"] = "sampled"
+    start_mlp: int = 256
     slot_size: int = 128
     first_iterations: int = 1
     iterations: int = 1
@@ -51,7 +54,7 @@ class SaviConfig:
     def __post_init__(self) -> None:
         """Validate the fields."""
         names = ("num_slots", "slot_size", "first_iterations", "iterations", "heads")
-        for name in (*names, "predictor_mlp", "encoder_mlp"):
+        for name in (*names, "start_mlp", "predictor_mlp", "encoder_mlp"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.corrector_mlp < 0:
@@ -76,6 +79,18 @@ class SaviConfig:
                 f"slot_size must be a multiple of heads = {self.heads}, got {self.slot_size}"
             )
 
+    @property
+    def cued(self) -> bool:
+        """See ``models.base.CuedModel``."""
+        return self.start in ("boxes", "centers")
+
+    def _start(self) -> LearnedSlots | SampledSlots | CuedSlots:
+        if self.start == "learned":
+            return LearnedSlots(self.num_slots, self.slot_size)
+        if self.start == "sampled":
+            return SampledSlots(self.slot_size)
+        return CuedSlots(self.slot_size, self.start_mlp, center=self.start == "centers")
+
     def build(self, image_shape: tuple[int, int, int]) -> Savi:
         """See ``models.base.ModelConfig``."""
         height, width, channels = image_shape
@@ -89,9 +104,7 @@ class SaviConfig:
             size=self.slot_size,
             first_iterations=self.first_iterations,
             iterations=self.iterations,
-            start=LearnedSlots(self.num_slots, self.slot_size)
-            if self.start == "learned"
-            else SampledSlots(self.slot_size),
+            start=self._start(),
             encoder=FrameEncoder(
                 self.encoder_features, self.encoder_strides, self.kernel_size, self.encoder_mlp
             ),

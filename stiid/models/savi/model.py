@@ -11,11 +11,11 @@ import numpy as np
 from jax import lax
 
 from stiid.method import likelihood
-from stiid.models.base import Decoding, Decomposition, Latents, unit_range
+from stiid.models.base import CuedVideo, Decoding, Decomposition, Latents, unit_range
 from stiid.models.savi import procedure
 from stiid.models.savi.networks import Corrector, FrameEncoder, Predictor, SlotDecoder
 from stiid.models.savi.procedure import SaviLoss, Steps
-from stiid.models.savi.starts import LearnedSlots, SampledSlots, noise
+from stiid.models.savi.starts import CuedSlots, LearnedSlots, SampledSlots, boxes, noise
 from stiid.shapes import Array, Decoded, Params
 
 
@@ -39,31 +39,37 @@ class Savi:
     size: int
     first_iterations: int
     iterations: int
-    start: LearnedSlots | SampledSlots
+    start: LearnedSlots | SampledSlots | CuedSlots
     encoder: FrameEncoder
     corrector: Corrector
     predictor: Predictor
     decoder: SlotDecoder
+
+    @property
+    def cued(self) -> bool:
+        """See ``models.base.CuedModel``."""
+        return isinstance(self.start, CuedSlots)
 
     def init(self, key: Array) -> Params:
         """Initialize the parameters."""
         image = jnp.zeros((1, self.decoder.height, self.decoder.width, self.decoder.channels))
         slots = jnp.zeros((1, self.num_slots, self.size))
         inputs = jnp.zeros((1, 1, self.encoder.features[-1]))
-        start = 1 if isinstance(self.start, LearnedSlots) else slots
+        starts = {LearnedSlots: 1, SampledSlots: slots, CuedSlots: slots[..., :4]}
         keys = jax.random.split(key, 5)
         return {
-            "start": self.start.init(keys[0], start)["params"],
+            "start": self.start.init(keys[0], starts[type(self.start)])["params"],
             "encoder": self.encoder.init(keys[1], image)["params"],
             "corrector": self.corrector.init(keys[2], slots, inputs, 1)["params"],
             "predictor": self.predictor.init(keys[3], slots)["params"],
             "decoder": self.decoder.init(keys[4], slots)["params"],
         }
 
-    def loss(self, params: Params, video: Array, keys: Array) -> SaviLoss:
+    def loss(self, params: Params, video: Array | CuedVideo, keys: Array) -> SaviLoss:
         """See ``models.base.VideoModel``."""
+        video, objects = _parts(video)
         frames = unit_range(video)
-        slots = self._start(params, keys, num_slots=self.num_slots)
+        slots = self._start(params, keys, objects, num_slots=self.num_slots)
         slots, _ = self._observe(params, slots, frames)
         decoded = self._decode(params, slots.reshape(-1, *slots.shape[2:]))
         image = likelihood.mix(likelihood.slot_masks(decoded.logits), decoded.means)
@@ -77,7 +83,7 @@ class Savi:
     def decompose(
         self,
         params: Params,
-        video: Array,
+        video: Array | CuedVideo,
         keys: Array,
         decoding: Decoding,
         *,
@@ -85,7 +91,8 @@ class Savi:
     ) -> Decomposition:
         """See ``models.base.VideoModel``. The only noise is that of sampled first slots."""
         self._check(decoding)
-        start = self._start(params, keys, num_slots=decoding.num_slots)
+        video, objects = _parts(video)
+        start = self._start(params, keys, objects, num_slots=decoding.num_slots)
         slots, predicted = self._observe(params, start, unit_range(video))
         simulated = procedure.simulate(self._steps(params), predicted, num_frames=num_simulated)
         slots = jnp.concatenate([slots, simulated])
@@ -98,7 +105,12 @@ class Savi:
     ) -> Iterator[Decomposition]:
         """See ``models.base.StreamingModel``."""
         self._check(decoding)
-        slots = self._start(params, key[None], num_slots=decoding.num_slots)
+        if self.cued:
+            raise ValueError(
+                "the model starts from the true objects of the first frame, which a stream does "
+                "not have: use decompose(video, objects=…), or train with start='sampled'"
+            )
+        slots = self._start(params, key[None], None, num_slots=decoding.num_slots)
         for t, frame in enumerate(frames):
             slots, part = _step(self, params, slots, frame, first=t == 0)
             yield jax.device_get(jax.tree.map(lambda x: x[None], part))
@@ -127,9 +139,14 @@ class Savi:
 
         return Steps(correct, predict)
 
-    def _start(self, params: Params, keys: Array, *, num_slots: int) -> Array:
+    def _start(
+        self, params: Params, keys: Array, objects: Array | None, *, num_slots: int
+    ) -> Array:
         """The slots [B, K, S] that the first frame starts from."""
         variables = {"params": params["start"]}
+        if objects is not None:
+            places = boxes(objects, num_slots=num_slots)
+            return cast(Array, self.start.apply(variables, places))
         if isinstance(self.start, LearnedSlots):
             return cast(Array, self.start.apply(variables, len(keys)))
         sample = noise(keys, num_slots=num_slots, size=self.size)
@@ -176,6 +193,11 @@ class Savi:
                 f"num_slots: start='learned' has a vector for each of {self.num_slots} slots, got "
                 f"{decoding.num_slots}: train with start='sampled' to change their number"
             )
+
+
+def _parts(video: Array | CuedVideo) -> tuple[Array, Array | None]:
+    """Frames, and the objects of the first one, if they are given."""
+    return video if isinstance(video, CuedVideo) else (video, None)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "first"))

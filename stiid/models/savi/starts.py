@@ -54,14 +54,17 @@ class CuedSlots(nn.Module):
     Attributes:
       size: S.
       hidden: width of the hidden layer.
+      center: whether a place is the center of a box instead of the box.
     """
 
     size: int
     hidden: int
+    center: bool
 
     @nn.compact
     def __call__(self, places: Array) -> Array:
-        """Boxes [B, K, 4] or centers [B, K, 2] → slots [B, K, S]."""
+        """Boxes [B, K, 4] → slots [B, K, S]."""
+        places = centers(places) if self.center else places
         hidden = nn.relu(nn.Dense(self.hidden, name="hidden")(places))
         return nn.Dense(self.size, name="slots")(hidden)
 
