@@ -109,7 +109,7 @@ def failures(trained, data_dir, tmp_path_factory):
         ),
         "field of an empty section": (
             [*config, "--config.evaluate.model.inference.refinements=3", new],
-            "--config.evaluate.model.inference.refinements: there is no field 'inference'. What a",
+            "--config.evaluate.model.inference.refinements: there is no field 'inference'. New",
         ),
         "negative devices": ([*config, new, "--host_devices=-1"], "must not be negative, got -1"),
         "lone process count": ([*config, new, "--num_processes=2"], "missing --coordinator and"),
