@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import tiny
 
+import stiid
 from experiments import release
+from stiid.data import registry
 from stiid.training.locate import RELEASES, stored_batch_sizes
 from stiid.training.released import Release
 from stiid.training.restore import restore_model
@@ -95,6 +97,21 @@ def test_it_tells_balls_apart(tmp_path):
     scores = json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())["lengths"]["10"]
     assert scores["f_ari"] == pytest.approx(0.975, abs=0.01)
     assert scores["mse"] == pytest.approx(0.00325, rel=0.03)
+
+
+@pytest.mark.slow
+def test_it_simulates_where_balls_go(tmp_path):
+    """On eight clips; on 128 the F-ARI of the third simulated frame is 0.83."""
+    data = restore_model(None, tmp_path, "stiid://masks_quick")[0].data
+    options = {**data.options, "train": 0, "validation": 8, "frames": 13}
+    source = registry.load(data.name, "validation", data_dir=str(tmp_path), **options)
+    video, masks = (np.stack([source[i][name] for i in range(8)]) for name in ("video", "masks"))
+    with tiny.quick_compilation():
+        result = stiid.load("masks_quick").predict(video[:, :10], num_frames=3)
+    future = stiid.score(result.masks[:, 10:], masks[:, 10:])
+    copied = stiid.score(result.masks[:, [9, 9, 9]], masks[:, 10:])
+    assert future["f_ari"] > 0.75 > 0.6 > copied["f_ari"]
+    assert future["recall"] > 0.9 > copied["recall"]
 
 
 @pytest.mark.slow
