@@ -245,6 +245,10 @@ def _png(layout: _Layout) -> bytes:
         if tile.color is not None:
             draw.rectangle((x, y, x + width - 1, y + height - 1), outline=tile.color, width=_PNG)
     font = ImageFont.load_default(size=_SIZE * _PNG)
+    # Pillow's font may be wider than Helvetica, for which the labels have room.
+    fits = min(_width(text.text) * _PNG / font.getlength(text.text) for text in layout.texts)
+    if fits < 1:
+        font = ImageFont.load_default(size=fits * _SIZE * _PNG)
     for text in layout.texts:
         anchor = "ms" if text.centered else "rs"
         position = (text.x * _PNG, text.y * _PNG)

@@ -83,6 +83,13 @@ def test_a_png_shows_the_tiles_in_whole_pixels(tmp_path):
     assert len(found) == 1
 
 
+def test_labels_of_a_png_are_whole(tmp_path):
+    write_figure(FigureRequest(tmp_path / "f.png"), strips())
+    image = np.asarray(Image.open(tmp_path / "f.png"))
+    assert (image[:, 0] == 255).all()
+    assert (image[:, 6:60] < 128).any()  # "reconstruction" is there
+
+
 def test_frames_are_called_as_in_the_video(tmp_path):
     write_figure(FigureRequest(tmp_path / "f.svg", frames=(20,)), strips(2), numbers=[10, 20])
     assert ">t = 20</text>" in (tmp_path / "f.svg").read_text()
