@@ -204,6 +204,8 @@ def _flags(parsed: argparse.Namespace) -> list[str]:
             raise ValueError(
                 f"--checkpoint needs the folder of a run, got {checkpoint}: leave it out"
             )
+        if checkpoint == "latest" and "workdir" in given:  # results go elsewhere
+            checkpoint = str(default / "checkpoints" / given.pop("checkpoint", checkpoint))
         flags["checkpoint"] = checkpoint
     flags["workdir"] = str(default)
     fields = {name: given.pop(name) for name in _FIELDS.get(mode, {}) if name in given}

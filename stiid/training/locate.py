@@ -8,6 +8,7 @@ from stiid.paths import local_path
 
 RELEASED = "stiid://"
 RELEASES = Path(__file__).parents[1] / "released"
+_CHOICES = ("latest", "best")
 
 
 def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
@@ -16,13 +17,16 @@ def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
     Args:
       workdir: of the run.
       checkpoint: "latest" or "best" (of the workdir); the path of a workdir, of its folder of
-        checkpoints, or of one checkpoint; or "stiid://NAME", a model that comes with the package.
+        checkpoints, or of one checkpoint (such as RUN/checkpoints/700 or RUN/checkpoints/best); or
+        "stiid://NAME", a model that comes with the package.
     """
-    if checkpoint in ("latest", "best"):
+    if checkpoint in _CHOICES:
         return local_path(str(workdir), "--workdir") / "checkpoints", checkpoint
     if checkpoint.startswith(RELEASED):
         return _released(checkpoint), "latest"
     path = local_path(checkpoint, "--checkpoint")
+    if path.name in _CHOICES and path.parent.is_dir():
+        return path.parent, path.name
     if not path.is_dir():
         raise FileNotFoundError(f"--checkpoint={checkpoint}: no such folder")
     if (path / "checkpoints").is_dir():

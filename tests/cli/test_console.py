@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tiny
@@ -11,6 +12,7 @@ from stiid.cli import console, modes, overrides
 from stiid.cli import main as main_module
 from stiid.config.experiment import Experiment
 from stiid.data.video.frames import SAMPLE, read_video
+from stiid.training.locate import locate
 
 
 @pytest.fixture
@@ -62,6 +64,19 @@ def test_a_run_keeps_its_results(handed_on, trained):
         "--checkpoint=best",
         f"--workdir={trained}",
     ]
+
+
+@pytest.mark.parametrize(("given", "which"), [([], "latest"), (["--checkpoint=best"], "best")])
+def test_results_of_a_run_can_go_elsewhere(handed_on, trained, given, which):
+    flags = handed_on("decompose", "a.mp4", f"--model={trained}", "--workdir=out", *given)
+    checkpoint = trained / "checkpoints" / which
+    assert sorted(flags) == [
+        f"--checkpoint={checkpoint}",
+        "--input=a.mp4",
+        "--mode=decompose",
+        "--workdir=out",
+    ]
+    assert locate(Path("out"), str(checkpoint)) == (trained / "checkpoints", which)
 
 
 def test_training_goes_to_a_folder_of_the_config(handed_on, tmp_path):
