@@ -131,16 +131,14 @@ class Checkpoints:
         steps = self.steps()
         if not steps:
             raise FileNotFoundError(
-                f"no complete checkpoint in {self._manager.directory}: train there first"
+                f"no complete checkpoint in {self.directory}: train there first"
             )
         if wanted == "latest":
             return steps[-1]
         if wanted == "best":
             return self.best_step()
         if int(wanted) not in steps:
-            raise FileNotFoundError(
-                f"no checkpoint {wanted} in {self._manager.directory}, only {steps}"
-            )
+            raise FileNotFoundError(f"no checkpoint {wanted} in {self.directory}, only {steps}")
         return int(wanted)
 
     def choose_again(self) -> int:
@@ -228,18 +226,16 @@ class Checkpoints:
         except Exception as error:  # whatever storage and threads raise
             if partner_ended(error):
                 raise
-            raise OSError(
-                f"cannot save a checkpoint in {self.directory} ({first_line(error)}). "
-                + self._after_failure(error)
-            ) from error
+            reason = f"cannot save a checkpoint in {self.directory} ({first_line(error)})"
+            raise OSError(f"{reason}. {self._after_failure(error)}") from error
 
     def _after_failure(self, error: Exception) -> str:
         """What is left of the checkpoints when one cannot be saved, and what to do."""
-        if not self.directory.is_dir():
-            return "All checkpoints went with it: move it back, or start again"
-        complete = [path for path in self.directory.iterdir() if path.name.isdigit()]
+        complete = any(path.name.isdigit() for path in self.directory.glob("*"))
+        if not complete and (len(self.steps()) > 1 or not self.directory.is_dir()):
+            return "The earlier ones were moved or deleted: move them back, or start again"
         left = "Earlier ones are intact" if complete else "There is no earlier one"
-        return f"{left}: " + remedy(error, "make room, or make the folder writable")
+        return f"{left}: {remedy(error, 'make room, or make the folder writable')}"
 
     def _item(self, step: int, **arguments: Any) -> Any:
         with self._reading(step, ", ".join(arguments)):

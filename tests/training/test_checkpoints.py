@@ -106,7 +106,7 @@ def test_a_checkpoint_that_a_running_training_removes(saved, tmp_path):
 def test_a_folder_that_vanishes_is_noticed(tmp_path):
     checkpoints = Checkpoints(tmp_path / "run", best_metric="f_ari")
     shutil.rmtree(tmp_path / "run")
-    with pytest.raises(OSError, match=r"\(the folder is gone.*\)\. All checkpoints went with it"):
+    with pytest.raises(OSError, match=r"\(the folder is gone.*\)\. The earlier ones were mo"):
         checkpoints.save(make_state(1), data=make_data(), progress={}, config=CONFIG)
     assert not (tmp_path / "run").exists()
     checkpoints.close()
@@ -124,6 +124,21 @@ def test_a_failed_save_says_what_is_left(tmp_path, monkeypatch, saved, left):
         monkeypatch.setattr(checkpoints._manager, "save", mock.Mock(side_effect=full))
         with pytest.raises(OSError, match=rf"No space left.*\. {left}: make room, or use"):
             checkpoints.save(make_state(2), data=make_data(), progress={}, config=CONFIG)
+
+
+def test_checkpoints_that_vanish_during_a_save_are_noticed(tmp_path, monkeypatch):
+    """Orbax creates the folder again."""
+    run = tmp_path / "run"
+    with Checkpoints(run, best_metric="f_ari") as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(make_state(step), data=make_data(), progress={}, config=CONFIG)
+        checkpoints.wait()
+        run.rename(tmp_path / "moved")
+        run.mkdir()
+        gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        monkeypatch.setattr(checkpoints._manager, "save", mock.Mock(side_effect=gone))
+        with pytest.raises(OSError, match=r"\. The earlier ones were moved or deleted: "):
+            checkpoints.save(make_state(3), data=make_data(), progress={}, config=CONFIG)
 
 
 def test_closing_does_not_replace_the_error_under_way(tmp_path, monkeypatch):
