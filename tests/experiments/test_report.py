@@ -102,10 +102,12 @@ def test_the_slider_has_every_frame(parsed, complete):
     sliders = parsed.having("input", type="range")
     assert [(e["min"], e["max"], e["data-observed"]) for e in sliders] == [("0", "4", "3")] * 2
     assert all(e["aria-label"] for e in sliders)
-    films = [image(e) for e in parsed.found["img"] if "figure" in e["inside"]][: 2 * 8]
-    assert {film.shape for film in films} == {(8, 5 * 8, 3)}
+    films = [image(e) for e in parsed.found["img"] if "figure" in e["inside"]][: 2 * 9]
+    shapes = {(8, 5 * 8, 3), (120, 5 * 120, 3)}  # the overlay has its outlines in pixels of a tile
+    assert {film.shape for film in films} == shapes
     labels = [e["text"] for e in parsed.found["span"] if "main" in e["inside"]]
-    expected = ["input", "reconstruction", "truth", "masks", "slot 0", "slot 1", "slot 2", "paths"]
+    expected = ["input", "reconstruction", "truth", "masks", "overlay"]
+    expected += ["slot 0", "slot 1", "slot 2", "paths"]
     assert [label for label in labels if label in expected] == expected * 2
 
 
