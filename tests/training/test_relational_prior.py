@@ -73,6 +73,24 @@ def test_the_mover_is_learned_and_nothing_else(system, prior):
     np.testing.assert_allclose(last["mover"]["scale"], scale, rtol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("num_simulated", [0, 1])
+def test_other_training_moves_it_only_by_simulated_frames(num_simulated):
+    experiment = with_relational_prior(
+        tiny.experiment("unused", model__objective__num_simulated=num_simulated)
+    )
+    system = experiment.model.build((8, 8, 3))
+    params = jax.jit(system.init)(jax.random.key(0))
+    video = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8)
+    keys = jax.random.split(jax.random.key(1), 2)
+    with tiny.quick_compilation():
+        gradient = jax.jit(jax.grad(lambda p: system.loss(p, video, keys).total.mean()))(params)
+    sizes = [np.abs(leaf).max() for leaf in jax.tree.leaves(gradient["relational"])]
+    assert (max(sizes) > 0.0) == bool(num_simulated)
+    assert np.isfinite(sizes).all()
+    assert np.abs(gradient["decoder"]["out"]["kernel"]).max() > 0.0
+
+
 def test_clips_that_are_too_short_are_refused(system, prior):
     updates = train_motion(system, prior, falling(frames=4), RECIPE)
     with pytest.raises(ValueError, match="roll-outs of 3 frames need clips of 5 or more, got 4"):
