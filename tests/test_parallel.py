@@ -1,6 +1,5 @@
 """Oracle: one device. Devices and processes change only where rows are computed."""
 
-import dataclasses
 import logging
 import subprocess
 
@@ -8,32 +7,10 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from devices_case import three_updates
 
 from stiid import parallel
 from stiid.models.base import row_keys
-from stiid.training.loop import init_state, make_update
-
-SHAPE = (8, 8, 3)
-
-
-def three_updates(experiment, *, seed=0):
-    """Parameters and moments, and losses, of three updates on the visible devices.
-
-    At the paper's learning rate: Adam turns the rounding of a gradient that is nearly zero into a
-    step of any size up to it. The moments, which know the gradient's size, are held as tightly.
-    """
-    experiment = dataclasses.replace(experiment, seed=seed).at_stage("stage_0")
-    system = experiment.model.build(SHAPE)
-    state = parallel.replicate(jax.jit(lambda: init_state(experiment, system))())
-    update = make_update(experiment, system)
-    video = np.random.default_rng(0).integers(0, 256, (8, 2, *SHAPE), np.uint8)
-    rows = parallel.shard(parallel.global_rows(8))
-    losses = []
-    for _ in range(3):
-        state, metrics = update(state, parallel.shard(video), rows, np.int32(0))
-        losses.append(float(metrics["total"]))
-    return jax.device_get((state.params, state.opt_state)), losses
-
 
 # Full convolutions, whose gradients are our own on CPU.
 WIDE = {

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from devices_case import three_updates
 from savi_case import draw, random_like
 
 import stiid
@@ -257,16 +258,19 @@ def test_it_trains_and_is_tested_with_true_boxes(data_dir, tmp_path, use_devices
 
 
 @pytest.mark.slow
-def test_eight_devices_train_as_one_does(experiment, tmp_path, use_devices):
-    tiny.train(experiment, tmp_path / "eight")
-    use_devices(1)
-    tiny.train(experiment, tmp_path / "one")
-    eight, one = (tiny.state(tmp_path / name) for name in ("eight", "one"))
-    assert int(one.step) == 6
+def test_eight_devices_train_as_one_does(experiment, use_devices):
+    """Losses and Adam's moments, which know how large gradients are, of three updates.
+
+    Not the parameters: soft-max is blind to some of them, which Adam then moves by rounding alone.
+    """
+    results = {}
+    for count in (1, 8):
+        use_devices(count)
+        (_, moments), losses = three_updates(experiment)
+        results[count] = losses, moments
+    assert len(set(results[1][0])) == 3
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
-        one.params,
-        eight.params,
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), results[1], results[8]
     )
 
 
