@@ -36,14 +36,17 @@ _SLOTS = {
         "number of noise samples; the one with the lowest negative ELBO is kept",
     ),
 }
+_SPLIT = {"split": ("evaluate.split", "of the data: train, validation, test; default: as stored")}
 _FIELDS = {
     "eval": {
         **_SLOTS,
+        **_SPLIT,
         "clips": ("evaluate.clips", "number of clips to score; 0: all"),
         "frames": ("evaluate.lengths", "frames of each clip to score"),
     },
     "predict": {
         **_SLOTS,
+        **_SPLIT,
         "clips": ("predict.clips", "number of clips to predict"),
         "observed": ("predict.num_observed", "frames to infer"),
         "frames": ("predict.num_simulated", "frames to simulate after them"),
@@ -143,7 +146,8 @@ def _parser() -> argparse.ArgumentParser:
                 "--checkpoint", choices=("latest", "best"), help="of a run; default: latest"
             )
             for flag, (_, text) in _FIELDS[name].items():
-                command.add_argument(f"--{flag}", type=int, metavar="N", help=text)
+                kind, metavar = (str, "SPLIT") if flag in _SPLIT else (int, "N")
+                command.add_argument(f"--{flag}", type=kind, metavar=metavar, help=text)
         if name in ("predict", "decompose"):
             _add_figure_flags(command)
         _add_machine_flags(command, several=name == "train")

@@ -35,8 +35,9 @@ def handed_on(monkeypatch, tmp_path):
     ("line", "flags"),
     [
         (
-            "eval small_color --clips=8 --frames=10 --num_slots=6 --restarts=1",
+            "eval small_color --split=test --clips=8 --frames=10 --num_slots=6 --restarts=1",
             "--mode=eval --checkpoint=stiid://small_color --workdir=runs/small_color "
+            "--config.evaluate.split=test "
             "--config.evaluate.clips=8 --config.evaluate.lengths=10 "
             "--config.evaluate.num_slots=6 --config.evaluate.restarts=1",
         ),
