@@ -7,8 +7,8 @@ digests, which are checked when they are restored.
 
 import contextlib
 import dataclasses
+import functools
 import json
-import logging
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,8 +26,6 @@ from stiid.paths import name_unlisted_users
 from stiid.training import digest
 from stiid.training.processes import partner_ended
 from stiid.training.state import TrainState, storable
-
-_LOG = logging.getLogger("stiid")
 
 
 class RemovedError(ValueError):
@@ -51,10 +49,7 @@ class Checkpoints:
                 f"no checkpoints at {directory}: train there first, or pass --checkpoint=PATH, or "
                 "--checkpoint=stiid://NAME for a released model"
             )
-
-        def score(metrics: Mapping[str, float]) -> float:
-            return _goodness(metrics, str(best_metric))
-
+        score = functools.partial(_goodness, name=str(best_metric))
         self.directory = directory
         self._wanted = "latest"
         keep = [
@@ -84,6 +79,7 @@ class Checkpoints:
                         f"({first_line(error)}): "
                         + remedy(error, "move the folder of the damaged checkpoint away")
                     ) from error
+        self._inode = directory.stat().st_ino
 
     def save(
         self,
@@ -99,7 +95,7 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         with self._writing():
-            if not self.directory.is_dir():
+            if self._is_gone():
                 raise FileNotFoundError("the folder is gone: it was moved or deleted")
             stored = storable(state)
             digests = {
@@ -213,10 +209,9 @@ class Checkpoints:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         try:
             self.close()
-        except OSError as closing:
-            if error is None:
+        except OSError:
+            if error is None:  # else the error under way is reported instead
                 raise
-            _LOG.debug("%s", closing)  # the error under way is reported instead
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -231,11 +226,15 @@ class Checkpoints:
 
     def _after_failure(self, error: Exception) -> str:
         """What is left of the checkpoints when one cannot be saved, and what to do."""
-        complete = any(path.name.isdigit() for path in self.directory.glob("*"))
-        if not complete and (len(self.steps()) > 1 or not self.directory.is_dir()):
+        if self._is_gone():
             return "The earlier ones were moved or deleted: move them back, or start again"
+        complete = any(path.name.isdigit() for path in self.directory.glob("*"))
         left = "Earlier ones are intact" if complete else "There is no earlier one"
         return f"{left}: {remedy(error, 'make room, or make the folder writable')}"
+
+    def _is_gone(self) -> bool:
+        """Whether the folder was moved or deleted; a save under way may have made a new one."""
+        return not self.directory.is_dir() or self.directory.stat().st_ino != self._inode
 
     def _item(self, step: int, **arguments: Any) -> Any:
         with self._reading(step, ", ".join(arguments)):

@@ -141,6 +141,19 @@ def test_checkpoints_that_vanish_during_a_save_are_noticed(tmp_path, monkeypatch
             checkpoints.save(make_state(3), data=make_data(), progress={}, config=CONFIG)
 
 
+def test_a_folder_that_a_save_made_again_is_not_the_run(tmp_path):
+    """After a move during a save in the background the next save refuses."""
+    run = tmp_path / "run"
+    with Checkpoints(run, best_metric="f_ari") as checkpoints:
+        checkpoints.save(make_state(1), data=make_data(), progress={}, config=CONFIG)
+        checkpoints.wait()
+        shutil.copytree(run, tmp_path / "again")
+        run.rename(tmp_path / "moved")
+        (tmp_path / "again").rename(run)
+        with pytest.raises(OSError, match=r"is gone: .*The earlier ones were moved or deleted"):
+            checkpoints.save(make_state(2), data=make_data(), progress={}, config=CONFIG)
+
+
 def test_closing_does_not_replace_the_error_under_way(tmp_path, monkeypatch):
     def fail(self):
         raise OSError("cannot save")
