@@ -221,6 +221,29 @@ def with_objects(model: Any, video: Any, masks: Any) -> Any:
     return CuedVideo(video, masks[:, 0])
 
 
+def first_masks(objects: Any, size: tuple[int, ...]) -> np.ndarray:
+    """Check true objects of first frames, and give them the form of ``with_objects``.
+
+    Args:
+      objects: integers [H, W] or [B, H, W]; 0 is background.
+      size: (B, H, W).
+
+    Returns:
+      uint8 [B, 1, H, W].
+
+    Raises:
+      ValueError: they have another shape or type.
+    """
+    masks = np.asarray(objects)
+    masks = masks[None] if masks.ndim == 2 else masks
+    if masks.shape != size or masks.dtype.kind not in "iu":
+        raise ValueError(
+            f"objects: expected integers of shape {list(size)}, the first frame of each video in "
+            f"the model's size, got {masks.dtype} {list(masks.shape)}"
+        )
+    return masks[:, None].astype(np.uint8)
+
+
 def row_keys(key: Array, rows: Array) -> Array:
     """One key per row of a global batch, independent of devices and processes."""
     return jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)

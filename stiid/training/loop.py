@@ -28,8 +28,9 @@ from stiid.shapes import Array
 from stiid.training.checkpoints import Checkpoints
 from stiid.training.early_stopping import validation_loss
 from stiid.training.interrupt import Interrupted, StopRequest
-from stiid.training.log import MetricWriter, Progress
+from stiid.training.log import MetricWriter
 from stiid.training.position import Position, position_of
+from stiid.training.progress_bar import Progress
 from stiid.training.state import TrainState
 from stiid.training.update import init_state, make_update
 from stiid.typed_config import to_dict

@@ -26,6 +26,7 @@ from stiid.models.base import (
     Latents,
     StreamingModel,
     VideoModel,
+    first_masks,
     row_keys,
     with_objects,
 )
@@ -37,6 +38,7 @@ from stiid.training.restore import chosen, errors_only, load_clips, restored
 from stiid.typed_config import to_dict
 
 Video = str | os.PathLike[str] | np.ndarray | Iterable[Any]
+_Seen = tuple[np.ndarray, VideoInfo]
 
 
 class Model:
@@ -117,7 +119,7 @@ class Model:
           ValueError, OSError: the video cannot be read, or does not fit; the message has advice.
         """
         seen = videos(video, self._view, crop=crop, stride=stride, aspect=aspect)
-        return self._run(*seen, 0, settings, objects)
+        return self._run(seen, 0, settings, objects)
 
     def predict(
         self,
@@ -150,7 +152,7 @@ class Model:
         if num_frames < 1:
             raise ValueError(f"num_frames must be at least 1, got {num_frames}")
         seen = videos(video, self._view, crop=crop, stride=stride, aspect=aspect)
-        return self._run(*seen, num_frames, settings, objects)
+        return self._run(seen, num_frames, settings, objects)
 
     def open(
         self,
@@ -273,34 +275,19 @@ class Model:
         return replace(decoding, **given), key
 
     def _run(
-        self,
-        frames: np.ndarray,
-        info: VideoInfo,
-        num_simulated: int,
-        changes: dict[str, Any],
-        objects: np.ndarray | None,
+        self, seen: _Seen, num_simulated: int, changes: dict[str, Any], objects: np.ndarray | None
     ) -> Result:
-        decoding, key = self._decoding(changes)
+        (frames, info), (decoding, key) = seen, self._decoding(changes)
         batch = frames if frames.ndim == 5 else frames[None]
         keys = row_keys(key, jnp.arange(len(batch), dtype=jnp.int32))
-        masks = None if objects is None else self._first_masks(objects, len(batch))
+        size = (len(batch), *self.image_shape[:2])
+        masks = None if objects is None else first_masks(objects, size)
         given = with_objects(self.network, batch, masks)
         with waiting(f"Compiling, then decomposing {batch.shape[1]} frames"):
             found = jax.device_get(
                 self._decompose(self.params, given, keys, decoding, num_simulated=num_simulated)
             )
         return Result.of(frames, found, info, self.card)
-
-    def _first_masks(self, objects: np.ndarray, count: int) -> np.ndarray:
-        """True masks [B, 1, H, W] of the first frames of all videos."""
-        masks, size = np.asarray(objects), self.image_shape[:2]
-        masks = masks[None] if masks.ndim == 2 else masks
-        if masks.shape != (count, *size) or masks.dtype.kind not in "iu":
-            raise ValueError(
-                f"objects: expected integers of shape {[count, *size]}, the first frame of each "
-                f"video in the model's size, got {masks.dtype} {list(masks.shape)}"
-            )
-        return masks[:, None].astype(np.uint8)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from stiid.training.log import Progress
+from stiid.training.progress_bar import Progress
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def ticks(monkeypatch):
 
     def patch(*times):
         clock = SimpleNamespace(monotonic=iter(times).__next__)
-        monkeypatch.setattr("stiid.training.log.time", clock)
+        monkeypatch.setattr("stiid.training.progress_bar.time", clock)
 
     return patch
 
