@@ -1,4 +1,4 @@
-"""Scores of tracks: MOTA (CLEAR MOT), identity switches, IDF1.
+"""Scores of tracks: MOTA of the CLEAR metrics, identity switches, IDF1.
 
 Object tracking counts detections. Here a detection is an object, or a slot, in a frame in which it
 has pixels. An object and a slot may be paired in a frame if their IoU is at least one half. The
