@@ -55,6 +55,7 @@ from stiid.training.validate import check_stages, check_test, trained_shapes
 from stiid.typed_config import to_dict
 
 _LOG = logging.getLogger("stiid")
+_SHOWN = ("ari_frame", "f_ari_frame", "mse")  # scores of a prediction that are printed
 
 USER_ERRORS = (ValueError, TypeError, OSError, NonFiniteError)
 
@@ -236,6 +237,11 @@ def predict(
         with atomic_directory(folder) as temporary:
             paths = write_images(temporary, clips, result, num_observed=settings.num_observed)
             write_json(temporary / "metrics.json", content)
+        for part in ("observed", "simulated"):
+            numbers = scores.get(part, {})
+            shown = " ".join(f"{name} {numbers[name]:.4f}" for name in _SHOWN if name in numbers)
+            if shown:
+                print(f"{part} frames: {shown}")
         print(printable(f"wrote {len(paths)} images and animations and metrics.json to {folder}"))
         if figure is not None:
             write_clip_figure(figure, clips, result, num_observed=settings.num_observed)

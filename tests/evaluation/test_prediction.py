@@ -25,7 +25,7 @@ def predict(trained, workdir, data_dir, **changes):
 
 
 @pytest.mark.parametrize("simulated", [2, 0])
-def test_files_of_every_clip(trained, data_dir, tmp_path, simulated):
+def test_files_of_every_clip(trained, data_dir, tmp_path, simulated, capsys):
     folder, metrics = predict(trained, tmp_path, data_dir, predict__num_simulated=simulated)
     clips = [f"clip_{i:02d}{suffix}" for i in range(2) for suffix in (".gif", ".mp4", ".png")]
     assert sorted(path.name for path in folder.iterdir()) == [*clips, "metrics.json"]
@@ -40,6 +40,10 @@ def test_files_of_every_clip(trained, data_dir, tmp_path, simulated):
     assert (metrics["clips"], metrics["step"]) == (2, 6)
     assert ("simulated" in metrics) == bool(simulated)
     assert len(metrics.get("simulated_frames", [])) == simulated
+    printed = capsys.readouterr().out
+    for part in ("observed", "simulated")[: 1 + bool(simulated)]:
+        assert f"{part} frames: ari_frame {metrics[part]['ari_frame']:.4f} f_ari_frame " in printed
+    assert ("simulated frames" in printed) == bool(simulated)
 
 
 def test_scores_are_those_of_the_frames(trained, data_dir, tmp_path):
