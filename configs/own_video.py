@@ -20,6 +20,7 @@ those of video files are folders of images (``masks``, see ``OwnVideoSpec``). Wi
 
 Slots start from colors that differ from the frame's most frequent one, and each slot shows one
 color. The model separates objects that move over a plain background; it is not for textured scenes.
+It does not simulate: predictions repeat the last frame (see ``configs/masks.py``).
 """
 
 from typing import Any

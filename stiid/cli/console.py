@@ -18,7 +18,7 @@ _EXAMPLES = """examples:
   stiid decompose stiid://sample           decompose a clip in the package
   stiid decompose VIDEO --model=runs/mine  decompose your own video with your own model
   stiid train configs/quickstart.py        train; results go to runs/quickstart
-  stiid eval small_color                   score a released model
+  stiid eval masks_small_color             score a released model
   stiid COMMAND --help                     show the arguments of a command
 """
 _MODEL = "a released model (small_color), the folder of a run, or one of its checkpoints"

@@ -64,6 +64,7 @@ def write_decomposition(
     info: VideoInfo,
     card: Mapping[str, Any],
     originals: Iterator[np.ndarray] | None = None,
+    num_observed: int | None = None,
 ) -> Written:
     """Write the files of ``open_decomposition`` and info.json, all of them or none.
 
@@ -73,6 +74,7 @@ def write_decomposition(
       info: where the frames come from.
       card: further entries of info.json; read after the last frame.
       originals: the same frames as in their file, for the overlay.
+      num_observed: only the first frames count for what is explained; None: all.
 
     Returns:
       The number of frames, and the share of their variance that is explained.
@@ -89,7 +91,8 @@ def write_decomposition(
             for frame in frames:
                 original = None if originals is None else next(originals)
                 append(frame, original)
-                fit.append(frame)
+                if num_observed is None or count < num_observed:
+                    fit.append(frame)
                 count, slots = count + 1, len(frame.masks)
                 if original is not None:
                     shown = [0.0, 0.0, float(original.shape[1]), float(original.shape[0])]
@@ -101,7 +104,7 @@ def write_decomposition(
             "fps": info.fps,
             "view": dataclasses.asdict(info.view),
             "slots": slots,
-            "explained": round(fit.explained, 4),
+            "explained": None if num_observed == 0 else round(fit.explained, 4),
             "shown": shown,  # area of overlay.mp4 in the input: left, top, width, height
         }
         write_json(temporary / "info.json", {**content, **card})

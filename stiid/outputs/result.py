@@ -132,6 +132,7 @@ class Result:
                 info=self.info,
                 card=self.card,
                 originals=originals(self.info) if self._simulated_from is None else None,
+                num_observed=self.num_observed,
             )
             return path
         with atomic_directory(path) as temporary:

@@ -283,7 +283,7 @@ class Model:
         size = (len(batch), *self.image_shape[:2])
         masks = None if objects is None else first_masks(objects, size)
         given = with_objects(self.network, batch, masks)
-        with waiting(f"Compiling, then decomposing {batch.shape[1]} frames"):
+        with waiting(f"Compiling, then computing {batch.shape[1] + num_simulated} frames"):
             found = jax.device_get(
                 self._decompose(self.params, given, keys, decoding, num_simulated=num_simulated)
             )

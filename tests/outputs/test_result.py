@@ -1,4 +1,6 @@
-"""A result by hand: what is in its slots, and its figure."""
+"""A result by hand: what is in its slots, its figure, and what it explains."""
+
+import json
 
 import numpy as np
 
@@ -8,8 +10,11 @@ from stiid.models.base import Decomposition
 from stiid.outputs.result import Result
 
 
-def result():
-    """Two frames of 6×6 pixels, three slots: a square that is gone in the second frame."""
+def result(video=None):
+    """Two frames of 6×6 pixels, three slots: a square that is gone in the second frame.
+
+    The video is black unless one is given, of which the second frame may be missing: simulated.
+    """
     slots = np.zeros((1, 2, 6, 6), int)
     slots[0, 0, 2:4, 2:4] = 1
     masks = np.eye(3, dtype=np.float32)[slots].transpose(0, 1, 4, 2, 3)
@@ -20,7 +25,8 @@ def result():
         kl=np.zeros((1, 2, 3), np.float32),
     )
     info = VideoInfo(View(height=6, width=6, channels=3))
-    return Result.of(np.zeros((2, 6, 6, 3), np.uint8), found, info, {})
+    video = np.zeros((2, 6, 6, 3), np.uint8) if video is None else video
+    return Result.of(video, found, info, {})
 
 
 def test_slots_that_show_an_object_are_counted():
@@ -31,3 +37,14 @@ def test_a_figure_of_a_result(tmp_path):
     path = result().figure(tmp_path / "f.svg", frames=(1,), rows=("masks",))
     assert path == tmp_path / "f.svg"
     assert path.read_text().count("<image") == 1
+
+
+def test_only_observed_frames_are_explained(tmp_path):
+    """A frame of black and white: black explains it worse than its mean does, twice as badly."""
+    video = np.zeros((1, 6, 6, 3), np.uint8)
+    video[:, 3:] = 255
+    predicted = result(video)
+    for part, expected in (("observed", -1.0), (None, -1.0), ("simulated", None)):
+        chosen = predicted if part is None else getattr(predicted, part)
+        folder = chosen.save(tmp_path / str(part))
+        assert json.loads((folder / "info.json").read_text())["explained"] == expected
