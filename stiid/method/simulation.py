@@ -53,7 +53,7 @@ def roll_out(
       params: with those of the relational prior.
       places: [T, B, K, 2] so far. If the prior sees more frames than that, slots are taken to have
         moved in a line before.
-      sizes: [B, K].
+      sizes: [B, K]; what is empty, 0, stays where it is.
       num_frames: T'.
     """
     check_shapes(places=(places, "T B K 2"), sizes=(sizes, "B K"))
@@ -64,6 +64,7 @@ def roll_out(
 
     def step(past: Array, _: None) -> tuple[Array, Array]:
         following = model.predict_places(params, jnp.swapaxes(past, 0, 1), sizes)
+        following = jnp.where(sizes[..., None] > 0.0, following, past[-1])
         return jnp.concatenate([past[1:], following[None]]), following
 
     return lax.scan(step, past, length=num_frames)[1]

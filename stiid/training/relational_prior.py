@@ -49,7 +49,7 @@ class Recipe:
     clips: int = 1024
     num_frames: int = 40
     horizon: int = 10
-    updates: int = 6000
+    updates: int = 20_000
     growth: float = 0.3
     batch_size: int = 64
     moves: int = 8000

@@ -70,6 +70,17 @@ def test_each_frame_follows_from_those_before_it(case):
         known = jnp.concatenate([known, following[None]])
 
 
+def test_what_is_empty_stays_where_it_is_and_moves_nothing(case):
+    """An untrained place of an empty slot, far away, would be decoded as more background."""
+    model, _, params = case
+    places, sizes = tracks(frames=9)
+    rolled = roll_out(model, params, places, sizes.at[:, 1].set(0.0), num_frames=3)
+    np.testing.assert_array_equal(rolled[:, :, 1], jnp.broadcast_to(places[-1, :, 1], (3, 2, 2)))
+    there = jnp.array([0, 2])
+    others = roll_out(model, params, places[:, :, there], sizes[:, there], num_frames=3)
+    np.testing.assert_allclose(rolled[:, :, there], others, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_before_the_first_frame_slots_moved_in_a_line(case, frames):
     model, _, params = case
