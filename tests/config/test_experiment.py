@@ -175,7 +175,7 @@ def test_lengths_follow_the_clips_of_the_data():
         config = extend("own_video", data={"options": options})
         return parse(Experiment, config).evaluate.lengths
 
-    assert lengths() == (10, 20)
+    assert lengths() == (5, 10)
     assert lengths(frames=13) == (6, 13)
     assert lengths(frames=1) == (1,)
     with pytest.raises(ValueError, match="max_frames must not be negative"):
