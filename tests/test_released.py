@@ -124,8 +124,8 @@ def test_the_readme_uses_one_from_python(tmp_path, monkeypatch):
     with tiny.quick_compilation():
         exec(code, names)
     result = names["result"]
-    assert result.masks.shape == (40, 5, 32, 32)
-    assert names["future"].means.shape == (10, 5, 32, 32, 3)
+    assert result.masks.shape == (40, 6, 32, 32)
+    assert names["future"].means.shape == (10, 6, 32, 32, 3)
     np.testing.assert_allclose(result.masks.sum(1), 1.0, rtol=1e-5)
     assert (tmp_path / "runs" / "sample" / "sheet.png").exists()
 

@@ -63,8 +63,8 @@ def test_a_prediction_has_the_numbers_of_the_command(model, trained, tmp_path):
         "simulated": stiid.score(future.simulated, clips.masks[:, 3:]),
     }
     for part, ours in scores.items():
-        assert ours.keys() == theirs[part].keys() - {"mse"}
-        assert ours == pytest.approx({name: theirs[part][name] for name in ours}, abs=1e-6)
+        expected = {name: x for name, x in theirs[part].items() if name != "mse"}
+        assert {name: ours[name] for name in expected} == pytest.approx(expected, abs=1e-6)
 
 
 def test_scores_of_the_data_are_those_of_an_evaluation(model, trained):
@@ -75,7 +75,11 @@ def test_scores_of_the_data_are_those_of_an_evaluation(model, trained):
     result = model.decompose(clips.video)
     for length, scores in expected.items():
         ours = stiid.score(result.masks[:, :length], clips.masks[:, :length])
-        assert ours == pytest.approx({name: scores[name] for name in ours}, abs=1e-6)
+        same = ours.keys() & scores.keys()
+        assert {"ari", "f_ari", "ari_authors", "miou", "recall"} <= same
+        assert {name: ours[name] for name in same} == pytest.approx(
+            {name: scores[name] for name in same}, abs=1e-6
+        )
 
 
 def test_latents_decode_to_what_was_inferred(model, video):

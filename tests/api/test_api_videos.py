@@ -79,7 +79,7 @@ def test_a_stream_is_checked_frame_by_frame(model, video):
         (lambda m, v: m.decode(np.zeros((3, 5))), ValueError, r"shape \[..., K, 4\], got \[3, 5\]"),
         (lambda m, v: m.decode(np.zeros((3, 4)), np.zeros((2, 6))), ValueError, r"h must have"),
         (lambda m, v: m.clips(11), ValueError, r"count must lie in 1 … 10, got 11"),
-        (lambda m, v: m.decompose(v).simulated, ValueError, "no simulated frames: use Model.predict"),
+        (lambda m, v: m.decompose(v).simulated, ValueError, "has no simulated frames"),
         (lambda m, v: stiid.load("small_colour"), OSError, r"nor a released model \(.*small_color"),
         (
             lambda m, v: stiid.load("quickstart", step="best"),

@@ -34,7 +34,7 @@ def edited(change):
 
 
 FAULTS = {
-    "truncated": ("video", lambda data: data[:3000], "video_{}.mp4: .*truncated|no video"),
+    "truncated": ("video", lambda data: data[:3000], "_{}.mp4: .*(truncated|cannot be read as)"),
     "short": ("video", lambda data: official.video(frames=104), "it has 104 frames, expected 128"),
     "small": ("video", lambda data: official.video(width=240), "it has 240x320 pixels"),
     "text": ("video", lambda data: b"no video at all", "cannot be read as a video"),
