@@ -45,7 +45,7 @@ def test_small_variants_and_their_folders():
 
 
 def test_a_variance_that_hides_objects_is_told(monkeypatch, told):
-    experiment = load_experiment("own_video")  # σ² = 0.3
+    experiment = load_experiment("quickstart")  # σ² = 0.3
     faint = [{"video": np.full((2, 4, 4, 3), 100, np.uint8)} for _ in range(3)]
     for clip in faint:
         clip["video"][..., :2, :] += 51  # a variance of (51 / 255 / 2)² = 0.01
