@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from stiid.data.view import View
@@ -25,6 +26,34 @@ _SHARD_BYTES = 128 * 2**20
 def tensor(shape: tuple[int | None, ...], dtype: type) -> tfds.features.Tensor:
     """A feature that is stored as raw bytes; the file compresses them."""
     return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
+
+
+def clip_info(
+    builder: tfds.core.DatasetBuilder, description: str, *, view: View, frames: int, **more: Any
+) -> tfds.core.DatasetInfo:
+    """What a builder of clips stores: what `source.Source` requires, and further features.
+
+    Args:
+      builder: of the data set.
+      description: one sentence.
+      view: size and channels of a frame.
+      frames: length of a clip.
+      **more: further features.
+    """
+    image = (frames, view.height, view.width)
+    features = {
+        "video": tensor((*image, view.channels), np.uint8),
+        "masks": tensor(image, np.uint8),
+        "id": tfds.features.Text(),
+        "n_objects": tfds.features.Scalar(np.int32),
+        **more,
+    }
+    return tfds.core.DatasetInfo(
+        builder=builder,
+        description=description,
+        features=tfds.features.FeaturesDict(features),
+        disable_shuffling=True,
+    )
 
 
 def clips_per_shard(view: View, *, frames: int, clips: int = 1) -> int:

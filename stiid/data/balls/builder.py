@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from stiid.data.balls.bouncing_balls import BallsSpec, clips
 from stiid.data.generated import GeneratedBuilder, open_generated
 from stiid.data.source import Source
-from stiid.data.stored import tensor
+from stiid.data.stored import clip_info, tensor
 
 
 class BouncingBalls(GeneratedBuilder):
@@ -19,25 +19,16 @@ class BouncingBalls(GeneratedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         spec = self.builder_config.spec
-        image = (spec.frames, spec.resolution, spec.resolution)
         motion = (spec.frames, spec.max_balls, 2)
-
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Discs that bounce elastically off each other and the walls of a box.",
-            features=tfds.features.FeaturesDict(
-                {
-                    "video": tensor((*image, spec.channels), np.uint8),
-                    "masks": tensor(image, np.uint8),
-                    "id": tfds.features.Text(),
-                    "n_objects": tfds.features.Scalar(np.int32),
-                    "positions": tensor(motion, np.float32),
-                    "velocities": tensor(motion, np.float32),
-                    "radii": tensor(motion[1:2], np.float32),
-                    "colors": tensor((spec.max_balls, spec.channels), np.uint8),
-                }
-            ),
-            disable_shuffling=True,
+        return clip_info(
+            self,
+            "Discs that bounce elastically off each other and the walls of a box.",
+            view=spec.view,
+            frames=spec.frames,
+            positions=tensor(motion, np.float32),
+            velocities=tensor(motion, np.float32),
+            radii=tensor(motion[1:2], np.float32),
+            colors=tensor((spec.max_balls, spec.channels), np.uint8),
         )
 
     def _clips(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:

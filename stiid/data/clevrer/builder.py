@@ -16,7 +16,7 @@ from tqdm import tqdm
 from stiid.data.clevrer.annotations import FRAMES
 from stiid.data.clevrer.clips import KNOWN_BROKEN, Cut, cut_clips
 from stiid.data.clevrer.files import ClevrerFiles
-from stiid.data.stored import clips_per_shard, tensor
+from stiid.data.stored import clip_info, clips_per_shard
 from stiid.data.workers import available_cores, ordered_map
 
 _WORTH_A_PROCESS = 32  # videos that take longer than starting a process
@@ -70,22 +70,14 @@ class Clevrer(tfds.core.ShardBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         cut: Cut = self.builder_config.cut
-        image = (cut.frames, cut.view.height, cut.view.width)
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Clips cut from the videos of CLEVRER.",
-            features=tfds.features.FeaturesDict(
-                {
-                    "video": tensor((*image, cut.view.channels), np.uint8),
-                    "masks": tensor(image, np.uint8),
-                    "id": tfds.features.Text(),
-                    "n_objects": tfds.features.Scalar(np.int32),
-                    "file": tfds.features.Text(),
-                    "first_frame": tfds.features.Scalar(np.int32),
-                    "objects": tfds.features.Text(),
-                }
-            ),
-            disable_shuffling=True,
+        return clip_info(
+            self,
+            "Clips cut from the videos of CLEVRER.",
+            view=cut.view,
+            frames=cut.frames,
+            file=tfds.features.Text(),
+            first_frame=tfds.features.Scalar(np.int32),
+            objects=tfds.features.Text(),
         )
 
     def _shard_iterators_per_split(

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from stiid.data.movi.clip import CAMERA, LENS, read_clip
 from stiid.data.movi.files import Place
 from stiid.data.movi.tfrecord import count_records, read_record
-from stiid.data.stored import clips_per_shard, tensor
+from stiid.data.stored import clip_info, clips_per_shard, tensor
 from stiid.data.view import View
 from stiid.data.workers import available_cores, ordered_map
 
@@ -60,23 +60,19 @@ class Movi(tfds.core.ShardBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         spec = self.builder_config.spec
-        image = (spec.frames, spec.resolution, spec.resolution)
-        features = {
-            "video": tensor((*image, 3), np.uint8),
-            "masks": tensor(image, np.uint8),
-            "id": tfds.features.Text(),
-            "n_objects": tfds.features.Scalar(np.int32),
-            "name": tfds.features.Text(),
-            "boxes": tensor((None, spec.frames, 4), np.float32),
-            "lens": tensor((len(LENS),), np.float32),
+        camera = {
+            f"camera_{name}": tensor((spec.frames, size), np.float32)
+            for name, size in CAMERA.items()
         }
-        for name, size in CAMERA.items():
-            features[f"camera_{name}"] = tensor((spec.frames, size), np.float32)
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Clips of MOVi.",
-            features=tfds.features.FeaturesDict(features),
-            disable_shuffling=True,
+        return clip_info(
+            self,
+            "Clips of MOVi.",
+            view=spec.view,
+            frames=spec.frames,
+            name=tfds.features.Text(),
+            boxes=tensor((None, spec.frames, 4), np.float32),
+            lens=tensor((len(LENS),), np.float32),
+            **camera,
         )
 
     def _shard_iterators_per_split(

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from stiid.data.generated import GeneratedBuilder, open_generated
 from stiid.data.solids.clips import RenderedSpec, clips
 from stiid.data.source import Source
-from stiid.data.stored import tensor
+from stiid.data.stored import clip_info, tensor
 from stiid.data.workers import available_cores
 
 
@@ -20,27 +20,19 @@ class Rendered(GeneratedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         spec = self.builder_config.spec
-        image, objects = (spec.frames, spec.height, spec.width), spec.max_objects
-
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Spheres, cubes and cylinders that move and collide on a floor.",
-            features=tfds.features.FeaturesDict(
-                {
-                    "video": tensor((*image, 3), np.uint8),
-                    "masks": tensor(image, np.uint8),
-                    "id": tfds.features.Text(),
-                    "n_objects": tfds.features.Scalar(np.int32),
-                    "positions": tensor((spec.frames, objects, 2), np.float32),
-                    "visible": tensor((spec.frames, objects), np.uint8),
-                    "locations": tensor((spec.frames, objects, 3), np.float32),
-                    "velocities": tensor((spec.frames, objects, 3), np.float32),
-                    "shapes": tensor((objects,), np.uint8),
-                    "materials": tensor((objects,), np.uint8),
-                    "colors": tensor((objects,), np.uint8),
-                }
-            ),
-            disable_shuffling=True,
+        objects = spec.max_objects
+        return clip_info(
+            self,
+            "Spheres, cubes and cylinders that move and collide on a floor.",
+            view=spec.view,
+            frames=spec.frames,
+            positions=tensor((spec.frames, objects, 2), np.float32),
+            visible=tensor((spec.frames, objects), np.uint8),
+            locations=tensor((spec.frames, objects, 3), np.float32),
+            velocities=tensor((spec.frames, objects, 3), np.float32),
+            shapes=tensor((objects,), np.uint8),
+            materials=tensor((objects,), np.uint8),
+            colors=tensor((objects,), np.uint8),
         )
 
     def _clips(self, split: str, start: int, stop: int) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from stiid.data.source import UNKNOWN_OBJECTS
-from stiid.data.stored import clips_per_shard, tensor
+from stiid.data.stored import clip_info, clips_per_shard, tensor
 from stiid.data.video.array_file import ArrayFile
 from stiid.data.video.clip_plan import ClipPlan, Segment
 from stiid.data.video.mask_folder import MaskFolder
@@ -64,22 +64,15 @@ class VideoClips(tfds.core.ShardBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         plan: ClipPlan = self.builder_config.plan
-        image = (plan.frames, plan.view.height, plan.view.width)
-        features = {
-            "video": tensor((*image, plan.view.channels), np.uint8),
-            "masks": tensor(image, np.uint8),
-            "id": tfds.features.Text(),
-            "n_objects": tfds.features.Scalar(np.int32),
-            "file": tfds.features.Text(),
-            "first_frame": tfds.features.Scalar(np.int32),
-        }
-        if plan.tracklets:
-            features["tracks"] = tensor((None, plan.frames, 2), np.float32)
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Clips cut from video files.",
-            features=tfds.features.FeaturesDict(features),
-            disable_shuffling=True,
+        tracks = {"tracks": tensor((None, plan.frames, 2), np.float32)} if plan.tracklets else {}
+        return clip_info(
+            self,
+            "Clips cut from video files.",
+            view=plan.view,
+            frames=plan.frames,
+            file=tfds.features.Text(),
+            first_frame=tfds.features.Scalar(np.int32),
+            **tracks,
         )
 
     def _shard_iterators_per_split(
