@@ -1,8 +1,9 @@
 """Videos in files of NumPy arrays, .npy and .npz."""
 
+import contextlib
 import functools
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,24 +119,14 @@ def array_paths(path: Path) -> list[Path]:
 def _read(file: Path, changed: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Video and masks of a file; cached, since members of an archive are read as a whole."""
     del changed
-    try:
+    with readable(file):
         if file.suffix.lower() == ".npy":
             video, masks = np.load(file, mmap_mode="r"), None
         else:  # opened here: NumPy leaves a damaged file open
             with file.open("rb") as stream, np.load(stream) as arrays:
-                names = [name for name in arrays.files if name != "masks"]
-                name = next((name for name in _NAMES if name in names), None)
-                if name is None and len(names) != 1:
-                    raise ValueError(
-                        f"it has the arrays {arrays.files}: call that of the video 'video'"
-                    )
-                video = arrays[name or names[0]]
+                others = [name for name in arrays.files if name != "masks"]
+                video = arrays[array_name(arrays.files, others, _NAMES, of="video")]
                 masks = arrays["masks"] if "masks" in arrays.files else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{file} cannot be read ({first_line(error)}): "
-            + remedy(error, "write it with numpy.save or numpy.savez, without pickled objects")
-        ) from error
     if video.ndim not in (4, 5) or video.shape[-1] not in (1, 3) or 0 in video.shape:
         raise ValueError(
             f"{file}: expected a video [T, H, W, C] or several [N, T, H, W, C] with C = 1 or 3, "
@@ -149,6 +140,36 @@ def _read(file: Path, changed: int) -> tuple[np.ndarray, np.ndarray | None]:
             f"{list(masks.shape)}"
         )
     return video, masks
+
+
+@contextlib.contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Raise what NumPy raises of a damaged file as one line that names it, with advice."""
+    try:
+        yield
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{file} cannot be read ({first_line(error)}): "
+            + remedy(error, "write it with numpy.save or numpy.savez, without pickled objects")
+        ) from error
+
+
+def array_name(files: Sequence[str], names: Sequence[str], known: Sequence[str], *, of: str) -> str:
+    """Which array of an .npz to take: the first known one, or the only one.
+
+    Args:
+      files: names of all of its arrays.
+      names: those to choose from.
+      known: names that such arrays have.
+      of: what is looked for, as the name to give it.
+
+    Raises:
+      ValueError: there is no such array.
+    """
+    name = next((name for name in known if name in names), None)
+    if name is None and len(names) != 1:
+        raise ValueError(f"it has the arrays {files}: call that of the {of} '{of}'")
+    return name or names[0]
 
 
 def to_bytes(video: Any) -> np.ndarray:

@@ -1,14 +1,12 @@
 """Read masks of clips from files of other programs: arrays, and folders of PNG images."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from stiid.data.video.array_file import ARRAY_SUFFIXES
+from stiid.data.video.array_file import ARRAY_SUFFIXES, array_name, readable
 from stiid.data.video.image import image_files
 from stiid.data.video.mask_folder import MaskFolder
-from stiid.errors import first_line, remedy
 
 # Of the array in an .npz that has several: as `decompose` writes it, as `own_video` reads it, and
 # as in Kubric.
@@ -76,18 +74,8 @@ def _of_file(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read(path: Path) -> np.ndarray:
-    try:
-        with path.open("rb") as stream:
-            loaded = np.load(stream)
-            if isinstance(loaded, np.ndarray):
-                return loaded
-            names = loaded.files
-            name = next((name for name in _NAMES if name in names), None)
-            if name is None and len(names) != 1:
-                raise ValueError(f"it has the arrays {names}: call that of the masks 'masks'")
-            return loaded[name or names[0]]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path} cannot be read ({first_line(error)}): "
-            + remedy(error, "write it with numpy.save or numpy.savez, without pickled objects")
-        ) from error
+    with readable(path), path.open("rb") as stream:
+        loaded = np.load(stream)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        return loaded[array_name(loaded.files, loaded.files, _NAMES, of="masks")]
