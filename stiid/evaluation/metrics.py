@@ -8,6 +8,7 @@ Shapes: B clips, T frames, H x W pixels, N true ids (0 = background), K slots; `
 the number of pixels with true id n and slot k.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -127,15 +128,7 @@ def matched_iou(table: Any) -> np.ndarray:
     Returns:
       [...] float64 in [0, 1]; NaN without objects.
     """
-    table = check_table(table, 2)
-    flat = table.reshape(-1, *table.shape[-2:])
-    scores = np.full(len(flat), np.nan)
-    for i, counts in enumerate(flat):
-        iou = _object_ious(counts)
-        if len(iou):
-            rows, columns = linear_sum_assignment(iou, maximize=True)
-            scores[i] = iou[rows, columns].sum() / len(iou)
-    return scores.reshape(table.shape[:-2])
+    return _of_objects(table, lambda iou, background: _matched(iou))
 
 
 def mean_best_overlap(table: Any) -> np.ndarray:
@@ -149,11 +142,7 @@ def mean_best_overlap(table: Any) -> np.ndarray:
     Returns:
       [...] float64 in [0, 1]; NaN without objects.
     """
-    table = check_table(table, 2)
-    flat = table.reshape(-1, *table.shape[-2:])
-    ious = [_object_ious(counts) for counts in flat]
-    scores = [iou.max(1).mean() if len(iou) else np.nan for iou in ious]
-    return np.array(scores, np.float64).reshape(table.shape[:-2])
+    return _of_objects(table, lambda iou, background: iou.max(1).mean())
 
 
 def object_recall(table: Any) -> np.ndarray:
@@ -168,24 +157,39 @@ def object_recall(table: Any) -> np.ndarray:
     Returns:
       [...] float64 in [0, 1]; NaN without objects.
     """
+
+    def score(iou: np.ndarray, background: np.ndarray) -> float:
+        found = iou >= _FOUND
+        if background.any():
+            found[:, background.argmax()] = False
+        return _matched(found)
+
+    return _of_objects(table, score)
+
+
+def _of_objects(table: Any, score: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
+    """Score every table [N, K] of [..., N, K]: [...]; NaN without objects.
+
+    Args:
+      table: see ``matched_iou``.
+      score: of the IoU [n, K] of each object that occurs with each slot, and of the slots' pixels
+        [K] on the background.
+    """
     table = check_table(table, 2)
-    flat = table.reshape(-1, *table.shape[-2:])
-    scores = np.full(len(flat), np.nan)
-    for i, counts in enumerate(flat):
-        iou = _object_ious(counts)
-        if len(iou):
-            if counts[0].any():
-                iou[:, counts[0].argmax()] = 0.0
-            found = iou >= _FOUND
-            rows, columns = linear_sum_assignment(found, maximize=True)
-            scores[i] = found[rows, columns].sum() / len(iou)
-    return scores.reshape(table.shape[:-2])
+    scores = np.full(table.shape[:-2], np.nan)
+    for place in np.ndindex(scores.shape):
+        counts = table[place]
+        objects = counts[1:][counts[1:].sum(1) > 0]
+        if len(objects):
+            iou = objects / (objects.sum(1, keepdims=True) + counts.sum(0) - objects)
+            scores[place] = score(iou, counts[0])
+    return scores
 
 
-def _object_ious(counts: np.ndarray) -> np.ndarray:
-    """IoU of each object that occurs in a table [N, K] with each slot: [n, K]."""
-    objects = counts[1:][counts[1:].sum(1) > 0]
-    return objects / (objects.sum(1, keepdims=True) + counts.sum(0) - objects)
+def _matched(values: np.ndarray) -> float:
+    """Largest sum of values [n, K] of objects and slots, matched one to one, over n."""
+    rows, columns = linear_sum_assignment(values, maximize=True)
+    return values[rows, columns].sum() / len(values)
 
 
 def slot_switches(table: Any) -> np.ndarray:
