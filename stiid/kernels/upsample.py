@@ -1,5 +1,7 @@
 """Upsampling by two and a convolution, as one convolution of the small image."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
@@ -29,50 +31,43 @@ _SPREAD = np.array(
 )
 
 
-class UpsampleConv(nn.Module):
+class _PhaseConv(nn.Module):
+    """An upsampling convolution as a 3×3 convolution of the small image for each output phase.
+
+    Attributes:
+      features: output channels O.
+    """
+
+    # What each tap of the kernel reads: [2 phases, 3 pixels of the small image, k taps].
+    TAPS: ClassVar[np.ndarray]
+
+    features: int
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Upsample and convolve images [N, H, W, I] → [N, 2H, 2W, O]."""
+        taps, size = self.TAPS, self.TAPS.shape[-1]
+        kernel = self.param("kernel", self.kernel_init, (size, size, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        phases = jnp.einsum("pai,qbj,ijcf->abcpqf", taps, taps, kernel)
+        y = conv2d(x, phases.reshape(3, 3, x.shape[-1], 4 * self.features))
+        count, height, width, _ = y.shape
+        y = y.reshape(count, height, width, 2, 2, self.features).swapaxes(2, 3)
+        return y.reshape(count, 2 * height, 2 * width, self.features) + bias.reshape(1, 1, 1, -1)
+
+
+class UpsampleConv(_PhaseConv):
     """Repeat rows and columns twice, then convolve by 4×4 with bias (SAME padding).
 
     Since pixels are repeated, the 4×4 kernel acts as a 3×3 kernel of the small image for each of
     the four output phases. The values are the same, with about half of the multiplications.
-
-    Attributes:
-      features: output channels O.
     """
 
-    features: int
-    kernel_init: Initializer = nn.initializers.lecun_normal()
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Upsample and convolve images [N, H, W, I] → [N, 2H, 2W, O]."""
-        return _upsample(self, x, _REPEATED)
+    TAPS = _REPEATED
 
 
-class TransposedConv(nn.Module):
-    """A transposed convolution by 5×5 with stride 2 and bias (SAME padding, kernel not flipped).
+class TransposedConv(_PhaseConv):
+    """A transposed convolution by 5×5 with stride 2 and bias (SAME padding, kernel not flipped)."""
 
-    As with ``UpsampleConv``, a 3×3 kernel of the small image gives each of the four output phases.
-
-    Attributes:
-      features: output channels O.
-    """
-
-    features: int
-    kernel_init: Initializer = nn.initializers.lecun_normal()
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Upsample and convolve images [N, H, W, I] → [N, 2H, 2W, O]."""
-        return _upsample(self, x, _SPREAD)
-
-
-def _upsample(layer: UpsampleConv | TransposedConv, x: Array, taps: np.ndarray) -> Array:
-    """Apply a layer whose taps read [2 phases, 3 pixels, k taps] of the small image."""
-    size, features = taps.shape[-1], layer.features
-    kernel = layer.param("kernel", layer.kernel_init, (size, size, x.shape[-1], features))
-    bias = layer.param("bias", nn.initializers.zeros, (features,))
-    phases = jnp.einsum("pai,qbj,ijcf->abcpqf", taps, taps, kernel)
-    y = conv2d(x, phases.reshape(3, 3, x.shape[-1], 4 * features))
-    count, height, width, _ = y.shape
-    y = y.reshape(count, height, width, 2, 2, features).swapaxes(2, 3)
-    return y.reshape(count, 2 * height, 2 * width, features) + bias.reshape(1, 1, 1, -1)
+    TAPS = _SPREAD
