@@ -5,7 +5,7 @@
     python -m stiid.main --workdir=runs/mine --mode=decompose --input=VIDEO
 
 FOLDER holds video files, folders of images, or arrays (.npy, .npz); it may be a single video. The
-variant ``fast`` is for a first try: 32×32 pixels and less than half the updates, about ten minutes
+variant ``fast`` is for a first try: 32×32 pixels and less than half the updates, about five minutes
 on two cores; ``default`` has 64×64 pixels and takes about two hours.
 
 What to adapt first: ``model.num_slots`` (objects, background, and a spare one), ``stride`` (objects
