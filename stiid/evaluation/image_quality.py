@@ -7,8 +7,16 @@ from scipy import ndimage
 
 _SIGMA = 1.5  # pixels
 _RADIUS = 5
-SMALLEST = 2 * _RADIUS + 1  # pixels: width and height of the window, and of an image at least
+_SMALLEST = 2 * _RADIUS + 1  # pixels: width and height of the window, and of an image at least
 _C1, _C2 = 0.01**2, 0.03**2
+
+
+def image_scores(images: Any, truth: Any) -> dict[str, np.ndarray]:
+    """``psnr`` and, of images that are large enough, ``ssim`` of each image, by these names."""
+    scores = {"psnr": psnr(images, truth)}
+    if min(np.shape(truth)[-3:-1]) >= _SMALLEST:
+        scores["ssim"] = ssim(images, truth)
+    return scores
 
 
 def psnr(images: Any, truth: Any) -> np.ndarray:
@@ -41,9 +49,9 @@ def ssim(images: Any, truth: Any) -> np.ndarray:
       float64 [...] in [-1, 1]; 1 for equal images.
     """
     x, y = _checked(images, truth)
-    if min(x.shape[-3:-1]) < SMALLEST:
+    if min(x.shape[-3:-1]) < _SMALLEST:
         raise ValueError(
-            f"SSIM needs images of at least {SMALLEST}x{SMALLEST} pixels, got "
+            f"SSIM needs images of at least {_SMALLEST}x{_SMALLEST} pixels, got "
             f"{x.shape[-2]}x{x.shape[-3]}"
         )
 

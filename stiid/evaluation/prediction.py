@@ -12,7 +12,7 @@ from stiid.data.pipeline import eval_batches
 from stiid.data.source import Source
 from stiid.data.spacing import spaced
 from stiid.evaluation.evaluator import tables
-from stiid.evaluation.image_quality import SMALLEST, psnr, ssim
+from stiid.evaluation.image_quality import image_scores
 from stiid.evaluation.metrics import clip_scores
 from stiid.evaluation.rollout import Clips, Rollout
 from stiid.evaluation.totals import ScoreTotals
@@ -132,9 +132,7 @@ def prediction_scores(
     copied = truth[:, num_observed - 1 : num_observed]
     copy_error = ((copied - truth) ** 2).mean(axis=(2, 3, 4))
     entropy = _cross_entropy(np.asarray(result.reconstruction, np.float64), truth)
-    similarity = {"psnr": psnr(result.reconstruction, truth)}
-    if min(truth.shape[2:4]) >= SMALLEST:
-        similarity["ssim"] = ssim(result.reconstruction, truth)
+    similarity = image_scores(result.reconstruction, truth)
     pixels = truth[0, 0].size
     content: dict[str, Any] = {
         "clips": len(error),

@@ -4,6 +4,7 @@ Shapes: B clips, T frames, N objects, K slots. Positions are (x, y) in [0, 1] of
 and height, NaN where an object or a slot has no pixels.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -94,19 +95,37 @@ def velocity_scores(
             excluded += 1
             continue
         objects, slots = pairs
-        v, w = (
-            x[num_observed:] - x[num_observed - SHIFT : -SHIFT]
-            for x in (ours[:, slots], theirs[:, objects])
+        cosine, relative = compare_velocities(
+            ours[:, slots], theirs[:, objects], num_observed=num_observed
         )
-        lengths = np.linalg.norm(v, axis=-1), np.linalg.norm(w, axis=-1)
-        moving = (lengths[0] >= _AT_REST) & (lengths[1] >= _AT_REST)  # False where NaN
-        v_length, w_length = (np.where(moving, x, 1.0) for x in lengths)
-        cosines.append(np.where(moving, (v * w).sum(-1) / (v_length * w_length), np.nan))
-        relatives.append(np.where(moving, np.abs(1.0 - v_length / w_length), np.nan))
+        cosines.append(cosine)
+        relatives.append(relative)
     frames = truth.shape[1] - num_observed
     return VelocityScores(
-        _frame_means(cosines, frames), _frame_means(relatives, frames), excluded / len(truth)
+        frame_means(cosines, frames), frame_means(relatives, frames), excluded / len(truth)
     )
+
+
+def compare_velocities(
+    predicted: np.ndarray, truth: np.ndarray, *, num_observed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compare the velocities of slots with those of their objects in the predicted frames.
+
+    Args:
+      predicted: [T, N, 2].
+      truth: [T, N, 2].
+      num_observed: frames that were given, at least two.
+
+    Returns:
+      Cosine and |1 − |v| / |v_true||, [T − num_observed, N]; NaN if one of both has no position, or
+      moves by less than 1e-4.
+    """
+    v, w = (x[num_observed:] - x[num_observed - SHIFT : -SHIFT] for x in (predicted, truth))
+    lengths = np.linalg.norm(v, axis=-1), np.linalg.norm(w, axis=-1)
+    moving = (lengths[0] >= _AT_REST) & (lengths[1] >= _AT_REST)  # False where NaN
+    v_length, w_length = (np.where(moving, x, 1.0) for x in lengths)
+    cosine = np.where(moving, (v * w).sum(-1) / (v_length * w_length), np.nan)
+    return cosine, np.where(moving, np.abs(1.0 - v_length / w_length), np.nan)
 
 
 def _distances(objects: np.ndarray, slots: np.ndarray) -> np.ndarray:
@@ -133,7 +152,7 @@ def _nearest(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return (objects, slots) if unique and (distances[objects, slots] < _APART).all() else None
 
 
-def _frame_means(values: list[np.ndarray], frames: int) -> list[float | None]:
+def frame_means(values: Sequence[np.ndarray], frames: int) -> list[float | None]:
     """Means over clips and pairs of a list of arrays [frames, pairs], without NaN."""
     merged = np.concatenate([*values, np.empty((frames, 0))], axis=1)
     means = [row[np.isfinite(row)] for row in merged]

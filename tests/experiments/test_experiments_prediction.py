@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
+from experiments.contacts import GROUPS
 from experiments.plots import SeedCurve, save_curves
 from experiments.prediction import PARTS, _joined, measure
 from experiments.result import MODEL
@@ -90,6 +91,12 @@ def test_scores_are_those_of_the_command_line(trained, data_dir):
         copied = parts["last frame"]["horizons"][str(n)]["mse"]
         assert copied == pytest.approx(np.mean(copies[:n]), abs=1e-6)
     assert parts[MODEL]["velocity"] == theirs["velocity"]
+    for our, their in zip(parts[MODEL]["frames"], theirs["simulated_frames"], strict=True):
+        assert our == pytest.approx({name: their[name] for name in our}, abs=1e-6)
+    assert {"ari_frame", "f_ari_frame", "mse", "psnr"} <= our.keys()
+    for part in PARTS:  # two balls in each of 8 clips
+        contacts = parts[part]["contacts"]
+        assert np.sum([contacts[group]["balls"] for group in GROUPS], 0).tolist() == [16, 16]
     # Another prediction of the same clips, from the same observed frames.
     assert parts["linear motion"]["observed"] == pytest.approx(parts[MODEL]["observed"], abs=1e-6)
     assert parts["linear motion"]["horizons"] != parts["last frame"]["horizons"]

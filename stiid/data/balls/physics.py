@@ -22,6 +22,7 @@ LAWS = ("rnem", "ddpae")
 # Configurations sampled per attempt, and number of attempts before an error says they do not fit.
 _PROPOSALS = 64
 _ATTEMPTS = 4096
+_SAME = 1e-6  # largest change of a stored velocity by rounding
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -207,6 +208,28 @@ def simulate(law: BallsLaw, balls: Balls, *, num_frames: int) -> Trajectories:
         for _ in range(law.micro_steps):
             _micro_step(law, state)
     return Trajectories(positions, velocities)
+
+
+def collided(velocities: np.ndarray) -> np.ndarray:
+    """Whether balls hit another ball since the frame before: [..., T, n, 2] → bool [..., T, n].
+
+    A wall changes only the signs of a velocity's components, another ball their magnitudes. (If
+    both change signs only, balls of equal masses met head-on along an axis, which random ones do
+    not.)
+    """
+    change = np.abs(np.diff(np.abs(velocities), axis=-3)) > _SAME
+    return _since_first(change.any(-1))
+
+
+def bounced(velocities: np.ndarray) -> np.ndarray:
+    """Whether balls hit a wall, and no ball, since the frame before: as ``collided``."""
+    turned = np.diff(np.signbit(velocities), axis=-3).any(-1)
+    return _since_first(turned) & ~collided(velocities)
+
+
+def _since_first(change: np.ndarray) -> np.ndarray:
+    """Prepend the first frame, before which nothing happened, to the axis before the last."""
+    return np.concatenate([np.zeros_like(change[..., :1, :]), change], axis=-2)
 
 
 def _micro_step(law: BallsLaw, state: Balls) -> None:

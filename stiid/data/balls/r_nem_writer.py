@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from stiid.data.balls.bouncing_balls import BallsSpec, clips
+from stiid.data.balls.physics import collided
 from stiid.data.balls.r_nem import GROUPS
 from stiid.data.splits import SPLITS, clip_rng
 from stiid.files import atomic_path
@@ -92,13 +93,13 @@ def _rows(
         if curtain:
             groups = groups * _outside_curtain(spec, split, index)
         velocities = clip["velocities"] * scale
-        collided = _collided(velocities)
-        collisions = collided[np.arange(spec.frames)[:, None, None], groups]
+        hit = np.pad(collided(velocities), ((0, 0), (1, 0)))  # 0 is the background
+        collisions = hit[np.arange(spec.frames)[:, None, None], groups]
         yield {
             "features": groups[..., None] > 0,
             "groups": groups[..., None],
             "collisions": collisions[..., None],
-            "events": (collided.sum(1) > 0)[:, None, None, None],
+            "events": (hit.sum(1) > 0)[:, None, None, None],
             "positions": clip["positions"] * scale,
             "velocities": velocities,
         }
@@ -112,13 +113,3 @@ def _outside_curtain(spec: BallsSpec, split: str, index: int) -> np.ndarray:
     seen = np.ones((spec.resolution, spec.resolution), np.uint8)
     seen[top : top + side, left : left + side] = 0
     return seen
-
-
-def _collided(velocities: np.ndarray) -> np.ndarray:
-    """Whether balls (0 is the background) hit a ball since the previous frame: bool [T, n + 1].
-
-    A wall changes only the signs of a velocity's components, another ball their magnitudes.
-    """
-    sizes = np.abs(velocities)
-    change = np.any(np.abs(sizes[1:] - sizes[:-1]) > 1e-6, axis=-1)
-    return np.pad(change, ((1, 0), (1, 0)))

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from balls import DDPAE
 
-from stiid.data.balls.physics import Balls, BallsLaw, draw_balls, simulate, stack_balls
+from stiid.data.balls.physics import (
+    Balls,
+    BallsLaw,
+    bounced,
+    collided,
+    draw_balls,
+    simulate,
+    stack_balls,
+)
 
 FOUR = BallsLaw()
 
@@ -101,6 +109,30 @@ def test_head_on_collision_of_masses_1_and_6(heavy_first):
     path = simulate(BallsLaw(num_balls=(2,)), balls, num_frames=3)
     after = path.velocities[0, -1, ::-1] if heavy_first else path.velocities[0, -1]
     np.testing.assert_allclose(after, [[-0.5, 0.0], [0.2, 0.0]], atol=1e-15)
+
+
+def test_contacts_are_read_from_velocities():
+    """With one micro-step a frame, who touches whom or a wall is seen in the same frame."""
+    law = BallsLaw(micro_steps=1, speed=2.0)
+    start = draw(law, 20)
+    x, v = simulate(law, start, num_frames=60)
+    radii = start.radii[:, None]
+    apart = np.linalg.norm(x[:, :, :, None] - x[:, :, None], axis=-1)
+    reach = (radii[..., None] + radii[:, :, None]) * (1.0 - np.eye(4))
+    touches = (apart < reach).any(-1)
+    beyond = ((x < radii[..., None]) | (x > law.box - radii[..., None])).any(-1)
+    same = np.concatenate([np.ones_like(v[:, :1]), v[:, 1:] == v[:, :-1]], 1).all(-1)
+    hits, walls = collided(v), bounced(v)
+    assert hits.sum() > 100
+    assert walls.sum() > 100
+    assert not (hits & ~touches).any()
+    assert not (walls & ~beyond).any()
+    np.testing.assert_array_equal(hits | walls, ~same)
+    assert not (hits & walls).any()
+    # Stored velocities are of other units and precision.
+    stored = (v * 2.1).astype(np.float32)
+    np.testing.assert_array_equal(collided(stored), hits)
+    np.testing.assert_array_equal(bounced(stored), walls)
 
 
 def test_receding_contact_is_left_alone():
