@@ -95,7 +95,8 @@ def decompose_video(
     if figure is not None:
         shown = chosen or samples.frames(10)
         numbers = [frame.number for frame in shown]
-        write_figure(figure, decomposition_strips(*stacked(shown)), numbers=numbers)
+        strips = decomposition_strips(*stacked(shown), background=written.background)
+        write_figure(figure, strips, numbers=numbers)
     if faults:
         _LOG.warning("%s. The %d frames before it are decomposed", faults[0], written.frames)
     return written, folder

@@ -2,9 +2,11 @@
 
 import csv
 import dataclasses
+import itertools
 import shutil
 import tempfile
 import zipfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,13 +22,14 @@ from stiid.media import open_mp4, write_png
 from stiid.outputs.overlay import overlay, overlay_on_original
 from stiid.outputs.palette import PALETTE, colorize
 from stiid.outputs.sheets import decomposition_frames, decomposition_sheet
-from stiid.outputs.trajectories import SlotPlace, slot_kinds, slot_places
+from stiid.outputs.trajectories import SlotPlace, background_slot, slot_kinds, slot_places
 from stiid.progress import waiting
 
 _EXPLAINED = 0.7  # least share of a video's variance that a suitable model explains
 _SIDE = 384  # target size of the longer side of masks.mp4 and overlay.mp4, in pixels
 _ONE_COLOR = 1e-6  # variance of a video of one color
 _COLUMNS = 10  # frames in the sheet
+_DECIDING = 50  # first frames of a video, which decide about its background
 
 
 class Written(NamedTuple):
@@ -34,6 +37,7 @@ class Written(NamedTuple):
 
     frames: int
     explained: float  # share of the pixels' variance that the reconstruction explains
+    background: int  # slot of the background
 
     @property
     def note(self) -> str:
@@ -68,6 +72,9 @@ def write_decomposition(
 ) -> Written:
     """Write the files of ``open_decomposition`` and info.json, all of them or none.
 
+    The first frames decide which slot is the background: so many of them are taken before the first
+    one is written.
+
     Args:
       folder: replaced if it exists.
       frames: decomposed frames of one video; may be computed lazily.
@@ -77,9 +84,10 @@ def write_decomposition(
       num_observed: only the first frames count for what is explained; None: all.
 
     Returns:
-      The number of frames, and the share of their variance that is explained.
+      The number of frames, the share of their variance that is explained, and the background.
     """
     count, slots, fit = 0, 0, _Fit()
+    background, frames = _background(iter(frames))
     shown = [*info.origin, info.view.width * info.scale[0], info.view.height * info.scale[1]]
     with atomic_directory(folder) as temporary, ExitStack() as finishing:
         with open_decomposition(
@@ -87,6 +95,7 @@ def write_decomposition(
             fps=info.fps / info.view.stride,
             origin=np.array(info.origin),
             scale=np.array(info.scale),
+            background=background,
         ) as append:
             for frame in frames:
                 original = None if originals is None else next(originals)
@@ -104,16 +113,17 @@ def write_decomposition(
             "fps": info.fps,
             "view": dataclasses.asdict(info.view),
             "slots": slots,
+            "background": background,
             "explained": None if num_observed == 0 else round(fit.explained, 4),
             "shown": shown,  # area of overlay.mp4 in the input: left, top, width, height
         }
         write_json(temporary / "info.json", {**content, **card})
-    return Written(count, fit.explained)
+    return Written(count, fit.explained, background)
 
 
 @contextmanager
 def open_decomposition(
-    folder: Path, *, fps: float, origin: np.ndarray, scale: np.ndarray
+    folder: Path, *, fps: float, origin: np.ndarray, scale: np.ndarray, background: int
 ) -> Iterator[Callable[[SlotFrame, np.ndarray | None], None]]:
     """Yield a function that adds a frame to all files in a folder.
 
@@ -137,6 +147,7 @@ def open_decomposition(
       fps: of the videos.
       origin: (x, y) of the images' corner in the input.
       scale: (x, y) pixels of the input per pixel of the images.
+      background: slot of the background, in all frames.
     """
     (folder / "masks").mkdir()
     samples = Samples()
@@ -162,17 +173,17 @@ def open_decomposition(
             )
             _write_palette_png(folder / "masks" / f"{frame.number:06d}.png", slots)
             append_masks(colorize(slots).repeat(times, 0).repeat(times, 1))
-            kinds = slot_kinds(slots, num_slots=len(frame.masks))
-            hidden = kinds.index("background")
             append_overlay(
-                overlay(frame.image, slots, scale=times, hidden=hidden)
+                overlay(frame.image, slots, scale=times, hidden=background)
                 if original is None
                 else overlay_on_original(
-                    original, slots, hidden=hidden, origin=origin, scale=scale, side=_SIDE
+                    original, slots, hidden=background, origin=origin, scale=scale, side=_SIDE
                 )
             )
             parts = (part[None] for part in frame[1:])
-            append_slots(decomposition_frames(*parts, numbers=[frame.number])[0])
+            known: dict[str, Any] = {"numbers": [frame.number], "background": background}
+            append_slots(decomposition_frames(*parts, **known)[0])
+            kinds = slot_kinds(slots, num_slots=len(frame.masks), background=background)
             places = slot_places(slots, num_slots=len(frame.masks), origin=origin, scale=scale)
             for slot, place in enumerate(places):
                 values = ("" if np.isnan(value) else f"{value:.6g}" for value in place)
@@ -180,7 +191,15 @@ def open_decomposition(
             samples.append(frame)
 
         yield append
-    write_png(folder / "sheet.png", samples.sheet())
+    write_png(folder / "sheet.png", samples.sheet(background))
+
+
+def _background(frames: Iterator[SlotFrame]) -> tuple[int, Iterator[SlotFrame]]:
+    """Choose the background's slot by the first frames, and give all frames back."""
+    first = deque(itertools.islice(frames, _DECIDING))
+    slots = np.stack([frame.masks.argmax(0) for frame in first])
+    held = (first.popleft() for _ in range(len(first)))  # each is released when it is written
+    return background_slot(slots), itertools.chain(held, frames)
 
 
 def _write_palette_png(path: Path, slots: np.ndarray) -> None:
@@ -266,11 +285,12 @@ class Samples:
         """At most ``count`` of the samples, in order."""
         return [self._frames[place] for place in spaced(len(self._frames), count)]
 
-    def sheet(self) -> np.ndarray:
+    def sheet(self, background: int) -> np.ndarray:
         """The samples as a sheet, uint8 [H', W', 3]."""
         frames = self.frames(_COLUMNS)
-        numbers = [frame.number for frame in frames]
-        return decomposition_sheet(*stacked(frames), frames=range(len(frames)), numbers=numbers)
+        known: dict[str, Any] = {"numbers": [frame.number for frame in frames]}
+        known["background"] = background
+        return decomposition_sheet(*stacked(frames), frames=range(len(frames)), **known)
 
 
 def stacked(frames: Sequence[SlotFrame]) -> tuple[np.ndarray, ...]:

@@ -9,7 +9,7 @@ _OPACITY = 0.45
 
 
 def overlay(
-    images: np.ndarray, ids: np.ndarray, *, scale: int = 1, hidden: int | np.ndarray | None = None
+    images: np.ndarray, ids: np.ndarray, *, scale: int = 1, hidden: int | None = None
 ) -> np.ndarray:
     """Tint every segment in its color and draw its border.
 

@@ -20,7 +20,7 @@ from stiid.models.base import Decomposition, Latents
 from stiid.outputs.decomposition import SlotFrame, write_decomposition
 from stiid.outputs.figure import FigureRequest, write_figure
 from stiid.outputs.sheets import decomposition_frames, decomposition_sheet, decomposition_strips
-from stiid.outputs.trajectories import slot_kinds
+from stiid.outputs.trajectories import background_slot, slot_kinds
 
 _COLUMNS = 10  # frames in a sheet
 _UNSEEN = 128  # gray, shown in place of frames that the model has not seen
@@ -86,10 +86,11 @@ class Result:
     @property
     def object_counts(self) -> np.ndarray:
         """Number of slots that show an object in each frame, [T]."""
+        if self.is_batch:
+            return np.stack([one.object_counts for one in self])
         slots, count = self.slots, self.masks.shape[-3]
-        frames = slots.reshape(-1, *slots.shape[-2:])
-        kinds = [slot_kinds(frame, num_slots=count) for frame in frames]
-        return np.array([k.count("object") for k in kinds]).reshape(slots.shape[:-2])
+        known = {"num_slots": count, "background": background_slot(slots)}
+        return np.array([slot_kinds(frame, **known).count("object") for frame in slots])
 
     @property
     def is_batch(self) -> bool:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from stiid.outputs.overlay import overlay
 from stiid.outputs.palette import colorize
-from stiid.outputs.trajectories import slot_kinds
+from stiid.outputs.trajectories import background_slot
 
 BACKDROP = np.array((52, 54, 60), np.uint8)  # behind a slot's image: black objects stay visible
 SIMULATED = np.array((214, 66, 0), np.uint8)  # marks frames that the model has not seen
@@ -30,7 +30,7 @@ class Segments(NamedTuple):
     """Segments of the frames of a strip."""
 
     ids: np.ndarray  # integers [T, H, W]
-    hidden: np.ndarray  # [T, 1, 1], the id in each frame that is not drawn: the background's
+    hidden: int  # the id that is not drawn: the background's
 
 
 class Strip(NamedTuple):
@@ -66,6 +66,7 @@ def decomposition_frames(
     scale: int | None = None,
     simulated_from: int | None = None,
     numbers: Sequence[int] | None = None,
+    background: int | None = None,
 ) -> np.ndarray:
     """Frames of an animation: tiles for input, reconstruction, truth, masks, overlay, each slot.
 
@@ -80,11 +81,13 @@ def decomposition_frames(
       scale: whole-number magnification; by default, tiles are about 112 pixels large.
       simulated_from: frames from this one on are marked as predicted without seeing the input.
       numbers: numbers of the frames; by default 0, 1, …
+      background: slot of the background; by default, see ``trajectories.background_slot``.
 
     Returns:
       uint8 [T, H', W', 3].
     """
-    rows = _rows(decomposition_strips(video, reconstruction, masks, means, true_masks), scale)
+    arrays = (video, reconstruction, masks, means, true_masks)
+    rows = _rows(decomposition_strips(*arrays, background=background), scale)
     length, height, width, _ = rows[0].tiles.shape
     pitch = max(width, *(_text_width(row.label) for row in rows)) + _GAP
 
@@ -128,13 +131,15 @@ def decomposition_sheet(
     scale: int | None = None,
     simulated_from: int | None = None,
     numbers: Sequence[int] | None = None,
+    background: int | None = None,
 ) -> np.ndarray:
     """Arrange the tiles of `decomposition_frames` as a sheet, with the given `frames` as columns.
 
     Returns:
       uint8 [H', W', 3].
     """
-    rows = _rows(decomposition_strips(video, reconstruction, masks, means, true_masks), scale)
+    arrays = (video, reconstruction, masks, means, true_masks)
+    rows = _rows(decomposition_strips(*arrays, background=background), scale)
     length, height, width, _ = rows[0].tiles.shape
     if not len(frames) or min(frames) < 0 or max(frames) >= length:
         raise ValueError(f"frames must be some of 0..{length - 1}, got {list(frames)}")
@@ -167,6 +172,8 @@ def decomposition_strips(
     masks: np.ndarray,
     means: np.ndarray,
     true_masks: np.ndarray | None = None,
+    *,
+    background: int | None = None,
 ) -> list[Strip]:
     """The rows that `decomposition_frames` shows, in the video's size and without borders."""
     if video.ndim != 4 or video.shape[-1] not in (1, 3) or 0 in video.shape:
@@ -183,8 +190,8 @@ def decomposition_strips(
             raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
 
     winner = masks.argmax(1)
-    kinds = [slot_kinds(frame, num_slots=slots) for frame in winner]
-    background = np.array([kind.index("background") for kind in kinds])[:, None, None]
+    if background is None:
+        background = background_slot(winner)
     strips = [
         Strip("input", _rgb(video), None),
         Strip("reconstruction", _rgb(reconstruction), None),
@@ -201,8 +208,8 @@ def decomposition_strips(
     return strips
 
 
-def _dimmed(ids: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Color ids [T, H, W], and mix the color of the background, [T, 1, 1], with the backdrop."""
+def _dimmed(ids: np.ndarray, background: int) -> np.ndarray:
+    """Color ids [T, H, W], and mix the color of the background with the backdrop."""
     colors = colorize(ids)
     dark = np.rint(_DIMMED * colors + (1 - _DIMMED) * BACKDROP).astype(np.uint8)
     return np.where((ids == background)[..., None], dark, colors)

@@ -59,19 +59,29 @@ def slot_places(
     return places
 
 
-def slot_kinds(slots: np.ndarray, *, num_slots: int) -> list[str]:
-    """Classify what each slot shows in a frame: "object", "background" or "empty".
+def background_slot(slots: np.ndarray) -> int:
+    """Find the slot of a clip's background: the one with most pixels on the images' borders.
 
-    The background is the slot with most pixels on the image's border; a slot without pixels is
-    empty.
+    It is chosen once per clip: chosen anew in every frame, it would jump where two slots share the
+    background.
+
+    Args:
+      slots: integers [T, H, W], the slot of each pixel.
+    """
+    borders = slots[:, 0], slots[:, -1], slots[:, 1:-1, 0], slots[:, 1:-1, -1]
+    return int(np.bincount(np.concatenate([part.ravel() for part in borders])).argmax())
+
+
+def slot_kinds(slots: np.ndarray, *, num_slots: int, background: int) -> list[str]:
+    """Classify what each slot shows in a frame: "object", "background" or "empty".
 
     Args:
       slots: integers [H, W], the slot of each pixel.
       num_slots: K.
+      background: see ``background_slot``; a slot without pixels is empty, whichever it is.
     """
-    border = np.concatenate([slots[0], slots[-1], slots[1:-1, 0], slots[1:-1, -1]])
-    background = np.bincount(border, minlength=num_slots).argmax()
     areas = np.bincount(slots.ravel(), minlength=num_slots)
-    kinds = np.where(areas > 0, "object", "empty").astype(object)
-    kinds[background] = "background"
-    return [str(kind) for kind in kinds]
+    kinds = ["object" if area else "empty" for area in areas]
+    if areas[background]:
+        kinds[background] = "background"
+    return kinds

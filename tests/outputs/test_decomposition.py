@@ -13,6 +13,7 @@ from stiid.cli.decompose import target
 from stiid.data.video.frames import VideoInfo
 from stiid.data.video.video_file import VideoFile
 from stiid.data.view import View
+from stiid.outputs import decomposition
 from stiid.outputs.decomposition import (
     SlotFrame,
     Written,
@@ -21,7 +22,7 @@ from stiid.outputs.decomposition import (
 )
 from stiid.outputs.overlay import overlay, overlay_on_original
 from stiid.outputs.palette import PALETTE
-from stiid.outputs.trajectories import slot_kinds, slot_places
+from stiid.outputs.trajectories import background_slot, slot_kinds, slot_places
 
 
 def test_memory_does_not_grow_with_the_video(tmp_path):
@@ -32,7 +33,8 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
 
     alive = weakref.WeakSet()
     rng = np.random.default_rng(0)
-    with open_decomposition(tmp_path, fps=25, origin=np.zeros(2), scale=np.ones(2)) as append:
+    places = {"origin": np.zeros(2), "scale": np.ones(2), "background": 0}
+    with open_decomposition(tmp_path, fps=25, **places) as append:
         for t in range(60):
             masks = rng.dirichlet(np.ones(2), (4, 4)).transpose(2, 0, 1)
             pixels = np.zeros((4, 4, 3), np.uint8).view(Watched)
@@ -49,7 +51,8 @@ def test_palettes_have_room_for_every_slot(tmp_path):
     slots = np.arange(40, dtype=np.uint8).reshape(5, 8)
     masks = np.eye(40)[slots].transpose(2, 0, 1)
     pixels = np.zeros((5, 8, 3))
-    with open_decomposition(tmp_path, fps=5.0, origin=np.zeros(2), scale=np.ones(2)) as append:
+    places = {"origin": np.zeros(2), "scale": np.ones(2), "background": 0}
+    with open_decomposition(tmp_path, fps=5.0, **places) as append:
         means = np.zeros((40, 5, 8, 3))
         append(SlotFrame(0, pixels.astype(np.uint8), pixels, masks, means), None)
     with Image.open(tmp_path / "masks" / "000000.png") as image:
@@ -105,22 +108,70 @@ def test_kinds_by_hand():
     slots = np.full((8, 8), 2)
     slots[1:7, 1:7] = 0
     slots[0, :3] = 3
-    assert slot_kinds(slots, num_slots=4) == ["object", "empty", "background", "object"]
-    assert slot_kinds(np.zeros((1, 3), int), num_slots=2) == ["background", "empty"]
+    assert background_slot(slots[None]) == 2
+    kinds = ["object", "empty", "background", "object"]
+    assert slot_kinds(slots, num_slots=4, background=2) == kinds
+    line = np.zeros((1, 3), int)
+    assert background_slot(line[None]) == 0
+    assert slot_kinds(line, num_slots=2, background=0) == ["background", "empty"]
+    assert slot_kinds(line, num_slots=2, background=1) == ["object", "empty"]
 
 
-def test_files_tell_the_background_from_objects(tmp_path):
-    """The overlay leaves the background as it is; the table names it."""
-    slots = np.zeros((8, 8), int)
-    slots[2:6, 2:6] = 1
-    masks, pixels = np.eye(3)[slots].transpose(2, 0, 1), np.full((8, 8, 3), 200, np.uint8)
-    with open_decomposition(tmp_path, fps=5.0, origin=np.zeros(2), scale=np.ones(2)) as append:
-        append(SlotFrame(0, pixels, pixels / 255, masks, np.zeros((3, 8, 8, 3))), None)
-    with (tmp_path / "trajectories.csv").open() as file:
-        assert [row["kind"] for row in csv.DictReader(file)] == ["background", "object", "empty"]
-    shown = next(iter(VideoFile(tmp_path / "overlay.mp4").frames())).astype(int)
-    assert np.abs(shown[8:48] - 200).max() < 20
-    assert np.abs(shown[180:200, 180:200] - 200).max() > 50
+def shared_background():
+    """Slots [3, 8, 8]: slots 0 and 1 share the background, and 1 has more in the middle frame.
+
+    Slot 2 is an object.
+    """
+    slots = np.zeros((3, 8, 8), int)
+    slots[:, :, 5:] = 1
+    slots[1, :, 2:] = 1
+    slots[:, 3:5, 3:5] = 2
+    return slots
+
+
+def test_the_background_is_chosen_once_for_a_clip():
+    slots = shared_background()
+    assert [background_slot(frame[None]) for frame in slots] == [0, 1, 0]
+    assert background_slot(slots) == 0
+
+
+@pytest.mark.parametrize("deciding", [50, 1], ids=["whole clip", "first frames"])
+def test_files_tell_the_background_from_objects(tmp_path, monkeypatch, deciding):
+    """In all frames, the overlay leaves the background's slot as it is, and the table names it."""
+    monkeypatch.setattr(decomposition, "_DECIDING", deciding)
+    slots, pixels = shared_background(), np.full((8, 8, 3), 200, np.uint8)
+    frames = (
+        SlotFrame(t, pixels, pixels / 255, masks, np.zeros((3, 8, 8, 3)))
+        for t, masks in enumerate(np.eye(3)[slots].transpose(0, 3, 1, 2))
+    )
+    info, folder = VideoInfo(View(height=8, width=8, channels=3)), tmp_path / "d"
+    assert write_decomposition(folder, frames, info=info, card={}) == Written(3, 1.0, 0)
+    assert json.loads((folder / "info.json").read_text())["background"] == 0
+    with (folder / "trajectories.csv").open() as file:
+        kinds = [row["kind"] for row in csv.DictReader(file)]
+    assert kinds == ["background", "object", "object"] * 3
+    for shown in VideoFile(folder / "overlay.mp4").frames():
+        shown = shown.astype(int)
+        assert np.abs(shown[:, :72] - 200).max() < 20  # slot 0: pixels 0 and 1 of 8, of 48 each
+        assert np.abs(shown[180:200, 180:200] - 200).max() > 50
+        assert np.abs(shown[300:, 300:] - 200).max() > 50
+
+
+def test_the_first_frames_decide_and_none_is_lost(tmp_path, monkeypatch):
+    """Slot 1 takes over for good: it is then an object, rather than a background that flickers."""
+    monkeypatch.setattr(decomposition, "_DECIDING", 2)
+    slots = np.repeat([0, 0, 1, 1, 1], 16).reshape(5, 4, 4)
+    pixels, means = np.zeros((4, 4, 3), np.uint8), np.zeros((2, 4, 4, 3))
+    frames = (
+        SlotFrame(t, pixels, pixels / 255, masks, means)
+        for t, masks in enumerate(np.eye(2)[slots].transpose(0, 3, 1, 2))
+    )
+    info = VideoInfo(View(height=4, width=4, channels=3))
+    assert write_decomposition(tmp_path / "d", frames, info=info, card={}).background == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "d" / "masks.npz")["slots"], slots)
+    with (tmp_path / "d" / "trajectories.csv").open() as file:
+        kinds = [row["kind"] for row in csv.DictReader(file)]
+    assert kinds == ["background", "empty"] * 2 + ["empty", "object"] * 3
 
 
 def test_overlay_by_hand():
@@ -189,4 +240,4 @@ def test_one_color_is_explained(tmp_path):
     image = np.full((2, 2, 3), 7, np.uint8)
     frame = SlotFrame(0, image, np.zeros((2, 2, 3)), np.ones((1, 2, 2)), np.zeros((1, 2, 2, 3)))
     info = VideoInfo(View(height=2, width=2, channels=3))
-    assert write_decomposition(tmp_path / "d", [frame], info=info, card={}) == Written(1, 1.0)
+    assert write_decomposition(tmp_path / "d", [frame], info=info, card={}) == Written(1, 1.0, 0)

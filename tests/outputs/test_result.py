@@ -1,5 +1,6 @@
 """A result by hand: what is in its slots, its figure, and what it explains."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -31,6 +32,20 @@ def result(video=None):
 
 def test_slots_that_show_an_object_are_counted():
     np.testing.assert_array_equal(result().object_counts, [1, 0])
+
+
+def test_one_slot_is_the_background_of_a_whole_clip():
+    """Another one that fills a later frame is an object; of a batch, each clip has its own."""
+    masks = np.zeros((2, 3, 6, 6), np.float32)
+    masks[0, 0] = masks[1, 1] = 1
+    one = dataclasses.replace(result(), masks=masks)
+    np.testing.assert_array_equal(one.object_counts, [0, 1])
+    names = ("video", "reconstruction", "means", "kl")
+    batch = {name: np.stack([getattr(one, name)] * 2) for name in names}
+    masks = np.stack([masks, np.stack([masks[1]] * 2)])
+    np.testing.assert_array_equal(
+        dataclasses.replace(one, masks=masks, **batch).object_counts, [[0, 1], [0, 0]]
+    )
 
 
 def test_a_figure_of_a_result(tmp_path):

@@ -13,6 +13,7 @@ from stiid.outputs.sheets import (
     SIMULATED,
     decomposition_frames,
     decomposition_sheet,
+    decomposition_strips,
 )
 
 
@@ -94,6 +95,25 @@ def test_frames_show_the_arrays(channels):
     # Magnified without smoothing: 5 x 5 equal pixels.
     big = frames[0, top : top + 120, lefts[0] + 1 : lefts[0] + 121].reshape(24, 5, 24, 5, 3)
     assert (big == big[:, :1, :, :1]).all()
+
+
+def test_the_background_is_dimmed_in_all_frames_alike():
+    """Two slots share it, and the other one has more of it in the middle frame."""
+    slots = np.zeros((3, 24, 24), int)
+    slots[:, :, 16:] = 1
+    slots[1, :, 6:] = 1
+    masks, video = np.eye(2)[slots].transpose(0, 3, 1, 2), np.zeros((3, 24, 24, 3))
+    arrays = video, video, masks, np.zeros((3, 2, 24, 24, 3))
+    dark = np.rint(0.3 * PALETTE + 0.7 * BACKDROP)
+    for chosen, background in ((None, 0), (1, 1)):
+        strips = {s.label: s for s in decomposition_strips(*arrays, background=chosen)}
+        for image in strips["masks"].images:
+            for slot, pixel in ((0, image[0, 0]), (1, image[0, -1])):
+                expected = dark[slot] if slot == background else PALETTE[slot]
+                np.testing.assert_array_equal(pixel, expected)
+        for image in strips["overlay"].magnified(1):
+            shown = image[0, 0], image[0, -1]
+            assert [bool(pixel.any()) for pixel in shown] == [background == 1, background == 0]
 
 
 def test_half_transparent_slot():
