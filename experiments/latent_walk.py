@@ -41,7 +41,7 @@ def measure(
     frames = min(settings.lengths)
     rollout = Rollout(settings, system, num_simulated=0)
     found, chosen, codes = [], None, []
-    for clips, valid in evaluation_clips(settings, source, num_frames=frames):
+    for clips, valid in evaluation_clips(settings, source, num_frames=frames, what="Decomposing"):
         result = rollout(params, clips.video, clips.rows)
         assert result.latents is not None
         slots = np.asarray(result.masks).argmax(2)

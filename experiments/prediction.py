@@ -52,7 +52,8 @@ def measure(
     found: dict[str, list[_Scored]] = {part: [] for part in PARTS}
     truths, members = [], []
     contacts = knows_contacts(source)
-    for clips, valid in evaluation_clips(experiment.evaluate, source, num_frames=total):
+    shown = {"num_frames": total, "what": "Predicting"}
+    for clips, valid in evaluation_clips(experiment.evaluate, source, **shown):
         result = rollout(params, clips.video[:, :seen], clips.rows, clips.masks)
         for part, predicted in _predictions(clips, result, seen).items():
             table, error = tables(clips, predicted)

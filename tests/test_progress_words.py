@@ -93,27 +93,95 @@ def test_an_error_ends_the_waiting(quick, monkeypatch):
     assert not [t for t in threading.enumerate() if t.name == "waiting"]
 
 
-def test_what_is_counted_is_passed_on(monkeypatch):
+def test_what_is_counted_is_passed_on(quick, monkeypatch):
     terminal = use_terminal(monkeypatch)
     items = progress.counted(iter("abc"), "Reading", total=3, unit="letters")
-    assert list(items) == ["a", "b", "c"]
-    assert re.search(r"Reading:.* 1/3", terminal.getvalue())
+    assert next(items) == "a"
+    assert terminal.written.wait(10)
+    assert list(items) == ["b", "c"]
+    assert "Reading: 0 of 3 letters … 0 s" in terminal.getvalue()
+    assert terminal.getvalue().endswith(progress._CLEAR)
     assert list(progress.counted([], "Reading", total=0, unit="letters")) == []
 
 
-def test_the_first_does_not_count_for_the_time_that_is_left(quick, told, monkeypatch):
-    """It takes 100 s, as compiling does, and each of the others 10 s."""
+def test_counting_goes_on_while_an_item_takes_long(quick, told, monkeypatch):
+    """Between two batches of an evaluation lie minutes: the log tells of the clips meanwhile."""
     monkeypatch.setattr("sys.stderr", io.StringIO())
-    monkeypatch.setattr(progress, "_PATIENCE", 10.0)
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    for number in progress.counted(range(4), "Reading", total=4, unit="files"):
-        now[0] += 10.0 if number else 100.0
-    assert told.messages == [
-        "Reading: 2 of 4 files, 20 s left",
-        "Reading: 3 of 4 files, 10 s left",
-        "Reading: 4 of 4 files, 0 s left",
+    said = threading.Event()
+    handler = logging.Handler()
+    handler.emit = lambda record: "8 of 20" in record.getMessage() and said.set()
+    logging.getLogger("stiid").addHandler(handler)
+    try:
+        batches = progress.counted("abc", "Evaluating", total=20, unit="clips", each=8)
+        for batch in batches:
+            assert batch == "a" or said.wait(10)
+    finally:
+        logging.getLogger("stiid").removeHandler(handler)
+    assert any(text.startswith("Evaluating: 8 of 20 clips, ") for text in told.messages)
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """The time in seconds, in a list of one, for tests to change."""
+    found = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: found[0])
+    return found
+
+
+def test_the_first_does_not_count_for_the_time_that_is_left(now):
+    """It takes 100 s, as compiling does, and each of the others 10 s."""
+    count, lines = progress._Count("Evaluating", 28, "clips"), []
+    assert count.begun() == "Evaluating: 0 of 28 clips …"
+    now[0] = 60.0
+    assert count.line() == "Evaluating: 0 of 28 clips, 60 s so far"
+    for ended in (100.0, 110.0, 120.0, 130.0):
+        now[0] = ended
+        count.add(8)
+        lines.append(count.line().removeprefix("Evaluating: "))
+    assert lines == [
+        "8 of 28 clips, at most 4:10 left",  # 20 clips as slow as the first 8
+        "16 of 28 clips, 0:15 left",
+        "24 of 28 clips, 0:05 left",
+        "28 of 28 clips, 0:00 left",  # the last batch is not full
     ]
+
+
+def test_the_time_left_runs_down_during_an_item(now):
+    count = progress._Count("Evaluating", 30, "clips")
+    for now[0] in (100.0, 160.0):
+        count.add(10)
+    now[0] = 200.0
+    assert count.line() == "Evaluating: 20 of 30 clips, 0:20 left"
+    now[0] = 300.0
+    assert count.line() == "Evaluating: 20 of 30 clips, 0:00 left"
+
+
+def test_a_terminal_shows_a_bar_that_fits(now, quick, monkeypatch):
+    count = progress._Count("Evaluating", 128, "clips of 40 frames")
+    assert count.shown() == "Evaluating: 0 of 128 clips of 40 frames … 0 s"
+    count.add(64)
+    shown = count.shown()
+    assert re.fullmatch(
+        r"Evaluating:  50%\|█+ +\| 64 of 128 clips of 40 frames, at most 0:00 left", shown
+    )
+    assert len(shown) < 80
+    monkeypatch.setenv("COLUMNS", "30")
+    terminal = use_terminal(monkeypatch)
+    done = threading.Event()
+    thread = threading.Thread(target=progress._tell, args=(count, done))
+    thread.start()
+    assert terminal.written.wait(10)
+    done.set()
+    thread.join()
+    assert terminal.getvalue().split(progress._CLEAR)[1] == shown[:29]
+
+
+def test_items_of_an_unknown_number_are_counted(now):
+    count = progress._Count("Decomposing", None, "frames")
+    count.add(1)
+    now[0] = 3.0
+    assert count.line() == "Decomposing: 1 frames, 3 s so far"
+    assert count.shown() == "Decomposing: 1 frames … 3 s"
 
 
 def test_log_lines_take_the_place_of_the_line_on_a_terminal(monkeypatch):

@@ -107,7 +107,7 @@ class Evaluate:
     Attributes:
       split: of the data.
       clips: the first ``clips`` of the split are scored; 0 means all.
-      batch_size: clips at a time, over all devices.
+      batch_size: most clips at a time, over all devices; CPUs take four each.
       lengths: numbers of frames to score, increasing; one pass over the longest gives them all. The
         scores at the shortest length decide which checkpoint is the best. () means half and all of
         the frames of a clip (``data.options.frames``).

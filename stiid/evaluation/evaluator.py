@@ -13,7 +13,6 @@ from stiid.evaluation.rollout import Clips, Rollout, evaluation_clips
 from stiid.evaluation.slot_usage import slot_use
 from stiid.evaluation.totals import ScoreTotals
 from stiid.models.base import Decomposition, VideoModel
-from stiid.progress import counted
 from stiid.shapes import Params
 from stiid.typed_config import to_dict
 
@@ -58,14 +57,9 @@ class Evaluator:
         totals = {length: ScoreTotals.empty() for length in lengths}
         use = ScoreTotals.empty()
         preview = None
-        num_clips = min(self._settings.clips or len(self._source), len(self._source))
-        batches = counted(
-            evaluation_clips(self._settings, self._source, num_frames=lengths[-1]),
-            "Evaluating",
-            total=-(-num_clips // self._settings.batch_size),
-            unit="batches",
-        )
-        for clips, valid in batches:
+        for clips, valid in evaluation_clips(
+            self._settings, self._source, num_frames=lengths[-1], what="Evaluating"
+        ):
             result = self._rollout(params, clips.video, clips.rows, clips.masks)
             if preview is None:
                 preview = _rows((clips, result), np.flatnonzero(valid)[:PREVIEWS])

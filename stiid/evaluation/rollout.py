@@ -11,7 +11,10 @@ from stiid.config.experiment import Evaluate
 from stiid.data.pipeline import eval_batches
 from stiid.data.source import Source
 from stiid.models.base import Decomposition, VideoModel, row_keys, with_objects
+from stiid.progress import counted
 from stiid.shapes import Array, Params
+
+_ON_CPU = 4  # clips at a time on a CPU device; more take longer in proportion
 
 
 class Clips(NamedTuple):
@@ -30,27 +33,49 @@ class Clips(NamedTuple):
 
 
 def evaluation_clips(
-    settings: Evaluate, source: Source, *, num_frames: int
+    settings: Evaluate, source: Source, *, num_frames: int, what: str
 ) -> Iterator[tuple[Clips, np.ndarray]]:
-    """The clips of an evaluation that this process scores, batch after batch.
+    """The clips of an evaluation that this process scores, batch after batch, with progress shown.
 
     Args:
       settings: which clips, and how many at a time.
       source: of the clips.
       num_frames: frames T, from the first on.
+      what: the operation, for the progress: "Evaluating".
 
     Yields:
       A batch, and bool [B], which of its rows are clips; the others are padding.
     """
-    for batch in eval_batches(
+    clips, batch_size = num_clips(settings, source), _batch_size(settings, source)
+    batches = eval_batches(
         source,
-        batch_size=settings.batch_size,
+        batch_size=batch_size,
         num_frames=num_frames,
         limit=settings.clips or None,
         shard_index=jax.process_index(),
         shard_count=jax.process_count(),
+    )
+    for batch in counted(
+        batches,
+        what,
+        total=clips,
+        unit=f"clips of {num_frames} frames",
+        each=batch_size,
     ):
         yield Clips.from_batch(batch), batch["valid"]
+
+
+def num_clips(settings: Evaluate, source: Source) -> int:
+    """Number of clips of an evaluation, in all processes together."""
+    return min(settings.clips or len(source), len(source))
+
+
+def _batch_size(settings: Evaluate, source: Source) -> int:
+    """Number of clips at a time: on CPUs few, so that progress shows, and nowhere mere padding."""
+    devices = jax.device_count()
+    clips = -(-num_clips(settings, source) // devices) * devices
+    most = _ON_CPU * devices if jax.default_backend() == "cpu" else clips
+    return min(settings.batch_size, clips, most)
 
 
 class Rollout:

@@ -93,7 +93,8 @@ def motion_check(
     rollout = Rollout(settings, system, num_simulated=0)
     frames = max(settings.lengths)
     counts = np.zeros(len(PairCounts._fields))
-    for clips, valid in evaluation_clips(settings, source, num_frames=frames):
+    what = "Comparing slots with tracks"
+    for clips, valid in evaluation_clips(settings, source, num_frames=frames, what=what):
         slots = rollout(params, clips.video, clips.rows).masks.argmax(2)
         for row in np.flatnonzero(valid):
             tracks = source[int(clips.rows[row])]["tracks"][:, :frames]

@@ -33,7 +33,8 @@ def validation_loss(
 
     def mean_loss(params: Params) -> float:
         total = np.zeros(2)  # sum, count
-        for clips, valid in evaluation_clips(settings, source, num_frames=num_frames):
+        what = "Computing the loss on held-out clips"
+        for clips, valid in evaluation_clips(settings, source, num_frames=num_frames, what=what):
             given = parallel.shard((with_objects(system, clips.video, clips.masks), clips.rows))
             values = parallel.unshard(compiled(params, *given))
             counted = values[valid].astype(np.float64)

@@ -21,7 +21,6 @@ from stiid.evaluation.rollout import Rollout, evaluation_clips
 from stiid.method.simulation import mean_sizes, places_of, roll_out_errors
 from stiid.models.base import VideoModel
 from stiid.models.spatiotemporal.model import SpatioTemporal
-from stiid.progress import counted
 from stiid.shapes import Array, Params
 from stiid.typed_config import override
 
@@ -87,11 +86,8 @@ def infer_tracks(
     """
     rollout = Rollout(evaluate, system, num_simulated=0)
     settings = dataclasses.replace(evaluate, clips=recipe.clips)
-    batches = counted(
-        evaluation_clips(settings, source, num_frames=recipe.num_frames),
-        "Inferring slots",
-        total=-(-min(recipe.clips or len(source), len(source)) // settings.batch_size),
-        unit="batches",
+    batches = evaluation_clips(
+        settings, source, num_frames=recipe.num_frames, what="Inferring slots"
     )
     found = []
     for clips, valid in batches:

@@ -11,12 +11,12 @@ import tiny
 
 from stiid import parallel
 from stiid.evaluation.evaluator import Evaluation, Evaluator, empty_clips, table_text, tables
-from stiid.evaluation.rollout import Clips
+from stiid.evaluation.rollout import Clips, evaluation_clips
 from stiid.files import write_json
 from stiid.models.base import Decomposition
 from stiid.training.compatibility import MODEL, check_same
 from stiid.training.digest import change_json
-from stiid.training.restore import restore
+from stiid.training.restore import load_clips, restore
 from stiid.typed_config import parse, to_dict
 
 INDICES = {f"{pixels}ari{mean}" for pixels in ("", "f_") for mean in ("", "_frame", "_authors")}
@@ -88,6 +88,29 @@ def test_padding_the_last_batch_changes_nothing(trained, data_dir, use_devices):
     full = evaluate(trained, tiny.experiment(data_dir, evaluate__batch_size=5))
     assert padded.clips == full.clips == 10
     assert_close(padded.scores, full.scores)
+
+
+@pytest.mark.parametrize(
+    ("devices", "clips", "batch_size", "valid"),
+    [
+        (1, 0, 8, [4, 4, 2]),  # progress shows after every fourth clip, of 10
+        (1, 0, 2, [2, 2, 2, 2, 2]),
+        (1, 3, 8, [3]),  # three clips do not take as long as eight
+        (2, 3, 8, [3]),
+    ],
+)
+def test_clips_are_evaluated_few_at_a_time(
+    data_dir, use_devices, devices, clips, batch_size, valid
+):
+    use_devices(devices)
+    changes = {"evaluate__clips": clips, "evaluate__batch_size": batch_size}
+    experiment = tiny.experiment(data_dir, **changes)
+    source = load_clips(experiment)
+    found = list(evaluation_clips(experiment.evaluate, source, num_frames=2, what="Evaluating"))
+    assert [int(rows.sum()) for _, rows in found] == valid
+    assert {len(batch.video) for batch, _ in found} == {valid[0] + valid[0] % devices}
+    rows = np.concatenate([batch.rows[chosen] for batch, chosen in found])
+    np.testing.assert_array_equal(rows, np.arange(clips or 10))
 
 
 def test_a_length_is_scored_as_if_the_clip_ended_there(trained, data_dir):
@@ -211,7 +234,7 @@ def test_clips_without_objects_are_named():
     assert empty_clips(found._replace(with_objects={})) is None
 
 
-def test_without_true_masks_scores_are_missing_not_perfect(trained, data_dir, tmp_path):
+def test_without_true_masks_scores_are_missing_not_perfect(trained, data_dir, tmp_path, capsys):
     """MSE is left; everything that needs masks is gone, in evaluation and in prediction."""
     for name in ("a", "b"):
         tiny.write_video(tmp_path / "videos" / f"{name}.mp4", frames=20)
