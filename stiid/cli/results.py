@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from stiid.config.experiment import Experiment
+from stiid.data.clip_files import clip_files, files_text
 from stiid.data.source import Source
 from stiid.errors import printable
 from stiid.evaluation.evaluator import Evaluation, empty_clips, report, table_text
@@ -92,8 +93,13 @@ def write_scores(
     """Print scores, and write ``eval/metrics.json``."""
     if jax.process_index() == 0:
         path = workdir / "eval" / "metrics.json"
+        files = clip_files(source, evaluation.clips)
         content = report(
-            evaluation, step=step, experiment=experiment, fingerprint=source.fingerprint
+            evaluation,
+            step=step,
+            experiment=experiment,
+            fingerprint=source.fingerprint,
+            files=files,
         )
         keep_older(path, content)
         write_json(path, content)
@@ -103,4 +109,6 @@ def write_scores(
         print(summary(evaluation.use))
         for finding in findings(evaluation.use, family=experiment.model.family):
             print(f"note: {finding}")
+        if files:
+            print(printable(f'scored {files_text(files)}; see "files" in {path.name}'))
         print(printable(f"wrote {path}"))

@@ -1,5 +1,6 @@
 """Evaluation: decompose held-out clips and score the segmentation at several lengths."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -122,9 +123,15 @@ def tables(clips: Clips, result: Decomposition) -> tuple[np.ndarray | None, np.n
 
 
 def report(
-    evaluation: Evaluation, *, step: int, experiment: Experiment, fingerprint: str
+    evaluation: Evaluation,
+    *,
+    step: int,
+    experiment: Experiment,
+    fingerprint: str,
+    files: Mapping[str, Sequence[int]],
 ) -> dict[str, Any]:
-    """The content of ``eval/metrics.json``."""
+    """The content of ``eval/metrics.json``; ``files`` are those of ``clip_files.clip_files``."""
+    known = {"files": dict(files)} if files else {}
     return {
         "lengths": {str(length): values for length, values in evaluation.scores.items()},
         "slot_use": evaluation.use,
@@ -133,6 +140,7 @@ def report(
         "clips_with_objects": {str(n): count for n, count in evaluation.with_objects.items()},
         "step": step,
         "data": fingerprint,
+        **known,
         "config": to_dict(experiment),
     }
 

@@ -249,6 +249,9 @@ def test_without_true_masks_scores_are_missing_not_perfect(trained, data_dir, tm
         "2": {"mse"},
         "4": {"mse"},
     }
+    (file,) = tiny.scores(tmp_path / "out")["files"]  # the one that is held out
+    assert tiny.scores(tmp_path / "out")["files"] == {file: [0, 6, 12]}
+    assert f'scored 3 clip(s) of {file}; see "files" in metrics.json' in capsys.readouterr().out
     predicted = json.loads((tmp_path / "out" / "predict" / "metrics.json").read_text())
     assert set(predicted["observed"]) == {"mse"}
     assert set(predicted["simulated_frames"][0]) == {
