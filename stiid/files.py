@@ -93,6 +93,14 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
+def free_name(path: Path) -> Path:
+    """The first of NAME_1.SUFFIX, NAME_2.SUFFIX, … that does not exist beside a path."""
+    number = 1
+    while (free := path.with_name(f"{path.stem}_{number}{path.suffix}")).exists():
+        number += 1
+    return free
+
+
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Keep other processes from writing to a folder, which is created if it is missing.

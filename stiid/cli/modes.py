@@ -36,12 +36,7 @@ from stiid.outputs.figure import FigureRequest
 from stiid.paths import local_path, refuse_url
 from stiid.progress import waiting
 from stiid.training.checkpoints import Checkpoints
-from stiid.training.compatibility import (
-    check_begun,
-    check_processes,
-    check_same,
-    training_fields,
-)
+from stiid.training.compatibility import check_processes, check_resuming
 from stiid.training.locate import locate, stored_batch_sizes
 from stiid.training.log import MetricWriter
 from stiid.training.loop import NonFiniteError, Trainer
@@ -173,9 +168,7 @@ def train(
         if steps:
             stored = migrate(checkpoints.config(steps[-1]))
             position = position_of(checkpoints.progress(steps[-1]), where=workdir)
-            check_same(training_fields(experiment), experiment, stored, where=workdir)
-            begun = position.stage + (position.step_in_stage > 0)
-            check_begun(begun, experiment, stored, where=workdir)
+            check_resuming(experiment, stored, position, step=steps[-1], where=workdir)
             check_processes(position.processes, where=workdir)
             check_position(position, experiment, where=workdir)
         resume_step = steps[-1] if steps else None

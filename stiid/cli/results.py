@@ -18,7 +18,7 @@ from stiid.evaluation.evaluator import Evaluation, empty_clips, report, table_te
 from stiid.evaluation.prediction import clip_parts
 from stiid.evaluation.rollout import Clips
 from stiid.evaluation.slot_usage import findings, summary
-from stiid.files import write_json
+from stiid.files import free_name, write_json
 from stiid.models.base import Decomposition
 from stiid.outputs.figure import FigureRequest, write_figure
 from stiid.outputs.sheets import decomposition_strips
@@ -45,9 +45,7 @@ def keep_older(path: Path, content: Mapping[str, Any]) -> None:
     new = json.loads(json.dumps({name: content[name] for name in _ORIGIN}))
     if isinstance(older, dict) and {name: older.get(name) for name in _ORIGIN} == new:
         return
-    number = 1
-    while (aside := path.with_name(f"{path.stem}_{number}{path.suffix}")).exists():
-        number += 1
+    aside = free_name(path)
     os.replace(path, aside)
     _LOG.info("the older %s, of another model or other settings, is now %s", path.name, aside.name)
 

@@ -3,7 +3,8 @@
 import functools
 import itertools
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import jax
 from stiid.config.curriculum import in_order
 from stiid.config.experiment import Experiment
 from stiid.data.options import PLACES
+from stiid.files import free_name
+from stiid.training.position import Position
 from stiid.typed_config import to_dict
 
 # Fields that decide what is learned. Stages are compared one by one: later ones may change.
@@ -42,6 +45,7 @@ FREE = (".inference.remat", ".inference.unroll", ".micro_batches")
 _PLACES = tuple(f"data.options.{name}" for name in PLACES)
 _ANEW = "Use that config, or another --workdir"
 _MISSING = object()
+_NAMED = 5  # fields in a message
 
 
 def training_fields(experiment: Experiment) -> tuple[str, ...]:
@@ -49,26 +53,51 @@ def training_fields(experiment: Experiment) -> tuple[str, ...]:
     return TRAINING + (PATIENCE if experiment.train.stagnation.patience else ())
 
 
-def check_begun(begun: int, experiment: Experiment, stored: dict[str, Any], *, where: Path) -> None:
-    """Refuse to resume if a stage that has begun was changed; later stages may change.
+def check_resuming(
+    experiment: Experiment, stored: dict[str, Any], position: Position, *, step: int, where: Path
+) -> None:
+    """Refuse to resume with another config, in one message that names all fields that differ.
+
+    Stages that have not begun may differ.
+
+    Args:
+      experiment: config of the run that would resume.
+      stored: config of the checkpoint.
+      position: of the checkpoint.
+      step: of the checkpoint: the updates that the user would lose.
+      where: folder of the run.
+    """
+    begun = position.stage + (position.step_in_stage > 0)
+    found = _all_differences(training_fields(experiment), experiment, stored)
+    found += changed_stages(begun, experiment, stored)
+    if found:
+        folder, aside = (shlex.quote(str(path)) for path in (where, free_name(where)))
+        raise ValueError(
+            f"{where} holds {step} update(s) of another config: {_listed(found)}. To continue "
+            "them, use that config; to start over, use another --workdir, or first move this one "
+            f"away: mv {folder} {aside}"
+        )
+
+
+def changed_stages(begun: int, experiment: Experiment, stored: dict[str, Any]) -> list[str]:
+    """Describe how the stages that have begun differ.
 
     Args:
       begun: number of stored stages that have begun, including the current one.
       experiment: config of the run that would resume.
       stored: config of the checkpoint.
-      where: folder of the checkpoint.
     """
     stages = _as_stored(experiment)["train"]["stages"]
-    before = stored["train"]["stages"]
+    before, found = stored["train"]["stages"], list[str]()
     for ours, theirs in itertools.zip_longest(in_order(stages)[:begun], in_order(before)[:begun]):
         if ours != theirs:
-            raise ValueError(
-                f"{where} has trained the stage {theirs}, and the config has "
-                f"{ours or 'no further one'} in its place. {_ANEW}"
-            )
-        difference = _difference(f"train.stages.{ours}", stages[ours], before[theirs])
-        if difference:
-            raise ValueError(_of_another_config(where, difference, _ANEW))
+            return [
+                *found,
+                f"the stage {theirs} is trained there, and the config has "
+                f"{ours or 'no further one'} in its place",
+            ]
+        found += _differences(f"train.stages.{ours}", stages[ours], before[theirs])
+    return found
 
 
 def check_processes(saved: int, *, where: Path) -> None:
@@ -98,11 +127,25 @@ def check_same(
       where: folder of the checkpoint.
       advice: what to do if they differ.
     """
+    found = _all_differences(names, experiment, stored)
+    if found:
+        raise ValueError(
+            f"{where} holds a checkpoint of another config: {_listed(found)}. {advice}"
+        )
+
+
+def _all_differences(
+    names: Sequence[str], experiment: Experiment, stored: dict[str, Any]
+) -> list[str]:
     ours = _as_stored(experiment)
-    for name in names:
-        difference = _difference(name, _field(ours, name), _field(stored, name))
-        if difference:
-            raise ValueError(_of_another_config(where, difference, advice))
+    pairs = ((name, _field(ours, name), _field(stored, name)) for name in names)
+    return [difference for pair in pairs for difference in _differences(*pair)]
+
+
+def _listed(found: Sequence[str]) -> str:
+    """Differences in one line; of many only the first."""
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return "; ".join(found[:_NAMED]) + more
 
 
 def _as_stored(experiment: Experiment) -> dict[str, Any]:
@@ -111,29 +154,22 @@ def _as_stored(experiment: Experiment) -> dict[str, Any]:
     return content
 
 
-def _of_another_config(where: Path, difference: str, advice: str) -> str:
-    return f"{where} holds a checkpoint of another config: {difference}. {advice}"
-
-
 def _field(config: dict[str, Any], name: str) -> Any:
     return functools.reduce(lambda section, key: section.get(key, {}), name.split("."), config)
 
 
-def _difference(name: str, ours: Any, theirs: Any) -> str | None:
-    """Describe the first field in which two configs differ; the model family is compared first."""
+def _differences(name: str, ours: Any, theirs: Any) -> Iterator[str]:
+    """Describe the fields in which two configs differ; of two model families only their names."""
     if isinstance(ours, dict) or isinstance(theirs, dict):
         # a missing section counts as empty, so that free fields may be added
         ours, theirs = ({} if value is _MISSING else value for value in (ours, theirs))
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        for key in sorted(ours.keys() | theirs.keys(), key=lambda key: (key != "family", key)):
+        keys = sorted(ours.keys() | theirs.keys())
+        if ours.get("family") != theirs.get("family"):
+            keys = ["family"]
+        for key in keys:
             pair = ours.get(key, _MISSING), theirs.get(key, _MISSING)
-            found = _difference(f"{name}.{key}", *pair)
-            if found:
-                return found
-        return None
-    if name.endswith(FREE) or name in _PLACES:
-        return None
-    if ours == theirs:
-        return None
-    there, here = ("missing" if value is _MISSING else repr(value) for value in (theirs, ours))
-    return f"{name} is {there} there and {here} here"
+            yield from _differences(f"{name}.{key}", *pair)
+    elif ours != theirs and not (name.endswith(FREE) or name in _PLACES):
+        there, here = ("missing" if value is _MISSING else repr(value) for value in (theirs, ours))
+        yield f"{name} is {there} there and {here} here"

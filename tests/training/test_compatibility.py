@@ -101,21 +101,51 @@ def test_what_was_imported_has_begun_no_stage(trained, data_dir, tmp_path):
     assert tiny.scores(run)["step"] == 6 + 1 + tiny.CONFIG["train"]["stages"]["stage_1"]["steps"]
 
 
+def test_all_that_differs_is_named_with_what_would_be_lost(data_dir, tmp_path, signal_at):
+    """A run stopped after one update, and started again with other settings: nothing is lost."""
+    run = tmp_path / "my run"
+    signal_at(1)
+    with pytest.raises(Interrupted, match="after step 1"):
+        tiny.train(tiny.experiment(data_dir), run)
+    before = tiny.contents(run)
+    options = {**tiny.CONFIG["data"]["options"], "speed": 0.5}
+    changes = {"model__num_slots": 4, "train__stages__stage_0__steps": 9, "data__options": options}
+    other = tiny.experiment(data_dir, **changes, train__stages__stage_1__steps=7)
+    with pytest.raises(ValueError, match="my run holds 1 update") as caught:
+        tiny.train(other, run)
+    assert str(caught.value) == (
+        f"{run} holds 1 update(s) of another config: data.options.speed is 1.0 there and 0.5 here; "
+        "model.num_slots is 3 there and 4 here; train.stages.stage_0.steps is 3 there and 9 here. "
+        "To continue them, use that config; to start over, use another --workdir, or first move "
+        f"this one away: mv '{run}' '{run}_1'"
+    )
+    assert tiny.contents(run) == before
+
+
+def test_of_many_differences_the_first_are_named(trained, data_dir):
+    changes = {f"optim__{name}": 0.5 for name in ("learning_rate", "final_learning_rate", "beta1")}
+    experiment = tiny.experiment(data_dir, **changes, seed=7, data__pieces=True, data__max_frames=4)
+    with pytest.raises(ValueError, match=r"holds 6 update\(s\).*; and 1 more\. To continue"):
+        tiny.train(experiment, trained)
+
+
 def test_stages_that_have_begun_may_not_change(trained, data_dir):
     stored = json.loads(json.dumps(to_dict(tiny.experiment(data_dir))))
     stage = tiny.CONFIG["train"]["stages"]["stage_1"]
     longer = tiny.experiment(data_dir, train__stages__stage_2=stage)
     for begun in (1, 2):
-        compatibility.check_begun(begun, longer, stored, where=trained)
+        assert compatibility.changed_stages(begun, longer, stored) == []
     earlier = tiny.experiment(data_dir, train__stages__stage_0_again=stage)
-    compatibility.check_begun(1, earlier, stored, where=trained)
-    with pytest.raises(ValueError, match=r"trained the stage stage_1, .* has stage_0_again in its"):
-        compatibility.check_begun(2, earlier, stored, where=trained)
+    assert compatibility.changed_stages(1, earlier, stored) == []
+    assert compatibility.changed_stages(2, earlier, stored) == [
+        "the stage stage_1 is trained there, and the config has stage_0_again in its place"
+    ]
     shorter = dataclasses.replace(longer.train, stages={"stage_0": longer.train.stages["stage_0"]})
     shorter = dataclasses.replace(longer, train=shorter)
-    compatibility.check_begun(1, shorter, stored, where=trained)
-    with pytest.raises(ValueError, match="the config has no further one in its place"):
-        compatibility.check_begun(2, shorter, stored, where=trained)
+    assert compatibility.changed_stages(1, shorter, stored) == []
+    assert compatibility.changed_stages(2, shorter, stored) == [
+        "the stage stage_1 is trained there, and the config has no further one in its place"
+    ]
 
 
 @pytest.mark.parametrize(
