@@ -155,7 +155,7 @@ def train(
     check_best_metric(experiment.train.best_metric, eval_source)
     with waiting("Checking all stages of the training"):
         trained = trained_shapes(experiment, train_source[0]["video"].shape[1:]).params
-        check_stages(experiment, train_source, eval_source, trained)
+        work = check_stages(experiment, train_source, eval_source, trained)
         check_test(experiment, eval_source[0]["video"].shape[1:], trained)
     chief = jax.process_index() == 0
     with contextlib.ExitStack() as stack:
@@ -182,7 +182,9 @@ def train(
                     write_png(workdir / "pictures" / f"step_{step:06d}_{i:02d}.png", sheet)
                     writer.write_image(step, f"clips/{i:02d}", sheet)
 
-        trainer = Trainer(experiment, train_source, eval_source, checkpoints, writer, on_evaluation)
+        trainer = Trainer(
+            experiment, train_source, eval_source, checkpoints, writer, on_evaluation, work
+        )
         if chief:
             write_json(
                 workdir / "run.json",

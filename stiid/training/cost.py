@@ -1,4 +1,4 @@
-"""Estimate how long an update takes on CPUs, before training begins."""
+"""Estimate how much an update computes, and how long that takes on CPUs, before training."""
 
 import math
 from collections.abc import Iterator
@@ -11,6 +11,16 @@ _ELEMENT = 11.0  # operations per output element of all other instructions: memo
 _BACKWARD = 3.0  # cost of an update, in evaluations of its loss
 
 
+def operations(function: Any, arguments: tuple[Any, ...]) -> float:
+    """Count the operations of a function of arrays.
+
+    Args:
+      function: to be traced.
+      arguments: shapes of its arguments.
+    """
+    return _operations(jax.make_jaxpr(function)(*arguments).jaxpr)
+
+
 def update_seconds(loss: Any, arguments: tuple[Any, ...], *, clips: int, cores: int) -> float:
     """Estimate the seconds that an update takes on CPUs, within a factor of about three.
 
@@ -20,8 +30,7 @@ def update_seconds(loss: Any, arguments: tuple[Any, ...], *, clips: int, cores: 
       clips: number of clips in the batch.
       cores: number of cores that share the work.
     """
-    work = _operations(jax.make_jaxpr(loss)(*arguments).jaxpr)
-    return _BACKWARD * clips * work / (_RATE * cores)
+    return _BACKWARD * clips * operations(loss, arguments) / (_RATE * cores)
 
 
 def _operations(jaxpr: Any) -> float:

@@ -30,7 +30,7 @@ from stiid.training.early_stopping import validation_loss
 from stiid.training.interrupt import Interrupted, StopRequest
 from stiid.training.log import MetricWriter
 from stiid.training.position import Position, position_of
-from stiid.training.progress_bar import Progress
+from stiid.training.progress_bar import Progress, Span
 from stiid.training.state import TrainState
 from stiid.training.update import init_state, make_update
 from stiid.typed_config import to_dict
@@ -80,6 +80,7 @@ class Trainer:
       checkpoints: where to save.
       writer: where to log.
       on_evaluation: called with the step and the result of each evaluation (images).
+      work: of an update of each stage, see ``validate.check_stages``; for the time left.
     """
 
     experiment: Experiment
@@ -88,6 +89,7 @@ class Trainer:
     checkpoints: Checkpoints
     writer: MetricWriter
     on_evaluation: Callable[[int, Evaluation], None]
+    work: Mapping[str, float]
 
     def __post_init__(self) -> None:
         """Put the stages in order, and prepare the evaluation."""
@@ -112,11 +114,16 @@ class Trainer:
         steps = self.checkpoints.steps()
         state, position = self._start() if not steps else self._resume(steps[-1])
         step = int(state.step)
-        bar = Progress(step + self._rest(position), initial=step, enabled=jax.process_index() == 0)
+        bar = Progress(
+            self._spans(step, position),
+            eval_every=self.experiment.train.eval_every,
+            initial=step,
+            enabled=jax.process_index() == 0,
+        )
         with self._stop, bar:
             while position.stage < len(self._stages):
                 state, position = self._run_stage(state, position, bar)
-                bar.expect(int(state.step) + self._rest(position))
+                bar.expect(self._spans(int(state.step), position))
         return state, self._evaluation or self._evaluator(state.params)
 
     def _start(self) -> tuple[TrainState, Position]:
@@ -187,14 +194,12 @@ class Trainer:
                 self.writer.write(step, "train", values | {"num_frames": stage.num_frames})
                 bar.update(step, {k: values[k] for k in _SHOWN})
             if evaluate or done:
-                first = self._evaluation is None
-                self._evaluate(state)
-                if first:  # this time includes compilation
-                    bar.restart(step)
-                if train.stagnation.patience:
-                    loss = validation(state.params)
-                    self.writer.write(step, "validation", {"total": loss})
-                    watch.observe_validation(loss)
+                with bar.evaluating():
+                    self._evaluate(state)
+                    if train.stagnation.patience:
+                        loss = validation(state.params)
+                        self.writer.write(step, "validation", {"total": loss})
+                        watch.observe_validation(loss)
             stop = self._stop.agreed(ask=log or evaluate or done)
             if stop and unread is not None:
                 self._check_metrics(step, metrics, position, watch)
@@ -208,10 +213,13 @@ class Trainer:
             _LOG.info("%s ends at step %d: %s", name, step, watch.verdict)
         return state, Position(position.stage + 1, 0, position.skips, {}, position.processes)
 
-    def _rest(self, position: Position) -> int:
-        """Updates still to come, if no stage ends early."""
-        stages = [self.experiment.train.stages[name] for name in self._stages[position.stage :]]
-        return sum(stage.steps for stage in stages) - position.step_in_stage
+    def _spans(self, step: int, position: Position) -> list[Span]:
+        """The steps that are done, and the stages still to come, if none ends early."""
+        spans, last = [Span(step, 1.0)], step - position.step_in_stage
+        for name in self._stages[position.stage :]:
+            last += self.experiment.train.stages[name].steps
+            spans.append(Span(last, self.work[name]))
+        return spans
 
     def _check_metrics(
         self, step: int, metrics: Mapping[str, Array], position: Position, watch: Watch

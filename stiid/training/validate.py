@@ -4,8 +4,9 @@ Models are traced, not compiled, with the shapes of the initial parameters and o
 stage and of the evaluation.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from stiid.data.source import Source
 from stiid.errors import first_line
 from stiid.models.base import VideoModel, with_objects
 from stiid.shapes import Params
+from stiid.training.cost import operations
 from stiid.training.loop import stage_data
 from stiid.training.memory import check_state
 from stiid.training.state import TrainState
@@ -33,7 +35,9 @@ def trained_shapes(experiment: Experiment, image_shape: ImageShape) -> TrainStat
     return shapes
 
 
-def check_stages(experiment: Experiment, source: Source, held_out: Source, trained: Params) -> None:
+def check_stages(
+    experiment: Experiment, source: Source, held_out: Source, trained: Params
+) -> dict[str, float]:
     """Trace the loss of every stage, and open its data.
 
     Args:
@@ -41,7 +45,11 @@ def check_stages(experiment: Experiment, source: Source, held_out: Source, train
       source: clips to train on.
       held_out: clips to evaluate on; ``train.stagnation.patience`` watches the loss on them.
       trained: shapes of the parameters, see ``trained_shapes``.
+
+    Returns:
+      Work of one update by the stage's name, in operations of its loss.
     """
+    work: dict[str, float] = {}
     image_shape, frames = source[0]["video"].shape[1:], len(held_out[0]["video"])
     for index, name in enumerate(experiment.train.order):
         stage, where = experiment.train.stages[name], f"train.stages.{name}"
@@ -55,7 +63,10 @@ def check_stages(experiment: Experiment, source: Source, held_out: Source, train
         system = experiment.at_stage(name).model.build(image_shape)
         if stage.model:
             _check_parameters(where, system, trained)
-        _trace(where, system.loss, trained, *clip_shapes(system, stage.num_frames, image_shape))
+        clip = clip_shapes(system, stage.num_frames, image_shape)
+        with _naming(where):
+            work[name] = stage.batch_size * operations(system.loss, (trained, *clip))
+    return work
 
 
 def check_test(experiment: Experiment, image_shape: ImageShape, trained: Params) -> None:
@@ -90,8 +101,15 @@ def _check_parameters(where: str, system: VideoModel, trained: Params) -> None:
 
 def _trace(where: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Trace a function, and return the shapes of its result; errors name the wrong section."""
-    try:
+    with _naming(where):
         return jax.eval_shape(function, *arguments)
+
+
+@contextlib.contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Name the wrong section of the config in errors."""
+    try:
+        yield
     except Exception as error:
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise ValueError(f"{where}: {kind}{first_line(error)}") from error
