@@ -2,6 +2,7 @@
 
     python -m experiments.run NAME --scale=paper|small [--seeds=3] [--only=ROW,…] \
         [--workdir=runs/experiments] [--output=experiments/results] [--config.FIELD=VALUE …]
+    python -m experiments.run NAME --scale=paper|small --rewrite
 
 The command trains missing models, seed by seed: interrupted trainings resume, complete ones are
 kept, and rows of several results share equal trainings. Then it measures every row, and writes
@@ -10,7 +11,8 @@ these files again. If a row fails, its last line is reported, the others continu
 is 1. ``--only`` takes names of the column "row", with * and ?; other rows are shown if they exist.
 Runs in older files are kept if they come from the same trainings and tests in another workdir;
 others are left out, with a message. A changed field is changed in every config that has it; if that
-would remove runs from a file, another ``--output`` is required.
+would remove runs from a file, another ``--output`` is required. ``--rewrite`` runs nothing: it
+writes NAME-SCALE.md again from NAME-SCALE.json, for notes and labels that have changed since.
 """
 
 import argparse
@@ -69,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="*", metavar="ROW,…")
     parser.add_argument("--workdir", type=Path, default=Path("runs/experiments"))
     parser.add_argument("--output", type=Path, default=Path("experiments/results"))
+    parser.add_argument("--rewrite", action="store_true", help="run nothing, write the table again")
     options, further = parser.parse_known_args(argv)
     if options.seeds < 1:
         parser.error(f"--seeds must be at least 1, got {options.seeds}")
@@ -82,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         changes[name] = value
     try:
         result = importlib.import_module(f"experiments.{options.name}").result(options.scale)
+        if options.rewrite:
+            return rewrite(result, options.scale, output=options.output)
         return make(
             result,
             options.scale,
@@ -159,9 +164,7 @@ def make(
         "rows": records,
     }
     write_json(stem.with_suffix(".json"), content)
-    text = table(result, scale, records, seeds=counted, changes=changes)
-    with atomic_path(stem.with_suffix(".md")) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    text = _write_table(stem.with_suffix(".md"), result, content)
     written = [stem.with_suffix(".json"), stem.with_suffix(".md")]
     if result.draw is not None:
         folders = [
@@ -171,6 +174,36 @@ def make(
     print(text)
     print(f"wrote {shlex.join(map(str, written))}")
     return int(any(record["status"] == FAILED for record in records))
+
+
+def rewrite(result: PaperResult, scale: str, *, output: Path) -> int:
+    """Write a result's Markdown again from its JSON, and return 0; the JSON stays as it is.
+
+    Args:
+      result: the table or figure.
+      scale: one of ``SCALES``.
+      output: of the files of the result.
+
+    Raises:
+      RequestError: there is no such file, or it is damaged.
+    """
+    path = output / f"{result.name}-{scale}.json"
+    if not path.exists():
+        raise RequestError(f"--rewrite: there is no {path}: make it without --rewrite")
+    _runs_before(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    _write_table(path.with_suffix(".md"), result, content)
+    print(f"wrote {path.with_suffix('.md')}")
+    return 0
+
+
+def _write_table(path: Path, result: PaperResult, content: Mapping[str, Any]) -> str:
+    """Write the content of a result's JSON as Markdown, and return the text."""
+    rows, seeds, changes = content["rows"], content["seeds"], content["changes"]
+    text = table(result, content["scale"], rows, seeds=seeds, changes=changes)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return text
 
 
 def _runs_before(path: Path) -> dict[str, list[dict[str, Any]]]:

@@ -108,6 +108,17 @@ def test_recorded_runs_are_of_the_present_configs(path, tmp_path, monkeypatch):
         assert fresh.would_repeat(row, run), f"{row.name}, seed {run['seed']}"
 
 
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_recorded_tables_are_what_the_command_writes_today(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny.ROOT)
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    name, scale = path.stem.rsplit("-", 1)
+    assert main([name, f"--scale={scale}", "--rewrite", f"--output={tmp_path}"]) == 0
+    assert copy.with_suffix(".md").read_text() == path.with_suffix(".md").read_text()
+    assert copy.read_bytes() == path.read_bytes()
+
+
 @pytest.mark.parametrize(("name", "scale"), RESULTS)
 def test_every_row_can_be_run(name, scale, monkeypatch):
     """Changes are fields, configs parse, and a measurement takes what its training makes."""
@@ -158,6 +169,7 @@ def test_what_no_row_has_is_refused(tmp_path, monkeypatch, capsys):
         ("--only=nonsense", "no row 'nonsense', there are binary/r-nem, "),
         ("--typo", "unexpected argument --typo"),
         ("--seeds=0", "--seeds must be at least 1"),
+        ("--rewrite", "table1_decomposition-small.json: make it without --rewrite"),
         ("--config.seed=3", "use --seeds"),
     ):
         with pytest.raises(SystemExit):
