@@ -7,7 +7,7 @@ from typing import Any
 
 from stiid.paths import refuse_url
 
-PLACES = ("path", "masks", "tracklets")  # options that may name files
+PLACES = ("path", "published", "masks", "tracklets")  # options that may name files
 
 
 def check_types(options: Any) -> None:

@@ -83,10 +83,15 @@ ENTRIES = {
         "video.grand_central:GrandCentralSpec",
         "video.grand_central:open_grand_central",
     ),
+    "moving_digits": Entry(
+        "handwritten digits that bounce in a box (Moving MNIST), made when a clip is requested",
+        "digits.moving_digits:MovingDigitsSpec",
+        "digits.moving_digits:open_moving_digits",
+    ),
     "moving_mnist": Entry(
         "Moving MNIST's published test set, read in place; no masks",
-        "video.moving_mnist:MovingMnistSpec",
-        "video.moving_mnist:open_moving_mnist",
+        "digits.moving_mnist:MovingMnistSpec",
+        "digits.moving_mnist:open_moving_mnist",
     ),
     "own_video": Entry(
         "your own videos, with or without masks",

@@ -3,9 +3,11 @@
 import json
 
 import jax
+import numpy as np
 import official
 import pytest
 import tiny
+from idx_files import write_idx
 from ml_collections import ConfigDict
 from movi_files import write_movi
 
@@ -71,6 +73,11 @@ def small_movi(folder):
     return {"path": str(folder / "movi"), "resolution": 8, "frames": 3}
 
 
+def small_digits(folder):
+    path = write_idx(folder / "digits.gz", np.full((20, 28, 28), 200, np.uint8))
+    return {**small_balls(folder), "path": str(path)}
+
+
 # Makes a source's options small; it may write files for that.
 SMALL = {
     "bouncing_balls": small_balls,
@@ -79,6 +86,7 @@ SMALL = {
     "movi": small_movi,
     "grand_central": small_grand_central,
     "own_video": small_own_video,
+    "moving_digits": small_digits,
 }
 
 

@@ -1,9 +1,9 @@
 """Moving MNIST's published test set: two digits that bounce in a box, read in place.
 
 `mnist_test_seq.npy` (Srivastava et al., Unsupervised learning of video representations using LSTMs,
-ICML 2015) holds uint8 [20, 10000, 64, 64], frames first. It has no masks: where digits overlap, a
-pixel belongs to both. DDPAE and others train on clips that they make from MNIST's digits, and test
-on this file; here it is divided into three parts.
+ICML 2015) holds uint8 [20, 10000, 64, 64], frames first, without masks. DDPAE and others train on
+clips that they make from MNIST's digits, and test on this file: `moving_digits` does that. Here it
+is divided into three parts.
 """
 
 import dataclasses
@@ -31,7 +31,6 @@ class MovingMnistSpec:
           a pixel.
       frames: the first frames of each clip.
       validation, test: numbers of clips, from the end of the file; the others are for training.
-          To test as other work does, train on other clips and set test to all 10000.
 
     Raises:
       TypeError: if a value has the wrong type.
@@ -59,6 +58,36 @@ class MovingMnistSpec:
         return View(height=self.resolution, width=self.resolution, channels=1)
 
 
+def read_published(text: str, option: str) -> np.ndarray:
+    """Map `mnist_test_seq.npy`, or another file of its form, into memory: uint8 [T, N, H, W].
+
+    Args:
+      text: its path.
+      option: of the source, which names it; for messages.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if it is damaged, or of another form.
+    """
+    path = local_path(text, option)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no file {path}: put mnist_test_seq.npy of Moving MNIST there, or name another one "
+            f"by the option {option} (--config.data.options.{option}=FILE)"
+        )
+    try:
+        clips = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({first_line(error)}): {remedy(error, 'download it again')}"
+        ) from error
+    if clips.ndim != _RANK or clips.dtype != np.uint8:
+        raise ValueError(
+            f"{path}: expected uint8 [T, N, H, W], got {clips.dtype} {list(clips.shape)}"
+        )
+    return clips
+
+
 class MovingMnist:
     """A split of the file as a `source.Source`, which reads a clip when it is requested.
 
@@ -71,22 +100,7 @@ class MovingMnist:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
         path = local_path(spec.path, "path")
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"no file {path}: put mnist_test_seq.npy of Moving MNIST there, or name another "
-                "one by the option path (--config.data.options.path=FILE)"
-            )
-        try:
-            self._clips = np.load(path, mmap_mode="r")
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(
-                f"{path} cannot be read ({first_line(error)}): {remedy(error, 'download it again')}"
-            ) from error
-        if self._clips.ndim != _RANK or self._clips.dtype != np.uint8:
-            raise ValueError(
-                f"{path}: expected uint8 [T, N, H, W], got {self._clips.dtype} "
-                f"{list(self._clips.shape)}"
-            )
+        self._clips = read_published(spec.path, "path")
         length, count = self._clips.shape[:2]
         if spec.frames > length:
             raise ValueError(f"{path} has {length} frames, got frames={spec.frames}: lower it")

@@ -1,0 +1,1 @@
+"""Bouncing Balls: simulated, or read from R-NEM's own files."""
