@@ -50,6 +50,8 @@ def _figure(
     name: str, strips: Sequence[Strip], paths: Sequence[Html], num_observed: int, media: Media
 ) -> Html:
     length, height, width, _ = strips[0].images.shape
+    empty = ", ".join(strip.label for strip in strips if strip.empty)
+    strips = [strip for strip in strips if not strip.empty]
     large, small = (max(1, round(tile / max(height, width))) for tile in (_TILE, _SMALL_TILE))
     addresses = media.arrays(
         [film(s.images if s.segments is None else s.magnified(large)) for s in strips]
@@ -77,7 +79,7 @@ def _figure(
     labelled = any(strip.label == "truth" for strip in strips)
     return tag(
         "figure",
-        tag("figcaption", tag("h3", name), _frames_text(length, num_observed)),
+        tag("figcaption", tag("h3", name), _frames_text(length, num_observed), _empty_text(empty)),
         tag("div", *controls, class_="controls"),
         tag("div", *groups, class_="films"),
         "" if labelled else missing("These clips have no true masks."),
@@ -98,6 +100,10 @@ def _tile(strip: Strip, address: str, label: str = "", drawing: Html | str = "")
     color = None if strip.color is None else f"--slot:rgb{tuple(strip.color.tolist())}"
     window = tag("div", tag("img", src=address, alt=text), drawing, class_="window", style=color)
     return tag("div", window, tag("span", label), class_="tile")
+
+
+def _empty_text(slots: str) -> str:
+    return f" Empty in all frames: {slots}." if slots else ""
 
 
 def _frames_text(length: int, num_observed: int) -> str:

@@ -19,7 +19,7 @@ from stiid.files import atomic_path
 from stiid.outputs.sheets import SIMULATED, Strip
 
 SUFFIXES = (".svg", ".pdf", ".png")
-_COLUMNS = 8  # frames by default
+_COLUMNS = 7  # frames by default: with their labels, they fit a width of 6.5 inches
 _TILE = 54.0  # points of a tile's longer side by default
 _GAP, _SIZE = 3.0, 8.0  # space between tiles; size of the font
 _PNG = 3  # pixels per point
@@ -39,7 +39,8 @@ class FigureRequest(NamedTuple):
     path: Path
     clip: int = 0  # its number in a batch
     frames: tuple[int, ...] = ()  # their numbers; (): some, evenly spaced
-    rows: tuple[str, ...] = ()  # labels: input, reconstruction, truth, masks, overlay, slot 0, …
+    # Labels: input, reconstruction, truth, masks, overlay, slot 0, …; (): all but empty slots.
+    rows: tuple[str, ...] = ()
     scale: float = 0.0  # points per pixel; 0: a tile of about 54 points
 
     def check(self) -> None:
@@ -109,7 +110,9 @@ def write_figure(
         raise ValueError(
             f"rows of a figure: there is no row {unknown[0]!r}, only {', '.join(known)}"
         )
-    rows = [known[label] for label in request.rows] or list(strips)
+    rows = [known[label] for label in request.rows] or [
+        strip for strip in strips if not strip.empty
+    ]
     marked = [] if simulated_from is None else [t for t in frames if t >= simulated_from]
     layout = _layout(rows, frames, names, marked, scale=request.scale)
     write = {".svg": _svg, ".pdf": _pdf, ".png": _png}[request.path.suffix.lower()]

@@ -21,6 +21,7 @@ _INK = np.array((40, 40, 44), np.uint8)
 _LINE = np.array((168, 170, 176), np.uint8)
 
 _DIMMED = 0.3  # of the background's color in masks
+_FAINT = 0.1  # a slot whose mask is nowhere larger counts as empty
 _TILE = 112  # target size of a tile's longer side, in pixels, if no scale is given
 _WIDEST = 1280  # pixels of an animation's row of tiles
 _BORDER, _GAP, _MARGIN, _LINE_HEIGHT = 3, 5, 9, 18
@@ -40,6 +41,7 @@ class Strip(NamedTuple):
     images: np.ndarray  # uint8 [T, H, W, 3]
     color: np.ndarray | None  # of the slot, if the row shows one
     segments: Segments | None = None  # to be drawn on the images
+    empty: bool = False  # a slot that shows hardly anything in any frame
 
     def magnified(self, scale: int) -> np.ndarray:
         """uint8 [T, H * scale, W * scale, 3], not smoothed; outlines are one pixel wide."""
@@ -135,11 +137,15 @@ def decomposition_sheet(
 ) -> np.ndarray:
     """Arrange the tiles of `decomposition_frames` as a sheet, with the given `frames` as columns.
 
+    Slots that are empty in all frames have no row: a line below the others names them.
+
     Returns:
       uint8 [H', W', 3].
     """
     arrays = (video, reconstruction, masks, means, true_masks)
-    rows = _rows(decomposition_strips(*arrays, background=background), scale)
+    strips = decomposition_strips(*arrays, background=background)
+    rows = _rows([strip for strip in strips if not strip.empty], scale)
+    empty = ", ".join(strip.label for strip in strips if strip.empty)
     length, height, width, _ = rows[0].tiles.shape
     if not len(frames) or min(frames) < 0 or max(frames) >= length:
         raise ValueError(f"frames must be some of 0..{length - 1}, got {list(frames)}")
@@ -148,7 +154,11 @@ def decomposition_sheet(
     top = _MARGIN + _LINE_HEIGHT * (1 if simulated_from is None else 2)
 
     bottom, right = top + (height + _GAP) * len(rows) - _GAP, side + pitch * len(frames)
-    canvas = np.full((bottom + _MARGIN, right + _MARGIN, 3), 255, np.uint8)
+    below = _LINE_HEIGHT if empty else 0
+    canvas = np.full((bottom + below + _MARGIN, right + _MARGIN, 3), 255, np.uint8)
+    if empty:
+        position = (side, bottom + _GAP + _LINE_HEIGHT // 2)
+        canvas = _write(canvas, f"empty: {empty}", position, anchor="lm")
     for column, t in enumerate(frames):
         simulated = simulated_from is not None and t >= simulated_from
         center = side + column * pitch + pitch // 2
@@ -203,8 +213,8 @@ def decomposition_strips(
     strips.append(Strip("overlay", _rgb(video), None, Segments(winner, background)))
     for k, color in enumerate(colorize(np.arange(slots))):
         mask = masks[:, k, :, :, None].astype(np.float64)
-        shown = mask * _rgb(means[:, k]) + (1 - mask) * BACKDROP
-        strips.append(Strip(f"slot {k}", np.rint(shown).astype(np.uint8), color))
+        shown = np.rint(mask * _rgb(means[:, k]) + (1 - mask) * BACKDROP).astype(np.uint8)
+        strips.append(Strip(f"slot {k}", shown, color, empty=bool(mask.max() < _FAINT)))
     return strips
 
 

@@ -145,6 +145,19 @@ def test_a_clip_that_does_not_fit_takes_no_room(tmp_path):
     assert media.image(path, "x").startswith("<img")
 
 
+def test_empty_slots_are_named_and_not_shown():
+    video, masks = np.zeros((1, 2, 8, 8, 3), np.uint8), np.zeros((1, 2, 3, 8, 8))
+    masks[:, :, 0], masks[:, :, 1] = 0.95, 0.05
+    masks[:, 1, 2, 4, 4] = 0.5  # for a moment
+    result = Decomposition(video / 255, masks, np.zeros((1, 2, 3, 8, 8, 3)), np.zeros((1, 2, 3)))
+    clips = Clips(video, None, np.zeros(1))
+    page = Parsed(report_clips.clip_figures(clips, result, num_observed=2, media=Media()))
+    labels = [span["text"] for span in page.found["span"]]
+    assert [label for label in labels if label.startswith("slot")] == ["slot 0", "slot 2"]
+    (caption,) = page.found["figcaption"]
+    assert caption["text"].endswith("Empty in all frames: slot 1.")
+
+
 def test_frames_stand_side_by_side():
     frames = np.arange(2 * 1 * 2 * 3, dtype=np.uint8).reshape(2, 1, 2, 3)
     np.testing.assert_array_equal(report_clips.film(frames)[0, :, 0], [0, 3, 6, 9])

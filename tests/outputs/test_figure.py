@@ -90,6 +90,19 @@ def test_labels_of_a_png_are_whole(tmp_path):
     assert (image[:, 6:60] < 128).any()  # "reconstruction" is there
 
 
+def test_a_figure_fits_a_page_and_leaves_out_empty_slots(tmp_path):
+    video, reconstruction, masks, means, truth = decomposition(length=20, slots=3)
+    nowhere = np.full_like(masks[:, :2], 0.09), np.zeros_like(means[:, :2])
+    masks, means = (np.concatenate(both, 1) for both in zip((masks, means), nowhere, strict=True))
+    rows = decomposition_strips(video, reconstruction, masks, means, truth)
+    for asked, shown in (((), ["slot 0", "slot 1", "slot 2"]), (("slot 4",), ["slot 4"])):
+        write_figure(FigureRequest(tmp_path / "f.svg", rows=asked), rows)
+        root = ElementTree.fromstring((tmp_path / "f.svg").read_text())
+        texts = [text.text for text in root.findall(f"{SVG}text")]
+        assert [text for text in texts if text.startswith("slot")] == shown
+        assert float(root.get("viewBox").split()[2]) <= 72 * 6.5
+
+
 def test_frames_are_called_as_in_the_video(tmp_path):
     write_figure(FigureRequest(tmp_path / "f.svg", frames=(20,)), strips(2), numbers=[10, 20])
     assert ">t = 20</text>" in (tmp_path / "f.svg").read_text()

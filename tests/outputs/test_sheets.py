@@ -207,6 +207,31 @@ def test_sheet_has_a_column_per_frame():
         decomposition_sheet(*arrays, frames=[5])
 
 
+def test_a_sheet_names_empty_slots_instead_of_showing_them():
+    """A slot that shows a little, or in one frame only, is not empty."""
+    video, reconstruction, masks, means, truth = decomposition(length=2, slots=3)
+    more = np.zeros_like(masks)
+    more[:, 0], more[1, 1, 0, 0] = 0.09, 0.11
+    arrays = (
+        video,
+        reconstruction,
+        np.concatenate([masks, more], 1),
+        np.concatenate([means, means], 1),
+        truth,
+    )
+    empty = [s.label for s in decomposition_strips(*arrays) if s.empty]
+    assert empty == ["slot 3", "slot 5"]
+    sheet = decomposition_sheet(*arrays, frames=[0, 1], scale=4)
+    framed = [(sheet == PALETTE[k]).all(-1).sum() >= 2 * 6 * (96 + 96) for k in range(6)]
+    assert framed == [True, True, True, False, True, False]
+    full = decomposition_sheet(*decomposition(length=2, slots=4), frames=[0, 1], scale=4)
+    assert sheet.shape[0] - full.shape[0] == 18  # a line of text
+    assert (sheet[-22:-9] < 128).any()
+    assert (
+        decomposition_frames(*arrays, scale=4).shape[2] > sheet.shape[1]
+    )  # in animations they stay
+
+
 def test_shapes_are_checked():
     video, reconstruction, masks, means, truth = decomposition()
     with pytest.raises(ValueError, match="video must have shape"):
