@@ -76,7 +76,8 @@ class _Count:
 
     def begun(self) -> str:
         """The first words about the operation."""
-        return f"{self._what}{self._numbers()} …"
+        slow = " (the first take longest)" if self._unit and not self._done else ""
+        return f"{self._what}{self._numbers()}{slow} …"
 
     def line(self) -> str:
         """What is done, and how long the rest takes."""

@@ -99,7 +99,7 @@ def test_what_is_counted_is_passed_on(quick, monkeypatch):
     assert next(items) == "a"
     assert terminal.written.wait(10)
     assert list(items) == ["b", "c"]
-    assert "Reading: 0 of 3 letters … 0 s" in terminal.getvalue()
+    assert "Reading: 0 of 3 letters (the first take longest) … 0 s" in terminal.getvalue()
     assert terminal.getvalue().endswith(progress._CLEAR)
     assert list(progress.counted([], "Reading", total=0, unit="letters")) == []
 
@@ -131,7 +131,7 @@ def now(monkeypatch):
 def test_the_first_does_not_count_for_the_time_that_is_left(now):
     """It takes 100 s, as compiling does, and each of the others 10 s."""
     count, lines = progress._Count("Evaluating", 28, "clips"), []
-    assert count.begun() == "Evaluating: 0 of 28 clips …"
+    assert count.begun() == "Evaluating: 0 of 28 clips (the first take longest) …"
     now[0] = 60.0
     assert count.line() == "Evaluating: 0 of 28 clips, 60 s so far"
     for ended in (100.0, 110.0, 120.0, 130.0):
@@ -158,7 +158,8 @@ def test_the_time_left_runs_down_during_an_item(now):
 
 def test_a_terminal_shows_a_bar_that_fits(now, quick, monkeypatch):
     count = progress._Count("Evaluating", 128, "clips of 40 frames")
-    assert count.shown() == "Evaluating: 0 of 128 clips of 40 frames … 0 s"
+    first = "Evaluating: 0 of 128 clips of 40 frames (the first take longest) … 0 s"
+    assert count.shown() == first
     count.add(64)
     shown = count.shown()
     assert re.fullmatch(
