@@ -21,6 +21,7 @@ from stiid.method.parameters import init_relational
 from stiid.progress import counted
 from stiid.shapes import Array, Params
 from stiid.training.devices import PROGRAMS, enable_compilation_cache
+from stiid.training.locate import find_model
 from stiid.training.relational_prior import (
     Recipe,
     Tracks,
@@ -30,7 +31,7 @@ from stiid.training.relational_prior import (
     with_relational_prior,
 )
 from stiid.training.released import write_release
-from stiid.training.restore import find_model, load_clips, restore_model
+from stiid.training.restore import load_clips, restore_model
 
 _SHOW_EVERY = 1000
 

@@ -17,7 +17,8 @@ from PIL import Image
 from stiid.data.balls.bouncing_balls import BallsSpec, clips
 from stiid.data.video.frames import SAMPLE_FILE
 from stiid.media import write_mp4
-from stiid.training.restore import find_model, stored_experiment
+from stiid.training.locate import find_model
+from stiid.training.restore import stored_experiment
 
 _SEED, _FRAMES, _FPS, _TIMES = 2, 40, 10, 8
 

@@ -16,7 +16,7 @@ from stiid.data.video.frames import read_video
 from stiid.evaluation.scoring import score_masks
 from stiid.outputs.result import Result
 from stiid.training.devices import PROGRAMS, enable_compilation_cache
-from stiid.training.restore import find_model
+from stiid.training.locate import find_model
 from stiid.training.trained_model import Model
 
 __all__ = ["Model", "Result", "load", "read_video", "score"]

@@ -1,10 +1,12 @@
 """The command ``stiid``: one subcommand per mode of ``python -m stiid.main``, and a few more."""
 
 import argparse
+import difflib
 import importlib
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stiid import __version__
@@ -12,14 +14,19 @@ from stiid.cli import streams
 from stiid.errors import one_line
 from stiid.progress import waiting
 from stiid.training import signals
+from stiid.training.locate import find_model, released_names
 
 _PREFIX = "--config."
 _EXAMPLES = """examples:
   stiid decompose stiid://sample           decompose a clip in the package
+  stiid data inspect VIDEO                 say whether and how to train on your own video
+  stiid train own_video:fast --workdir=runs/mine --config.data.options.path=VIDEO_OR_FOLDER
   stiid decompose VIDEO --model=runs/mine  decompose your own video with your own model
-  stiid train configs/quickstart.py        train; results go to runs/quickstart
+  stiid train quickstart                   train on simulated balls, in runs/quickstart
   stiid eval masks_small_color             score a released model
   stiid COMMAND --help                     show the arguments of a command
+
+released models: {models}
 """
 _MODEL = "a released model (small_color), the folder of a run, or one of its checkpoints"
 _CONFIG = "a config file (configs/quickstart.py), or the name of one (bouncing_balls:small_color)"
@@ -66,8 +73,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _forward(arguments[0], arguments[1:])
     fields = [text for text in arguments if text.startswith(_PREFIX)]
     arguments = [text for text in arguments if not text.startswith(_PREFIX)]
-    parser = _parser()
-    parsed = parser.parse_args(arguments)
+    parser, commands = _parser()
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return 2
+    parsed, unknown = parser.parse_known_args(arguments)
+    if wrong := _unknown(commands[parsed.command], unknown, fields):
+        print(f"error: {one_line(wrong)}", file=sys.stderr)
+        return 2
     try:
         if parsed.command == "config":
             _print_config(parsed.name, fields)
@@ -83,11 +96,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _unknown(
+    command: argparse.ArgumentParser, unknown: Sequence[str], fields: Sequence[str]
+) -> str | None:
+    """Say what is wrong with arguments that a command does not know, if there are any."""
+    for field in fields:
+        if "=" not in field:
+            return f"{field}: write its value after =, as in {field}=VALUE"
+    if not unknown:
+        return None
+    name = unknown[0].partition("=")[0]
+    known = re.findall(r"--\w+", command.format_help())
+    close = difflib.get_close_matches(name, known, n=1)
+    advice = f"did you mean {close[0]}?" if close else f"`{command.prog} --help` shows all"
+    kind = "option" if name.startswith("-") else "argument"
+    return f"{command.prog} has no {kind} {name}: {advice}"
+
+
+def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """The parser of all commands, and that of each."""
     parser = argparse.ArgumentParser(
         prog="stiid",
         description="Decompose videos into objects, without labels.",
-        epilog=_EXAMPLES,
+        epilog=_EXAMPLES.format(models=", ".join(released_names())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"stiid {__version__}")
@@ -157,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
         ("report", "write an HTML page about a run"),
     ):
         commands.add_parser(name, help=text, add_help=False)
-    return parser
+    return parser, commands.choices
 
 
 def _epilog(name: str) -> str:
@@ -201,9 +232,11 @@ def _flags(parsed: argparse.Namespace) -> list[str]:
     if "config" in given:
         given["config"], default = _config_file(given["config"])
     else:
-        from stiid.training.restore import find_model
-
         default, checkpoint = find_model(given.pop("model"))
+        if mode == "decompose":  # a wrong path is told before JAX is loaded
+            from stiid.data.video.frames import open_video
+
+            open_video(given["input"])
         if checkpoint != "latest" and "checkpoint" in given:
             raise ValueError(
                 f"--checkpoint needs the folder of a run, got {checkpoint}: leave it out"
@@ -236,7 +269,7 @@ def _print_config(name: str, fields: Sequence[str]) -> None:
     from stiid.cli.overrides import changed, replaced
     from stiid.config.experiment import Experiment
     from stiid.config.resolve import load_complete, resolved
-    from stiid.training.restore import find_model, stored_experiment
+    from stiid.training.restore import stored_experiment
     from stiid.typed_config import parse
 
     try:

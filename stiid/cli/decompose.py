@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stiid.data.video.frames import Footage, originals
+from stiid.data.video.frames import Footage, open_video, originals
 from stiid.data.video.video_file import video_name
 from stiid.errors import first_line
 from stiid.outputs.decomposition import Samples, SlotFrame, Written, stacked, write_decomposition
@@ -31,16 +31,26 @@ class Request(NamedTuple):
     aspect: str | None = None  # None: as in training
     frames: int | None = None  # largest number of frames, from the first on; None: all
 
-    def open(self, model: Model) -> Footage:
-        """Open the video as frames for a model.
+    def check(self) -> None:
+        """Find mistakes that need no model to be found.
 
         Raises:
-          OSError, ValueError: the video is missing or damaged, or the crop does not fit.
+          OSError, ValueError: no video is named, or it is missing or damaged.
         """
         if self.path is None:
             raise ValueError("--input is missing: name a video file or a folder of images")
         if self.frames is not None and self.frames < 1:
             raise ValueError(f"--frames must be at least 1, got {self.frames}")
+        open_video(self.path)
+
+    def open(self, model: Model) -> Footage:
+        """Open the video as frames for a model.
+
+        Raises:
+          OSError, ValueError: as of ``check``, or the crop does not fit.
+        """
+        self.check()
+        assert self.path is not None
         video = model.open(self.path, crop=self.crop, stride=self.stride, aspect=self.aspect)
         if self.frames is None:
             return video

@@ -14,7 +14,6 @@ from stiid.cli.overrides import changed
 from stiid.cli.results import keep_older, run_card, write_clip_figure, write_scores
 from stiid.config.experiment import Experiment
 from stiid.config.resolve import resolved
-from stiid.data.video.frames import SAMPLE
 from stiid.errors import printable
 from stiid.evaluation.evaluator import (
     Evaluation,
@@ -37,7 +36,7 @@ from stiid.paths import local_path, refuse_url
 from stiid.progress import waiting
 from stiid.training.checkpoints import Checkpoints
 from stiid.training.compatibility import check_processes, check_resuming
-from stiid.training.locate import locate, stored_batch_sizes
+from stiid.training.locate import RELEASED, locate, stored_batch_sizes
 from stiid.training.log import MetricWriter
 from stiid.training.loop import NonFiniteError, Trainer
 from stiid.training.memory import check_memory
@@ -88,7 +87,7 @@ def run(
     if path.exists() and not path.is_dir():
         raise ValueError(f"--workdir={workdir} is a file: name a folder")
     request = video or Request(None)
-    if request.path is not None and request.path != SAMPLE:
+    if request.path is not None and not request.path.startswith(RELEASED):
         refuse_url(request.path, "--input")
     if fields and experiment is None and mode not in ("train", "import"):
         experiment = changed(stored_experiment(path, checkpoint), fields)
@@ -255,6 +254,7 @@ def decompose(
             f"--mode=decompose runs in one process, got {jax.process_count()}: "
             "start it alone (--num_processes=1)"
         )
+    request.check()
     model = Model.restore(experiment, workdir, checkpoint)
     written, folder = decompose_video(model, request.open(model), workdir, figure)
     print(printable(f"wrote masks, images and trajectories of {written.frames} frames to {folder}"))

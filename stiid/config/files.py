@@ -5,6 +5,7 @@ with the package, by its stem, ``clevrer:small``. The variant follows the colon.
 """
 
 import contextlib
+import difflib
 import importlib.util
 import inspect
 import sys
@@ -48,8 +49,12 @@ def find(path: str) -> Path:
     for file in (Path(path), CONFIGS / f"{path}.py"):
         if file.is_file():
             return file
-    names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.py")))
-    raise FileNotFoundError(f"no config file {path}: name a file, or one of {names}")
+    names = sorted(file.stem for file in CONFIGS.glob("*.py"))
+    close = difflib.get_close_matches(Path(path).stem, names, n=1)
+    raise FileNotFoundError(
+        f"no config file {path}: name a file, or one of {', '.join(names)}"
+        + "".join(f": did you mean {name}?" for name in close)
+    )
 
 
 def small_variants(name: str) -> list[str]:

@@ -1,7 +1,9 @@
 """Find the checkpoints of a run, or a released model in the package."""
 
 import contextlib
+import difflib
 import json
+import os
 from pathlib import Path
 
 from stiid.paths import local_path
@@ -38,6 +40,28 @@ def locate(workdir: Path, checkpoint: str) -> tuple[Path, str]:
 def released_names() -> list[str]:
     """Names of the released models in the package."""
     return sorted(path.name for path in RELEASES.iterdir() if path.is_dir())
+
+
+def find_model(source: str | os.PathLike[str]) -> tuple[Path, str]:
+    """Find the values of ``--workdir`` and ``--checkpoint`` that a name means.
+
+    Raises:
+      FileNotFoundError: neither a folder nor a released model has that name.
+    """
+    path, names = Path(source).expanduser(), released_names()
+    name = str(source).removeprefix(RELEASED)
+    is_folder = path.is_dir() and not str(source).startswith(RELEASED)
+    if is_folder and (path / "checkpoints").is_dir():
+        return path, "latest"
+    if name in names:
+        return Path("runs", name), RELEASED + name
+    if is_folder:
+        return path, str(path)
+    close = difflib.get_close_matches(name, names, n=1)
+    raise FileNotFoundError(
+        f"{os.fspath(source)!r} is neither the folder of a run nor a released model "
+        f"({', '.join(names)})" + "".join(f": did you mean {other}?" for other in close)
+    )
 
 
 def _released(checkpoint: str) -> Path:

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +15,7 @@ from stiid.paths import local_path
 from stiid.progress import waiting
 from stiid.training.checkpoints import Checkpoints, RemovedError
 from stiid.training.compatibility import MODEL, check_same
-from stiid.training.locate import RELEASED, locate, released_names
+from stiid.training.locate import locate
 from stiid.training.memory import check_memory
 from stiid.training.migration import migrate
 from stiid.training.released import Release, is_release
@@ -152,27 +151,6 @@ def load_clips(experiment: Experiment, split: str | None = None) -> Source:
         split or experiment.evaluate.split,
         data_dir=str(local_path(data.data_dir, "config.data.data_dir")),
         **data.options,
-    )
-
-
-def find_model(source: str | os.PathLike[str]) -> tuple[Path, str]:
-    """Find the values of ``--workdir`` and ``--checkpoint`` that a name means.
-
-    Raises:
-      FileNotFoundError: neither a folder nor a released model has that name.
-    """
-    path, names = Path(source).expanduser(), released_names()
-    name = str(source).removeprefix(RELEASED)
-    is_folder = path.is_dir() and not str(source).startswith(RELEASED)
-    if is_folder and (path / "checkpoints").is_dir():
-        return path, "latest"
-    if name in names:
-        return Path("runs", name), RELEASED + name
-    if is_folder:
-        return path, str(path)
-    raise FileNotFoundError(
-        f"{os.fspath(source)!r} is neither the folder of a run nor a released model "
-        f"({', '.join(names)})"
     )
 
 

@@ -1,5 +1,6 @@
 """The command ``stiid``: the flags it passes on, its output, and its answers to mistakes."""
 
+import os
 import re
 import subprocess
 import sys
@@ -48,10 +49,11 @@ def handed_on(monkeypatch, tmp_path):
             "--config.predict.num_simulated=3",
         ),
         (
-            "decompose a.mp4 --crop=0,0,8,8 --stride=2 --config.evaluate.seed=1 --traceback",
+            "decompose stiid://sample --crop=0,0,8,8 --stride=2 --config.evaluate.seed=1 "
+            "--traceback",
             "--mode=decompose --checkpoint=stiid://masks_small_color "
-            "--workdir=runs/masks_small_color --input=a.mp4 --crop=0,0,8,8 --stride=2 --traceback "
-            "--config.evaluate.seed=1",
+            "--workdir=runs/masks_small_color --input=stiid://sample --crop=0,0,8,8 --stride=2 "
+            "--traceback --config.evaluate.seed=1",
         ),
     ],
 )
@@ -69,11 +71,11 @@ def test_a_run_keeps_its_results(handed_on, trained):
 
 @pytest.mark.parametrize(("given", "which"), [([], "latest"), (["--checkpoint=best"], "best")])
 def test_results_of_a_run_can_go_elsewhere(handed_on, trained, given, which):
-    flags = handed_on("decompose", "a.mp4", f"--model={trained}", "--workdir=out", *given)
+    flags = handed_on("decompose", SAMPLE, f"--model={trained}", "--workdir=out", *given)
     checkpoint = trained / "checkpoints" / which
     assert sorted(flags) == [
         f"--checkpoint={checkpoint}",
-        "--input=a.mp4",
+        f"--input={SAMPLE}",
         "--mode=decompose",
         "--workdir=out",
     ]
@@ -101,7 +103,9 @@ def test_training_goes_to_a_folder_of_the_config(handed_on, tmp_path):
     ("line", "answer"),
     [
         ("eval nothing", r"'nothing' is neither the folder of a run nor a released model \(.*\)"),
+        ("eval small_colour", r"'small_colour' is neither .*\): did you mean small_color\?"),
         ("train nothing", r"no config file nothing: name a file, or one of .*quickstart.*"),
+        ("train x/own_videos.py:fast", r"no config file x/own_videos.py: .*mean own_video\?"),
         ("config nothing", r"'nothing' is neither .*"),
         ("eval quickstart --checkpoint=best", r"--checkpoint needs the folder of a run.*"),
         ("config quickstart --config.evaluate.restart=1", r".*no field 'restart': expected one .*"),
@@ -113,6 +117,64 @@ def test_mistakes_are_answered_by_one_line(capsys, monkeypatch, line, answer):
     out, err = capsys.readouterr()
     assert out == ""
     assert re.fullmatch(f"error: {answer}\n", err)
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        (
+            "decompose a.mp4 --modle=small_color",
+            "stiid decompose has no option --modle: did you mean --model?",
+        ),
+        (
+            "eval quickstart --xyz 3",
+            "stiid eval has no option --xyz: `stiid eval --help` shows all",
+        ),
+        (
+            "decompose a.mp4 b.mp4",
+            "stiid decompose has no argument b.mp4: `stiid decompose --help` shows all",
+        ),
+        (
+            "eval quickstart --config.evaluate.restarts 2",
+            "--config.evaluate.restarts: write its value after =, as in "
+            "--config.evaluate.restarts=VALUE",
+        ),
+    ],
+)
+def test_unknown_options_are_answered_by_one_line(capsys, monkeypatch, line, answer):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert console.main(line.split()) == 2
+    assert capsys.readouterr().err == f"error: {answer}\n"
+
+
+@pytest.mark.parametrize(
+    ("video", "answer"),
+    [
+        ("nowhere.mp4", r"no video at .*/nowhere\.mp4: check the path"),
+        ("stiid://sampel", "no video at stiid://sampel: the only one in the package is .*"),
+        ("https://a.org/b.mp4", "video=https://a.org/b.mp4: only local paths are read .*"),
+    ],
+)
+def test_a_wrong_path_is_told_before_anything_is_loaded(tmp_path, video, answer):
+    program = (
+        "import sys\nfrom stiid.cli import console\n"
+        f"code = console.main(['decompose', {video!r}])\n"
+        "assert 'jax' not in sys.modules\nsys.exit(code)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tiny.ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        **{"cwd": tmp_path, "env": environment, "capture_output": True, "check": False},
+    )
+    assert result.returncode == 1
+    assert re.fullmatch(f"error: {answer}\n", result.stderr.decode())
+
+
+def test_without_a_command_there_is_the_help(capsys):
+    assert console.main([]) == 2
+    text = capsys.readouterr().err
+    assert "usage: stiid" in text
+    assert "\nreleased models: clevrer_small, " in text
 
 
 def test_every_command_has_a_help(capsys):

@@ -11,7 +11,7 @@ import numpy as np
 from stiid.data.options import check_types
 from stiid.data.source import Source
 from stiid.data.stored import TfdsSource, prepare
-from stiid.data.video.array_file import ArrayFile, split_path
+from stiid.data.video.array_file import ArrayFile, is_array, split_path
 from stiid.data.video.clip_plan import ClipPlan, Segment, split_by_time
 from stiid.data.video.clips import VideoClips, VideoClipsConfig
 from stiid.data.video.finding import find_videos
@@ -103,7 +103,13 @@ class OwnVideoSpec:
           OSError, ValueError: if there are no videos, or two with the same name.
         """
         masks = local_path(self.masks, "masks") if self.masks else None
-        videos = find_videos(local_path(self.path, "path"), without=masks)
+        path = local_path(self.path, "path")
+        if not path.exists() and not is_array(path):
+            raise FileNotFoundError(
+                f"no video at {path}: set the option path of own_video, in a config "
+                "data.options.path, to a video or a folder of videos"
+            )
+        videos = find_videos(path, without=masks)
         files = list(dict.fromkeys(split_path(video)[0] for video in videos.values()))
         if masks:
             files += [masks / name for name in videos]
