@@ -22,6 +22,7 @@ from stiid.media import open_mp4, write_png
 from stiid.outputs.overlay import overlay, overlay_on_original
 from stiid.outputs.palette import PALETTE, colorize
 from stiid.outputs.sheets import decomposition_frames, decomposition_sheet
+from stiid.outputs.trails import Trails
 from stiid.outputs.trajectories import SlotPlace, background_slot, slot_kinds, slot_places
 from stiid.progress import waiting
 
@@ -135,7 +136,7 @@ def open_decomposition(
     masks/           a palette PNG for every frame: a pixel's value is its slot, as in DAVIS
     masks.mp4        the same as a video
     overlay.mp4      the input, in its own pixels and aspect ratio, with all slots but the
-                     background's shown in color
+                     background's shown in color, and lines through their last centroids
     slots.mp4        input, reconstruction, masks, and every slot's own image, side by side
     sheet.png        the same for some evenly spaced frames
     trajectories.csv a row for every frame and slot: see ``trajectories.SlotPlace`` and, for its
@@ -150,7 +151,7 @@ def open_decomposition(
       background: slot of the background, in all frames.
     """
     (folder / "masks").mkdir()
-    samples = Samples()
+    samples, trails = Samples(), Trails(background)
     with (
         _open_arrays(folder / "masks.npz") as append_arrays,
         open_mp4(folder / "masks.mp4", fps=fps) as append_masks,
@@ -173,18 +174,19 @@ def open_decomposition(
             )
             _write_palette_png(folder / "masks" / f"{frame.number:06d}.png", slots)
             append_masks(colorize(slots).repeat(times, 0).repeat(times, 1))
-            append_overlay(
-                overlay(frame.image, slots, scale=times, hidden=background)
-                if original is None
-                else overlay_on_original(
-                    original, slots, hidden=background, origin=origin, scale=scale, side=_SIDE
-                )
-            )
             parts = (part[None] for part in frame[1:])
             known: dict[str, Any] = {"numbers": [frame.number], "background": background}
             append_slots(decomposition_frames(*parts, **known)[0])
             kinds = slot_kinds(slots, num_slots=len(frame.masks), background=background)
             places = slot_places(slots, num_slots=len(frame.masks), origin=origin, scale=scale)
+            if original is None:
+                shown, corner = overlay(frame.image, slots, scale=times, hidden=background), origin
+                factor = times / float(scale[0])
+            else:
+                area = {"origin": origin, "scale": scale, "side": _SIDE}
+                shown = overlay_on_original(original, slots, hidden=background, **area)
+                corner, factor = np.zeros(2), shown.shape[1] / original.shape[1]
+            append_overlay(trails.draw(shown, places, corner=corner, factor=factor))
             for slot, place in enumerate(places):
                 values = ("" if np.isnan(value) else f"{value:.6g}" for value in place)
                 table.writerow([frame.number, slot, *values, kinds[slot]])

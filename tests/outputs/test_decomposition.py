@@ -22,7 +22,8 @@ from stiid.outputs.decomposition import (
 )
 from stiid.outputs.overlay import overlay, overlay_on_original
 from stiid.outputs.palette import PALETTE
-from stiid.outputs.trajectories import background_slot, slot_kinds, slot_places
+from stiid.outputs.trails import Trails
+from stiid.outputs.trajectories import SlotPlace, background_slot, slot_kinds, slot_places
 
 
 def test_memory_does_not_grow_with_the_video(tmp_path):
@@ -188,6 +189,29 @@ def test_overlay_by_hand():
     np.testing.assert_array_equal(doubled[0, 8:10], expected[[4, 4]])
     with pytest.raises(ValueError, match="same sizes"):
         overlay(pixels, ids[:, :5])
+
+
+def trail(columns):
+    """Where the trail of slot 1 is after it was at these columns, of 100; NaN: nowhere."""
+    trails = Trails(hidden=0)
+    for x in columns:
+        places = [SlotPlace(1.0, y, y, *[0.0] * 4) for y in (x, x)]
+        places = [place._replace(y=row) for place, row in zip(places, (2.5, 12.5), strict=True)]
+        image = np.zeros((40, 200, 3), np.uint8)
+        drawn = trails.draw(image, places, corner=np.array([0.0, 2.5]), factor=2.0)
+    assert not drawn[:16].any()  # slot 0 is hidden
+    return set((np.flatnonzero((drawn[20] == PALETTE[1]).all(-1)) // 2).tolist()), drawn
+
+
+def test_trails_connect_the_last_twelve_centroids():
+    line, drawn = trail([10.0, 20.0, 40.0])
+    assert line == set(range(10, 41))
+    assert (drawn[18, 22:78] == 255).all()  # a pale rim
+    line, _ = trail(5.0 * np.arange(20))
+    assert line == set(range(40, 96))
+    line, _ = trail([10.0, 20.0, np.nan, 40.0, 50.0])
+    assert line == {*range(10, 21), *range(40, 51)}
+    assert trail([10.0])[0] == trail([np.nan, 10.0])[0] == set()
 
 
 def test_the_overlay_has_the_pixels_and_the_aspect_ratio_of_the_original():
