@@ -19,10 +19,9 @@ from stiid.data.spacing import spaced
 from stiid.data.video.frames import VideoInfo
 from stiid.files import atomic_directory, write_json
 from stiid.media import open_mp4, write_png
-from stiid.outputs.overlay import overlay, overlay_on_original
 from stiid.outputs.palette import PALETTE, colorize
 from stiid.outputs.sheets import decomposition_frames, decomposition_sheet
-from stiid.outputs.trails import Trails
+from stiid.outputs.trails import TrailedOverlays
 from stiid.outputs.trajectories import SlotPlace, background_slot, slot_kinds, slot_places
 from stiid.progress import waiting
 
@@ -151,7 +150,8 @@ def open_decomposition(
       background: slot of the background, in all frames.
     """
     (folder / "masks").mkdir()
-    samples, trails = Samples(), Trails(background)
+    samples = Samples()
+    overlays = TrailedOverlays(origin=origin, scale=scale, hidden=background, side=_SIDE)
     with (
         _open_arrays(folder / "masks.npz") as append_arrays,
         open_mp4(folder / "masks.mp4", fps=fps) as append_masks,
@@ -179,14 +179,7 @@ def open_decomposition(
             append_slots(decomposition_frames(*parts, **known)[0])
             kinds = slot_kinds(slots, num_slots=len(frame.masks), background=background)
             places = slot_places(slots, num_slots=len(frame.masks), origin=origin, scale=scale)
-            if original is None:
-                shown, corner = overlay(frame.image, slots, scale=times, hidden=background), origin
-                factor = times / float(scale[0])
-            else:
-                area = {"origin": origin, "scale": scale, "side": _SIDE}
-                shown = overlay_on_original(original, slots, hidden=background, **area)
-                corner, factor = np.zeros(2), shown.shape[1] / original.shape[1]
-            append_overlay(trails.draw(shown, places, corner=corner, factor=factor))
+            append_overlay(overlays.draw(frame.image, original, slots, places))
             for slot, place in enumerate(places):
                 values = ("" if np.isnan(value) else f"{value:.6g}" for value in place)
                 table.writerow([frame.number, slot, *values, kinds[slot]])
