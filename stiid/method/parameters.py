@@ -22,17 +22,22 @@ class ParameterOptions(StartOptions):
         (PyTorch's default). The paper does not say.
       init_log_var: *not in the paper*: added to the log-variance half of the initial λ; −3 starts
         with little noise.
+      seed_scale: *not in the paper*: initial scale of colors and places in the embedding of
+        ``nn.seeds``, trained. A larger one tells paler objects apart, and divides uneven
+        backgrounds.
     """
 
     init_scale: float = 0.5
     initial_weights: str = "lecun"
     # Not in the paper.
     init_log_var: float = 0.0
+    seed_scale: float = 5.0
 
     def __post_init__(self) -> None:
         """Refuse an unknown distribution, and numbers that are not finite."""
         super().__post_init__()
-        self._check_finite("init_scale", "init_log_var")
+        self._check_finite("init_scale", "init_log_var", "seed_scale")
+        self._check_positive("seed_scale")
         self._check_choice("initial_weights", ("lecun", "uniform"))
 
 
@@ -67,7 +72,8 @@ def init_params(model: SlotModel[ParameterOptions], key: Array) -> Params:
     if options.conditional_prior:
         params["prior"] = model.prior.init(keys[2], h)["params"]
     if options.posterior_start == "seeds":
-        params["seeds"] = model.seeds.init(jax.random.fold_in(keys[3], 1), frame, 1)["params"]
+        seeds = model.seeds.clone(scale=options.seed_scale)
+        params["seeds"] = seeds.init(jax.random.fold_in(keys[3], 1), frame, 1)["params"]
     if options.initial_weights == "uniform":
         params = uniform_weights(params, keys[0], model.refiner.lstm_features)
     if options.simulation_start == "relational":

@@ -16,8 +16,6 @@ from stiid.kernels.elu import elu
 from stiid.nn.positions import positions
 from stiid.shapes import Array, Gaussian
 
-# Initial scale of colors and places: at a distance of a sixth, half of a pixel's share remains.
-_SCALE = 5.0
 _BREADTH = 6.0  # ratio of squared distances: what a seed covers to what a slot takes
 _SHIFTS = 3  # mean-shift steps of a seed
 _GATE = 0.5  # least uncovered part of a pixel that gets a seed
@@ -51,12 +49,15 @@ class Seeds(nn.Module):
       features: width of the convolutions and of the MLP.
       layers: convolutions, 3×3.
       size: number of learned features in the embedding.
+      scale: initial scale of colors and places. With 5, half of a pixel's share remains at a
+        distance of a sixth.
     """
 
     latent_size: int
     features: int = 32
     layers: int = 3
     size: int = 8
+    scale: float = 5.0
 
     @nn.compact
     def __call__(self, frame: Array, queries: Array | int) -> Taken:
@@ -73,7 +74,7 @@ class Seeds(nn.Module):
             x = elu(Conv(self.features, name=f"conv_{i}")(x))
         pixels = jnp.concatenate([frame, grid, x], -1).reshape(batch, height * width, -1)
         colors, places, features = jnp.split(pixels, [channels, channels + 2], -1)
-        scales = self.param("scales", nn.initializers.constant(_SCALE), (2,))
+        scales = self.param("scales", nn.initializers.constant(self.scale), (2,))
         learned = 0.1 * nn.Dense(self.size, name="embedding")(features)
         contrast = colors - jnp.median(colors, axis=1, keepdims=True)
         contrast = jnp.abs(contrast).max(-1, keepdims=True)

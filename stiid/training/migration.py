@@ -49,6 +49,7 @@ SINCE_DEFAULTS: Mapping[str, Any] = {
     "model.inference.first_sample": "posterior",
     "model.inference.appearance": "free",
     "model.inference.residual_prior": False,
+    "model.inference.seed_scale": 5.0,
     "model.inference.result_masks": "prior",
     "model.objective.inner_entropy": False,
     "model.objective.adaptive_beta": False,

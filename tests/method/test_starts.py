@@ -27,6 +27,22 @@ def test_frames_start_from_what_slots_take(make_model):
     np.testing.assert_allclose(begun.posterior.mean, learned.mean + again.delta.mean, rtol=1e-6)
 
 
+def test_the_scale_of_seeds_is_a_start_of_training(make_model):
+    """It changes two initial parameters, and no others."""
+    key = jax.random.key(0)
+    params, other = (
+        init_params(make_model(posterior_start="seeds", **change), key)
+        for change in ({}, {"seed_scale": 9.0})
+    )
+    assert params["seeds"]["scales"].tolist() == [5.0, 5.0]
+    assert other["seeds"]["scales"].tolist() == [9.0, 9.0]
+    other["seeds"] = {**other["seeds"], "scales": params["seeds"]["scales"]}
+    jax.tree.map(np.testing.assert_array_equal, params, other)
+    for wrong in (0.0, float("nan")):
+        with pytest.raises(ValueError, match=r"inference.seed_scale must be"):
+            make_model(posterior_start="seeds", seed_scale=wrong)
+
+
 def test_seeds_need_an_image_and_memory(make_model):
     model = make_model(posterior_start="seeds")
     params = init_params(model, jax.random.key(0))
