@@ -121,7 +121,7 @@ class Progress:
         seconds = work / current.work / rate + evaluations * (self._evaluation or 0.0)
         left: str = tqdm.format_interval(seconds)
         if evaluations and self._evaluation is None:
-            return f"{left} and {evaluations} evaluation(s)"
+            return f"{left} + {evaluations} evaluation{'s' * (evaluations > 1)}"
         return left
 
     def __enter__(self) -> "Progress":

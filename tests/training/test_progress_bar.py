@@ -79,10 +79,10 @@ def test_progress_lines_elsewhere(lines, clock):
             bar.update(step, {"loss": step / 1000})
     assert lines.messages == [
         # 60 steps in 30 s; 840 left
-        "step 160/1000, 2.00 steps/s, ETA 07:00 and 1 evaluation(s), loss=0.16",
+        "step 160/1000, 2.00 steps/s, ETA 07:00 + 1 evaluation, loss=0.16",
         # 110 in the 50 s from step 200 on; 690 left = 313 s
-        "step 310/1000, 2.20 steps/s, ETA 05:13 and 1 evaluation(s), loss=0.31",
-        "step 1000/1000, 15.69 steps/s, ETA 00:00 and 1 evaluation(s), loss=1",
+        "step 310/1000, 2.20 steps/s, ETA 05:13 + 1 evaluation, loss=0.31",
+        "step 1000/1000, 15.69 steps/s, ETA 00:00 + 1 evaluation, loss=1",
     ]
 
 
@@ -93,7 +93,7 @@ def test_the_time_left_is_of_what_is_still_to_be_done(lines, clock):
         bar.expect([Span(200, 1.0)])  # a stage ended early
         clock.now = 80.0
         bar.update(80)
-    assert etas(lines) == ["ETA 16:00 and 1 evaluation(s)", "ETA 02:00 and 1 evaluation(s)"]
+    assert etas(lines) == ["ETA 16:00 + 1 evaluation", "ETA 02:00 + 1 evaluation"]
 
 
 def test_disabled_progress_is_silent(monkeypatch, caplog):
@@ -112,7 +112,7 @@ def test_compilation_does_not_count_for_the_time_left(lines, clock):
         bar.restart(1)  # the first step took 100 s
         clock.now = 140.0
         bar.update(21)  # 20 more took 40 s: 80 are left
-    assert lines.messages == ["step 21/101, 0.50 steps/s, ETA 02:40 and 1 evaluation(s), "]
+    assert lines.messages == ["step 21/101, 0.50 steps/s, ETA 02:40 + 1 evaluation, "]
 
 
 def test_a_bar_shows_the_same_time_left(monkeypatch, clock):
@@ -124,7 +124,7 @@ def test_a_bar_shows_the_same_time_left(monkeypatch, clock):
         clock.now = 140.0
         bar.update(21)
         bar._bar.refresh()
-        assert ", 0.50 steps/s, ETA 02:40 and 1 evaluation(s)" in terminal.getvalue()
+        assert ", 0.50 steps/s, ETA 02:40 + 1 evaluation" in terminal.getvalue()
 
 
 def test_no_stage_carries_its_speed_into_the_next_one(lines, clock):
@@ -132,7 +132,7 @@ def test_no_stage_carries_its_speed_into_the_next_one(lines, clock):
     with progress((100, 1.0), (200, 4.0), interval=30.0, eval_every=50) as bar:
         clock.now = 50.0
         bar.update(50)
-        assert etas(lines)[-1] == "ETA 07:30 and 4 evaluation(s)"  # 50 + 400 s
+        assert etas(lines)[-1] == "ETA 07:30 + 4 evaluations"  # 50 + 400 s
         with bar.evaluating():
             clock.now += 10.0
         clock.now += 50.0
@@ -176,4 +176,5 @@ def test_evaluations_still_to_come_are_counted(lines, clock, every, step, evalua
     with progress(6, 9, interval=0.0, eval_every=every) as bar:
         clock.now = 1.0
         bar.update(step)
-    assert etas(lines)[0].endswith(f" and {evaluations} evaluation(s)")
+    plural = "" if evaluations == 1 else "s"
+    assert etas(lines)[0].endswith(f" + {evaluations} evaluation{plural}")
