@@ -16,8 +16,9 @@ measured by us.
 
 For two CPU cores: ``quick`` on the data of ``quickstart.py``, ``small_binary`` and ``small_color``
 on those of the variants of ``bouncing_balls.py`` with that name, ``clevrer_small`` on those of
-``clevrer.py:small``. They have narrow layers of 3×3, three iterations of slot attention in the
-first frame, and a rate five times as high. ``quick_boxes`` is ``quick`` with true boxes;
+``clevrer.py:small``. They have narrow layers of 3×3, learned slots to start from, three iterations
+of slot attention in the first frame, each with a small network, and are trained on single frames
+first, at a rate five times as high. ``quick_boxes`` is ``quick`` with true boxes;
 ``--config.model.start=boxes`` (or ``centers``) does it elsewhere. Not measured by us.
 """
 
@@ -26,12 +27,12 @@ from typing import Any
 from configs import bouncing_balls, clevrer, movi, quickstart
 from stiid.config import extend
 
-# Slots and updates.
+# Slots, and updates on single frames and on clips.
 _SMALL = {
-    "quick": (4, 4000),
-    "small_binary": (5, 12_000),
-    "small_color": (5, 12_000),
-    "clevrer_small": (6, 6000),
+    "quick": (4, 2000, 1500),
+    "small_binary": (5, 4000, 3000),
+    "small_color": (5, 4000, 3000),
+    "clevrer_small": (6, 2000, 1500),
 }
 VARIANTS = ("movi_a", "binary", "color", "clevrer", *_SMALL, "quick_boxes")
 
@@ -77,7 +78,7 @@ def _with_data_of(base: dict[str, Any], *, num_slots: int) -> dict[str, Any]:
 
 def _small(variant: str) -> dict[str, Any]:
     """Narrow layers, and data, clips and lengths of the small configs of our model."""
-    num_slots, steps = _SMALL[variant]
+    num_slots, single_frames, clips = _SMALL[variant]
     if variant == "quick":
         base = quickstart.get_config()
     elif variant == "clevrer_small":
@@ -95,12 +96,23 @@ def _small(variant: str) -> dict[str, Any]:
             "predictor_mlp": 128,
             "decoder_features": (32, 32),
             "doublings": 2,
-            # slots part sooner
+            # learns sooner
+            "start": "learned",
             "first_iterations": 3,
+            "corrector_mlp": 128,
         },
-        optim={"learning_rate": 1e-3, "warmup_steps": 200},
+        optim={"learning_rate": 1e-3, "final_learning_rate": 3e-4, "warmup_steps": 200},
         train={
-            "stages": [{"steps": steps, "num_frames": 6, "batch_size": 8, "micro_batches": 8}],
+            "stages": [
+                {"steps": single_frames, "num_frames": 1, "batch_size": 32},
+                {
+                    "steps": clips,
+                    "num_frames": 6,
+                    "batch_size": 8,
+                    "micro_batches": 8,
+                    "optim": {"learning_rate": 5e-4, "final_learning_rate": 0.0},
+                },
+            ],
             # logging
             "log_every": 20,
             "eval_every": 1000,
