@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from stiid import parallel
-from stiid.training.loop import init_state, make_update
+from stiid.training.update import init_state, learning_rates, make_update
 
 SHAPE = (8, 8, 3)
 
@@ -23,8 +23,9 @@ def three_updates(experiment, *, seed=0):
     update = make_update(experiment, system)
     video = np.random.default_rng(0).integers(0, 256, (8, 2, *SHAPE), np.uint8)
     rows = parallel.shard(parallel.global_rows(8))
+    rate = learning_rates(experiment)[0]
     losses = []
     for _ in range(3):
-        state, metrics = update(state, parallel.shard(video), rows, np.int32(0))
+        state, metrics = update(state, parallel.shard(video), rows, rate)
         losses.append(float(metrics["total"]))
     return jax.device_get((state.params, state.opt_state)), losses

@@ -49,7 +49,12 @@ def test_noise_of_a_row_depends_on_its_number_only():
 
 
 @pytest.mark.slow
-def test_a_run_compiles_one_update_per_stage_and_one_evaluation(data_dir, tmp_path):
+def test_a_run_compiles_one_update_per_length_and_one_evaluation(data_dir, tmp_path):
+    """A third stage, which differs from the second in its rates and steps, compiles nothing."""
+    stages = dict(tiny.CONFIG["train"]["stages"])
+    rates = {"learning_rate": 1e-3, "final_learning_rate": 1e-4}
+    stages["stage_2"] = {**stages["stage_1"], "steps": 2, "optim": rates}
+    experiment = tiny.experiment(data_dir, train__stages=stages, train__eval_every=1)
     messages = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.append(record.getMessage())
@@ -57,11 +62,13 @@ def test_a_run_compiles_one_update_per_stage_and_one_evaluation(data_dir, tmp_pa
     logger.addHandler(handler)
     try:
         with jax.log_compiles():
-            tiny.train(tiny.experiment(data_dir, train__eval_every=1), tmp_path)
+            tiny.train(experiment, tmp_path)
     finally:
         logger.removeHandler(handler)
-    # This is what pmap calls the functions it compiles: two stages and all evaluations.
+    # This is what pmap calls the functions it compiles: two lengths and all evaluations.
     assert sum(text.startswith("Compiling jit(_fun) ") for text in messages) == 3
+    logged = [row["learning_rate"] for row in tiny.log(tmp_path) if row["split"] == "train"]
+    assert logged[-2:] == pytest.approx([1e-3, 5.5e-4])
 
 
 def test_processes_change_nothing(trained, data_dir, tmp_path, free_address):

@@ -27,7 +27,7 @@ def measure(frames: int) -> dict[str, float]:
         jax.eval_shape(lambda: init_state(experiment, system)),
         jax.ShapeDtypeStruct((1, 1, frames, 64, 64, 3), jnp.uint8),
         jax.ShapeDtypeStruct((1, 1), jnp.int32),
-        jax.ShapeDtypeStruct((), jnp.int32),
+        jax.ShapeDtypeStruct((), jnp.float32),
     )
     begin = time.perf_counter()
     lowered = make_update(experiment, system).lower(*shapes)

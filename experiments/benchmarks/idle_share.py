@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from experiments.benchmarks.updates import experiment_of, named_config
 from stiid import parallel
@@ -24,7 +23,7 @@ from stiid.data.pipeline import train_iterator
 from stiid.files import write_json
 from stiid.training import devices
 from stiid.training.processes import Processes
-from stiid.training.update import init_state, make_update
+from stiid.training.update import init_state, learning_rates, make_update
 
 
 def measure(name: str, updates: int, turns: int) -> dict[str, float]:
@@ -36,6 +35,7 @@ def measure(name: str, updates: int, turns: int) -> dict[str, float]:
     update = make_update(experiment, system)
     state = parallel.replicate(jax.jit(lambda: init_state(experiment, system))())
     rows = parallel.shard(parallel.global_rows(stage.batch_size))
+    rate = learning_rates(experiment)[0]
     pipeline = train_iterator(
         source,
         batch_size=stage.batch_size,
@@ -54,7 +54,7 @@ def measure(name: str, updates: int, turns: int) -> dict[str, float]:
         begin = time.perf_counter()
         for _ in range(updates):
             video = parallel.shard(next(batches)["video"])
-            state, metrics = update(state, video, rows, np.int32(0))
+            state, metrics = update(state, video, rows, rate)
         jax.block_until_ready((state, metrics))
         return time.perf_counter() - begin
 

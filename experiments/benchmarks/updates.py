@@ -17,7 +17,7 @@ from stiid.models.base import VideoModel
 from stiid.training import devices
 from stiid.training.processes import Processes
 from stiid.training.state import TrainState
-from stiid.training.update import init_state, make_update
+from stiid.training.update import init_state, learning_rates, make_update
 from stiid.typed_config import parse
 
 
@@ -65,8 +65,9 @@ def timed_updates(experiment: Experiment, image_shape: tuple[int, int, int]) -> 
     shape = (stage.batch_size, stage.num_frames, *image_shape)
     video = parallel.shard(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
     rows = parallel.shard(parallel.global_rows(stage.batch_size))
+    rate = learning_rates(experiment)[0]
     while True:
         begin = time.perf_counter()
-        state, metrics = update(state, video, rows, np.int32(0))
+        state, metrics = update(state, video, rows, rate)
         jax.block_until_ready((state, metrics))
         yield time.perf_counter() - begin

@@ -1,7 +1,7 @@
 """Adam with gradient clipping, and the learning-rate schedule of a stage."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import optax
 
@@ -53,6 +53,11 @@ def transformation(optim: Optim) -> optax.GradientTransformation:
     return optax.chain(
         optax.clip_by_global_norm(optim.clip_norm), optax.scale_by_adam(b1=optim.beta1)
     )
+
+
+def without_rates(optim: Optim) -> Optim:
+    """Copy without the fields of ``schedule``: what ``transformation`` depends on."""
+    return replace(optim, learning_rate=0.0, final_learning_rate=0.0, warmup_steps=0)
 
 
 def schedule(optim: Optim, *, steps: int) -> optax.Schedule:

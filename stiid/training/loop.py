@@ -32,7 +32,7 @@ from stiid.training.log import MetricWriter
 from stiid.training.position import Position, position_of
 from stiid.training.progress_bar import Progress, Span
 from stiid.training.state import TrainState
-from stiid.training.update import init_state, make_update
+from stiid.training.update import Updates, init_state, learning_rates
 from stiid.typed_config import to_dict
 
 _LOG = logging.getLogger("stiid")
@@ -98,6 +98,7 @@ class Trainer:
         test = self.experiment.at_test().model.build(self._image_shape)
         self._evaluator = Evaluator(self.experiment.evaluate, test, self.eval_source)
         self._initial = self.experiment.model.build(self._image_shape)
+        self._updates = Updates()
         self._evaluation: Evaluation | None = None
         self._stop = StopRequest()
 
@@ -154,7 +155,7 @@ class Trainer:
         train, name = self.experiment.train, self._stages[position.stage]
         stage, experiment = train.stages[name], self.experiment.at_stage(name)
         system = experiment.model.build(self._image_shape)
-        update = make_update(experiment, system)
+        update, rates = self._updates(experiment, system), learning_rates(experiment)
         validation = validation_loss(
             experiment.evaluate, system, self.eval_source, num_frames=stage.num_frames
         )
@@ -169,12 +170,12 @@ class Trainer:
         while position.step_in_stage < stage.steps and watch.verdict is None:
             batch = parallel.shard(next(data))
             clips = CuedVideo(**batch) if "objects" in batch else batch["video"]
-            place = np.int32(position.step_in_stage)
+            rate = rates[position.step_in_stage]
             if compiled:
-                state, metrics = update(state, clips, rows, place)
+                state, metrics = update(state, clips, rows, rate)
             else:
                 with waiting(f"Compiling {name}: clips of {stage.num_frames} frames"):
-                    state, metrics = update(state, clips, rows, place)
+                    state, metrics = update(state, clips, rows, rate)
                     jax.block_until_ready(metrics)
                 _LOG.info("%s: first step after %.1f s", name, time.monotonic() - started)
                 compiled = True

@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from stiid import parallel
 from stiid.config.experiment import Experiment
-from stiid.config.optimizer import schedule, transformation
+from stiid.config.optimizer import schedule, transformation, without_rates
 from stiid.models.base import LossTerms, VideoModel, row_keys
 from stiid.shapes import Array, Params
 from stiid.training.state import TrainState
@@ -62,21 +63,19 @@ def make_update(experiment: Experiment, system: VideoModel) -> Update:
     """The compiled update of one stage.
 
     Args:
-      experiment: from ``Experiment.at_stage``; its only stage gives the learning rate of each step
-        and the number of parts.
+      experiment: from ``Experiment.at_stage``; its only stage gives the number of parts.
       system: the model of that stage.
 
     Returns:
-      (state, video [devices, rows, T, H, W, C], rows [devices, rows], step in the stage, from 0)
+      (state, video [devices, rows, T, H, W, C], rows [devices, rows], learning rate)
       → (state, metrics). Metrics are means over the global batch. If the loss or the norm of the
       gradient or of the new parameters is not finite, only ``step`` and ``skipped`` change.
     """
     optimizer = transformation(experiment.optim)
     (stage,) = experiment.train.stages.values()
-    learning_rate = schedule(experiment.optim, steps=stage.steps)
 
     def update(
-        state: TrainState, video: Array, rows: Array, step: Array
+        state: TrainState, video: Array, rows: Array, rate: Array
     ) -> tuple[TrainState, dict[str, Array]]:
         keys = row_keys(jax.random.fold_in(state.key, state.step), rows)
 
@@ -84,7 +83,6 @@ def make_update(experiment: Experiment, system: VideoModel) -> Update:
         grads, terms = parallel.all_mean((grads, terms))
         norm = optax.tree.norm(grads)
         direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        rate = learning_rate(step)
         params = optax.apply_updates(state.params, optax.tree.scale(-rate, direction))
         params = system.after_update(params, terms)
         param_norm = optax.tree.norm(params)
@@ -107,3 +105,29 @@ def make_update(experiment: Experiment, system: VideoModel) -> Update:
         return state, {**watched, **norms, **counts, "learning_rate": rate}
 
     return parallel.data_parallel(update, batch_args=(1, 2), num_args=4)
+
+
+class Updates:
+    """The updates of a training: stages in a row that differ in rates alone share a program."""
+
+    def __init__(self) -> None:
+        self._last: tuple[object, Update] | None = None
+
+    def __call__(self, experiment: Experiment, system: VideoModel) -> Update:
+        """The update of a stage; arguments as of ``make_update``."""
+        (stage,) = experiment.train.stages.values()
+        key = (system, stage.micro_batches, without_rates(experiment.optim))
+        if self._last is None or self._last[0] != key:
+            self._last = (key, make_update(experiment, system))
+        return self._last[1]
+
+
+def learning_rates(experiment: Experiment) -> np.ndarray:
+    """The learning rate of each step of a stage, float32 [steps], for its update.
+
+    Args:
+      experiment: from ``Experiment.at_stage``.
+    """
+    (stage,) = experiment.train.stages.values()
+    rates = jax.jit(schedule(experiment.optim, steps=stage.steps))
+    return np.asarray(rates(np.arange(stage.steps)), np.float32)

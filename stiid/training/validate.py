@@ -38,7 +38,7 @@ def trained_shapes(experiment: Experiment, image_shape: ImageShape) -> TrainStat
 def check_stages(
     experiment: Experiment, source: Source, held_out: Source, trained: Params
 ) -> dict[str, float]:
-    """Trace the loss of every stage, and open its data.
+    """Trace the loss of every stage, once for equal models and lengths, and open its data.
 
     Args:
       experiment: of the config file.
@@ -51,6 +51,7 @@ def check_stages(
     """
     work: dict[str, float] = {}
     image_shape, frames = source[0]["video"].shape[1:], len(held_out[0]["video"])
+    counted: dict[tuple[VideoModel, int], float] = {}  # operations of the loss of one clip
     for index, name in enumerate(experiment.train.order):
         stage, where = experiment.train.stages[name], f"train.stages.{name}"
         parallel.check_batch_size(stage.batch_size, name=f"{where}.batch_size")
@@ -61,11 +62,14 @@ def check_stages(
             )
         stage_data(experiment, index, name, source)
         system = experiment.at_stage(name).model.build(image_shape)
-        if stage.model:
-            _check_parameters(where, system, trained)
-        clip = clip_shapes(system, stage.num_frames, image_shape)
-        with _naming(where):
-            work[name] = stage.batch_size * operations(system.loss, (trained, *clip))
+        key = system, stage.num_frames
+        if key not in counted:
+            if stage.model:
+                _check_parameters(where, system, trained)
+            clip = clip_shapes(system, stage.num_frames, image_shape)
+            with _naming(where):
+                counted[key] = operations(system.loss, (trained, *clip))
+        work[name] = stage.batch_size * counted[key]
     return work
 
 

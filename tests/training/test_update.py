@@ -10,8 +10,15 @@ import tiny
 
 from stiid import parallel
 from stiid.cli.modes import batch_sizes
+from stiid.config.optimizer import schedule
 from stiid.training.compatibility import check_same, training_fields
-from stiid.training.update import gradients, init_state, make_update
+from stiid.training.update import (
+    Updates,
+    gradients,
+    init_state,
+    learning_rates,
+    make_update,
+)
 from stiid.typed_config import to_dict
 
 
@@ -94,7 +101,8 @@ def test_an_update_in_parts_is_the_same_update(data_dir, use_devices):
         experiment = tiny.experiment(data_dir, **changes, **rates).at_stage("stage_0")
         system = experiment.model.build((8, 8, 3))
         state = parallel.replicate(jax.jit(lambda e=experiment, s=system: init_state(e, s))())
-        arguments = (state, parallel.shard(video), rows, np.int32(0))
+        rate = learning_rates(experiment)[0]
+        arguments = (state, parallel.shard(video), rows, rate)
         lowered = make_update(experiment, system).lower(*arguments)
         compiled = lowered.compile()
         assert exchanges(compiled) == 1
@@ -107,6 +115,36 @@ def test_an_update_in_parts_is_the_same_update(data_dir, use_devices):
     close(results[1][:2], results[0][:2], atol=1e-6)
     # Adam turns the rounding of a gradient that is nearly zero into a part of a step of 3e-4.
     close(results[1][2], results[0][2], atol=3e-5)
+
+
+def test_stages_that_differ_in_rates_and_steps_share_an_update(data_dir):
+    stages = {
+        "stage_0": {"num_frames": 2},
+        "stage_1": {"steps": 5, "optim": {"final_learning_rate": 1e-4, "warmup_steps": 2}},
+        "stage_2": {"optim": {"clip_norm": 1.0}},
+        "stage_3": {"model": {"objective": {"psi": 0.1}}, "optim": {"clip_norm": 1.0}},
+        "stage_4": {"model": {"objective": {"psi": 0.1}}, "micro_batches": 2},
+    }
+    base = tiny.CONFIG["train"]["stages"]["stage_0"]
+    whole = tiny.experiment(data_dir, train__stages={k: base | v for k, v in stages.items()})
+    updates, found = Updates(), []
+    for name in stages:
+        experiment = whole.at_stage(name)
+        found.append(updates(experiment, experiment.model.build((8, 8, 3))))
+    assert [found.index(update) for update in found] == [0, 0, 2, 3, 4]
+
+
+def test_rates_of_a_stage_are_those_of_its_schedule(data_dir):
+    """Bit by bit those that an update would compute from the number of its step."""
+    optim = {"warmup_steps": 3, "final_learning_rate": 1e-4}
+    changes = {"train__stages__stage_1__steps": 17, "train__stages__stage_1__optim": optim}
+    experiment = tiny.experiment(data_dir, **changes).at_stage("stage_1")
+    one = jax.jit(schedule(experiment.optim, steps=17))
+    expected = [float(one(np.int32(step))) for step in range(17)]
+    assert learning_rates(experiment).tolist() == expected
+    assert expected[2] == np.float32(1e-2)
+    still = tiny.experiment(data_dir, train__stages__stage_0__steps=0).at_stage("stage_0")
+    assert learning_rates(still).shape == (0,)
 
 
 def test_micro_batches_are_as_many_as_split_the_rows_of_a_device(data_dir):

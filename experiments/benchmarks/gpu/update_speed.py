@@ -31,7 +31,7 @@ from experiments.benchmarks.updates import experiment_of, state_of_noise
 from experiments.config_files import load_config
 from stiid import parallel
 from stiid.kernels import slot_sums
-from stiid.training.update import make_update
+from stiid.training.update import learning_rates, make_update
 
 WARM_UP, SECONDS, UPDATES = 2, 3.0, 50  # of measuring: at most so long, and so many
 PAPER = "bouncing_balls:color"
@@ -110,15 +110,16 @@ def compile_update(cell: Cell) -> Callable[[], dict[str, Any]]:
     shape = (cell.batch, cell.frames, size, size, 3)
     video = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     shards = parallel.shard((video, parallel.global_rows(cell.batch)))
+    rate = learning_rates(experiment)[0]
     begin = time.perf_counter()
     with mock.patch.object(slot_sums, "_sum", _plain_sum if cell.sums == "plain" else _SLICES):
-        lowered = make_update(experiment, system).lower(state, *shards, np.int32(0))
+        lowered = make_update(experiment, system).lower(state, *shards, rate)
     traced = time.perf_counter()
     program = lowered.compile()
     compiled = time.perf_counter()
 
     def update(state: Any) -> Any:
-        state, metrics = program(state, *shards, np.int32(0))
+        state, metrics = program(state, *shards, rate)
         jax.block_until_ready((state, metrics))
         return state
 
