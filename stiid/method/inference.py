@@ -166,7 +166,7 @@ def infer_frame(
         return cell, (terms, None if last_decode else result)
 
     rest, final = noise[:-1], noise[-1]
-    cell, (terms, results) = lax.scan(step, cell, rest, unroll=settings.unroll or len(rest))
+    cell, (terms, results) = _loop(step, cell, rest, unroll=settings.unroll)
     if last_decode:
         last_terms, result = last(params, cell.posterior, start, frame, final)
         terms = jax.tree.map(lambda some, x: jnp.append(some, x[None], axis=0), terms, last_terms)
@@ -216,7 +216,7 @@ def infer_video(
             return infer_frame(model, params, start, *inputs, weights, last_decode=run.last_decode)
 
         rows = noise[run.start : run.start + run.length, : run.refinements + 1]
-        return lax.scan(step, start, (frames, rows), length=run.length)
+        return _loop(step, start, (frames, rows), unroll=0 if run.length == 1 else 1)
 
     outputs = []
     for run in runs(plan, decodes):
@@ -249,6 +249,21 @@ def _image(model: SlotModel[Inference]) -> dict[str, int]:
     """Sizes of a frame, for ``check_shapes``."""
     decoder = model.decoder
     return {"H": decoder.height, "W": decoder.width, "C": decoder.channels}
+
+
+def _loop(step: Callable[..., Any], carry: Any, xs: Any, *, unroll: int) -> tuple[Any, Any]:
+    """``lax.scan`` with ``unroll`` steps in a turn; 0: all, as a loop of Python.
+
+    That equals a scan which is unrolled as a whole, but is traced and compiled sooner: a scan
+    differentiates its body again and again, until it knows which of its results need a gradient.
+    """
+    if unroll:
+        return lax.scan(step, carry, xs, unroll=unroll)
+    outputs = []
+    for i in range(len(jax.tree.leaves(xs)[0])):
+        carry, output = step(carry, jax.tree.map(lambda x, i=i: x[i], xs))
+        outputs.append(output)
+    return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs)
 
 
 def _recompute(function: Callable[..., Any]) -> Callable[..., Any]:
