@@ -17,7 +17,7 @@ from stiid.data.balls.r_nem_writer import SETS, write_r_nem
 from stiid.data.solids.writer import ClevrerLayout, write_clevrer
 from stiid.data.verify import verify_elements
 from stiid.data.video.advice import advise
-from stiid.data.video.frames import open_video
+from stiid.data.video.frames import SAMPLE, open_video
 from stiid.data.video.inspection import inspect_video
 from stiid.data.workers import available_cores
 from stiid.errors import escape_log, one_line, printable
@@ -139,7 +139,8 @@ def _preview(parsed: argparse.Namespace) -> None:
 
 
 def _inspect(parsed: argparse.Namespace) -> None:
-    found = inspect_video(open_video(parsed.video))
+    video = open_video(parsed.video)
+    found = inspect_video(video)
     advice = advise(found)
     for name, value in found._asdict().items():
         print(f"{name:>20} {f'{value:.3g}' if isinstance(value, float) else value}")
@@ -149,7 +150,8 @@ def _inspect(parsed: argparse.Namespace) -> None:
         print(f"note: {note}")
     if advice.refusals:
         return
-    options = {"path": parsed.video, **advice.options}
+    path = video.path if parsed.video == SAMPLE else parsed.video
+    options = {"path": path, **advice.options}
     flags = [f"--config.data.options.{name}={value}" for name, value in options.items()]
     flags.append(f"--config.model.num_slots={advice.num_slots}")
     print("to try:\n    stiid train own_video:fast " + printable(shlex.join(flags)))

@@ -74,7 +74,10 @@ class VideoFile:
             self.packets = len(self._images)
             self.height, self.width = read_image(self._images[0]).shape[:2]
         elif self.path.is_dir():
-            raise ValueError(f"{self.path} holds no images {IMAGE_SUFFIXES}: name another path")
+            raise ValueError(
+                f"{self.path} holds no images {IMAGE_SUFFIXES}: name a video, which may be a "
+                "folder of its images"
+            )
         elif not self.path.is_file():
             raise ValueError(f"{self.path} is not a regular file: name a video file or a folder")
         else:

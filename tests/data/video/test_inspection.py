@@ -6,6 +6,7 @@ import pytest
 from stiid.cli.data import main
 from stiid.data.video.advice import advise
 from stiid.data.video.array_file import ArrayFile
+from stiid.data.video.frames import SAMPLE, SAMPLE_FILE
 from stiid.data.video.inspection import inspect_video
 
 
@@ -109,6 +110,8 @@ def test_the_command_says_how_or_why_not(tmp_path, capsys):
     assert "stiid train own_video:fast" in output
     assert f"'--config.data.options.path={path}'" in output
     assert "--config.model.num_slots=5" in output
+    assert main(["inspect", SAMPLE]) == 0
+    assert f"--config.data.options.path={SAMPLE_FILE}" in capsys.readouterr().out  # to train on
     np.save(path, discs(frames=40, background=texture()))
     assert main(["inspect", str(path)]) == 0
     output = capsys.readouterr().out
