@@ -2,12 +2,15 @@
 
 Not in the paper, whose prior (Eq. 5) sees one slot's hidden state, and which names relations
 between objects as future work. Here a slot is where its mask's center was in the last frames, and
-as large as its mask. Each pair of slots exchanges a message, so that objects that meet change their
-motion, and another network moves a latent from one place to another: what an object looks like
-persists. Both are equivariant under permutations of slots, and take any number of them.
+as large as its mask. Slots that are near each other exchange messages, so that objects that meet
+change their motion, and another network moves a latent from one place to another: what an object
+looks like persists. Both are equivariant under permutations of slots, and take any number of them:
+a slot far away is not heard, so that more of them than in training are no louder.
 
 Places are (x, y) of −1 … 1 in an image, from left to right and from top to bottom.
 """
+
+import math
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -18,6 +21,8 @@ from stiid.shapes import Array, check_shapes
 
 _SPEED = 0.0625  # typical change of a place in a frame
 _LEAST = 1e-3  # distance below which a pair has no direction
+_REACH = 0.25  # gap between discs, learned from here on, at which messages are half as loud
+_FADING = 0.05  # of the gap, over which they fade out
 
 
 class Motion(nn.Module):
@@ -48,7 +53,9 @@ class Motion(nn.Module):
         x += nn.Dense(self.features, use_bias=False, name="sender")(slots)[:, None]
         x += nn.Dense(self.features, use_bias=False, name="pair")(_geometry(last, paces))
         messages = elu(nn.Dense(self.features, name="message")(elu(x)))
-        heard = (1.0 - jnp.eye(sizes.shape[1]))[None] * (sizes > 0.0)[:, None]
+        others = (1.0 - jnp.eye(sizes.shape[1]))[None] * (sizes > 0.0)[:, None]
+        reach = self.param("reach", nn.initializers.constant(_REACH), ())
+        heard = others * nn.sigmoid((reach - _gaps(last, sizes)) / _FADING)
         x = jnp.concatenate([slots, (heard[..., None] * messages).sum(2)], -1)
         x = elu(nn.Dense(2 * self.features, name="hidden_0")(x))
         x = elu(nn.Dense(self.features, name="hidden_1")(x))
@@ -88,6 +95,12 @@ def _magnitude(sizes: Array) -> Array:
     return jnp.log(100.0 * sizes + 0.05)[..., None]
 
 
+def _gaps(places: Array, sizes: Array) -> Array:
+    """Distances [B, K, K] between the edges of slots, taken for discs: negative if they overlap."""
+    radii = jnp.sqrt(4.0 / math.pi * sizes)
+    return _distances(places)[..., 0] - radii[:, :, None] - radii[:, None]
+
+
 def _geometry(places: Array, paces: Array) -> Array:
     """How each slot, the third axis, lies to and approaches another, the second: [B, K, K, …].
 
@@ -96,7 +109,13 @@ def _geometry(places: Array, paces: Array) -> Array:
       paces: [B, K, P, 2], several estimates of the velocity.
     """
     apart = places[:, None] - places[:, :, None]
-    distance = jnp.sqrt((apart**2).sum(-1, keepdims=True) + _LEAST**2)
+    distance = _distances(places)
     direction = apart / distance
     approach = (paces[:, None] - paces[:, :, None]) * direction[..., None, :]
     return jnp.concatenate([4.0 * distance, direction, approach.sum(-1)], -1)
+
+
+def _distances(places: Array) -> Array:
+    """Between all pairs: [B, K, K, 1]."""
+    apart = places[:, None] - places[:, :, None]
+    return jnp.sqrt((apart**2).sum(-1, keepdims=True) + _LEAST**2)

@@ -26,7 +26,7 @@ def new_mover():
 
 @pytest.fixture(scope="module")
 def params():
-    return random_like(new_motion())
+    return {**random_like(new_motion()), "reach": jnp.float32(0.2)}
 
 
 def inputs(slots):
@@ -70,7 +70,9 @@ def test_motion_equals_the_oracle(params, slots):
                 toward = [estimate @ apart / distance for estimate in estimates]
                 pair = np.concatenate([[4 * distance], apart / distance, toward])
                 x = dense("receiver", state[k]) + dense("sender", state[j]) + dense("pair", pair)
-                total += elu(dense("message", elu(x)))
+                gap = distance - sum(np.sqrt(4 * sizes[b, i] / np.pi) for i in (j, k))
+                loudness = 1 / (1 + np.exp((gap - p["reach"]) / 0.05))
+                total += loudness * elu(dense("message", elu(x)))
             x = elu(dense("hidden_0", np.concatenate([state[k], total])))
             turn = dense("out", elu(dense("hidden_1", x)))
             expected = last[k] + (steps[-1, k] + turn) / 16
@@ -93,6 +95,28 @@ def test_slots_depend_on_each_other_but_not_on_empty_ones(params):
     sizes[:, 2] = 0.0
     same = predict(params, moved, sizes)[:, :2]
     np.testing.assert_array_equal(same, predict(params, places, sizes)[:, :2])
+
+
+def test_what_is_far_away_is_not_heard_however_much_there_is(params):
+    """Two discs that touch, in a corner, and three more in the other."""
+    corner = np.array([[-0.9, -0.9], [-0.7, -0.9], [0.9, 0.9], [0.8, 0.6], [0.5, 0.9]], np.float32)
+    places = corner + 0.01 * np.random.default_rng(3).normal(size=(1, 5, 5, 2)).astype(np.float32)
+    sizes = np.full((1, 5), 0.25 * np.pi * 0.1**2, np.float32)  # of radius 0.1
+    alone = predict(params, places[:, :, :2], sizes[:, :2])
+    np.testing.assert_allclose(predict(params, places, sizes)[:, :2], alone, atol=1e-5)
+    single = predict(params, places[:, :, :1], sizes[:, :1])
+    assert np.abs(alone[:, :1] - single).max() > 1e-3
+    shouting = {**params, "reach": jnp.float32(10.0)}
+    others = predict(shouting, places, sizes)[:, :2] - predict(
+        shouting, places[:, :, :2], sizes[:, :2]
+    )
+    assert np.abs(others).max() > 1e-3
+
+
+def test_reach_is_learned(params):
+    places, sizes = inputs(3)
+    gradient = jax.grad(lambda p: MOTION.apply({"params": p}, places, sizes).sum())(params)
+    assert np.abs(gradient["reach"]) > 1e-3
 
 
 def test_new_ones_move_slots_in_a_line_and_leave_latents():

@@ -61,6 +61,24 @@ def test_the_motion_is_learned_and_nothing_else(system, prior, mirrored):
 
 
 @pytest.mark.slow
+def test_the_motion_needs_no_empty_slots(system, prior):
+    """With one more, which is empty, at another place in each clip, the same is learned."""
+    recipe = dataclasses.replace(RECIPE, updates=3)
+    tracks, rng = falling(), np.random.default_rng(4)
+    clips = tracks.places.shape[1]
+    order = np.argsort(rng.random((clips, 3)), axis=1)
+    gap = [(0, 0), (0, 0), (0, 1), (0, 0)]
+    more = Tracks(
+        tracks.latents,
+        np.take_along_axis(np.pad(tracks.places, gap), order[None, ..., None], axis=2),
+        np.take_along_axis(np.pad(tracks.sizes, gap[1:3]), order, axis=1),
+    )
+    ours, theirs = (list(train_motion(system, prior, x, recipe)) for x in (tracks, more))
+    for (_, errors), (_, expected) in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(errors, expected, rtol=1e-4)
+
+
+@pytest.mark.slow
 def test_the_mover_is_learned_and_nothing_else(system, prior):
     tracks = falling()
     results = list(train_mover(system, prior, tracks, RECIPE))
