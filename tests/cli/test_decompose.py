@@ -2,8 +2,10 @@
 
 import csv
 import dataclasses
+import io
 import json
 import logging
+import threading
 import types
 
 import numpy as np
@@ -253,14 +255,24 @@ def test_frames_before_a_fault_are_kept_and_it_is_named(tmp_path, trained, caplo
     assert f"{info['ended_by']}. The 5 frames before it are decomposed" in caplog.text
 
 
-def test_an_error_ends_the_line_of_the_progress_bar(tmp_path, monkeypatch, capsys):
+def test_an_error_ends_the_line_of_the_progress_bar(tmp_path, monkeypatch):
     """So that its message begins a line of its own."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+        def flush(self):
+            written.set()
 
     def fail(folder, frames, **_):
         next(frames), next(frames)
+        assert written.wait(10)
         raise OSError("full")
 
-    monkeypatch.setattr("stiid.progress.on_terminal", lambda: True)
+    written, terminal = threading.Event(), Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr("stiid.progress._PATIENCE", 0.0)
     monkeypatch.setattr("stiid.cli.decompose.write_decomposition", fail)
     model = types.SimpleNamespace(card={"checkpoint": "c"}, stream=lambda frames: iter(range(5)))
     info = VideoInfo(View(height=8, width=8, channels=3), path=tmp_path / "a.mp4")
@@ -268,7 +280,8 @@ def test_an_error_ends_the_line_of_the_progress_bar(tmp_path, monkeypatch, capsy
     with pytest.raises(OSError, match="full") as caught:
         decompose_video(model, Footage(iter(()), info, 5), tmp_path)
     assert caught.value.__traceback__ is not None  # it holds all that was under way
-    assert capsys.readouterr().err.endswith("\r")  # the bar is cleared
+    assert "Decomposing: " in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\x1b[K")  # the line is cleared
 
 
 def test_the_view_of_the_training_data_is_the_default(tmp_path):
