@@ -6,7 +6,9 @@ stages of 2 and 3 frames; 10 validation clips, which are not a multiple of the b
 
 import contextlib
 import json
+import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -214,6 +216,23 @@ def quick_compilation() -> Iterator[None]:
         yield
     finally:
         jax.config.update("jax_disable_most_optimizations", before)
+
+
+@contextlib.contextmanager
+def compiled_programs() -> Iterator[list[str]]:
+    """Names of the programs that JAX compiles, or finds in its folder, meanwhile."""
+    names: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: names.extend(
+        re.findall(r"^Compiling jit\((.*?)\) ", record.getMessage())
+    )
+    logger = logging.getLogger("jax._src.interpreters.pxla")
+    logger.addHandler(handler)
+    try:
+        with jax.log_compiles():
+            yield names
+    finally:
+        logger.removeHandler(handler)
 
 
 def command(data_dir: Path, workdir: Path, *arguments: str) -> list[str]:

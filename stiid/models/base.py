@@ -244,6 +244,7 @@ def first_masks(objects: Any, size: tuple[int, ...]) -> np.ndarray:
     return masks[:, None].astype(np.uint8)
 
 
+@jax.jit
 def row_keys(key: Array, rows: Array) -> Array:
     """One key per row of a global batch, independent of devices and processes."""
     return jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)

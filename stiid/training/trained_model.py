@@ -198,7 +198,7 @@ class Model:
             raise ValueError(
                 f"{self} does not decompose frame by frame: use Model.decompose, or another model"
             )
-        key = row_keys(key, jnp.zeros(1, jnp.int32))[0]
+        key = row_keys(key, np.zeros(1, np.int32))[0]
         shown, inputs = itertools.tee(frames.frames)
         spacing = frames.info.view.stride
         results = self.network.stream(self.params, inputs, key, decoding)
@@ -279,7 +279,7 @@ class Model:
     ) -> Result:
         (frames, info), (decoding, key) = seen, self._decoding(changes)
         batch = frames if frames.ndim == 5 else frames[None]
-        keys = row_keys(key, jnp.arange(len(batch), dtype=jnp.int32))
+        keys = row_keys(key, np.arange(len(batch), dtype=np.int32))
         size = (len(batch), *self.image_shape[:2])
         masks = None if objects is None else first_masks(objects, size)
         given = with_objects(self.network, batch, masks)

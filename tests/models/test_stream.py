@@ -141,6 +141,14 @@ def test_no_more_frames_are_taken_than_needed(tmp_path, samples, ahead):
             assert len(taken) == max(t + 1, ahead)
 
 
+def test_operations_between_programs_compile_none_of_their_own(tmp_path):
+    case = make(tmp_path, refinements=1)
+    jax.clear_caches()
+    with tiny.compiled_programs() as names:
+        stream(case)
+    assert sorted(names) == ["_first_frame", "_first_noise", "_step"]
+
+
 def test_families_that_cannot_stream_are_told_apart():
     assert isinstance(SpatioTemporal(None, None, 3), StreamingModel)
     assert not isinstance(dataclasses.make_dataclass("Other", ["model"])(None), StreamingModel)

@@ -123,19 +123,19 @@ class SpatioTemporal:
         ahead = decoding.restart_frames if decoding.restarts > 1 and memory else 0
         first = list(itertools.islice(later, ahead))
         for t, frame in enumerate(itertools.chain(first, later)):
-            # Not the keys of frame 0 (``key``) and of its further samples (``fold_in(key, 1)``).
-            own = jax.random.fold_in(jax.random.fold_in(key, 2), t) if t else key
+            # Noise is sliced on the host: each operation outside of a program compiles one.
             if t == 0 or not memory:
-                noise = _first_noise(self, params, np.stack(first or [frame]), own, decoding)
+                seen, own = np.stack(first or [frame]), _frame_key(key, t) if t else key
+                noise = np.asarray(_first_noise(self, params, seen, own, decoding))
             elif decoding.noise == "first":
-                noise = jnp.zeros_like(noise)
+                noise = np.zeros_like(noise)
             else:
-                noise = sample_noise(model, own[None], num_frames=1, num_slots=num_slots)[0]
+                noise = np.asarray(_noise(self, _frame_key(key, t), num_slots=num_slots))
             if t == 0:
                 start = _first_frame(self, params, frame, noise[0], num_slots=num_slots)
             rows, decode = noise[: plan[min(t, length - 1)] + 1], model.inference.decodes(t)
-            start, result, kl = _step(self, params, start, frame, rows, last_decode=decode)
-            yield jax.device_get(jax.tree.map(lambda x: x[None], _decomposition(result, kl)))
+            start, result = _step(self, params, start, frame, rows, last_decode=decode)
+            yield jax.device_get(result)
 
     def decode(self, params: Params, latents: Latents) -> Decomposition:
         """See ``models.base.LatentModel``: the generative half of the model (Eq. 6)."""
@@ -163,13 +163,13 @@ def _step(
     noise: Array,
     *,
     last_decode: bool,
-) -> tuple[FrameStart, FrameResult, Array]:
+) -> tuple[FrameStart, Decomposition]:
     """Infer the next frame [H, W, C] of a stream; compiled once for all streams of a model."""
     frames, weights = unit_range(frame)[None], system.objective.elbo
     start, (terms, result) = infer_frame(
         system.model, params, start, frames, noise, weights, last_decode=last_decode
     )
-    return start, result, terms.kl[-1]
+    return start, jax.tree.map(lambda x: x[None], _decomposition(result, terms.kl[-1]))
 
 
 @functools.partial(jax.jit, static_argnames=("system", "num_slots"))
@@ -190,6 +190,18 @@ def _first_noise(
     noise = sample_noise(model, keys, num_frames=1, num_slots=decoding.num_slots)
     frames = unit_range(frames)[None]
     return choose_noise(model, system.objective.elbo, params, frames, keys, noise, decoding)[0]
+
+
+@functools.partial(jax.jit, static_argnames=("system", "num_slots"))
+def _noise(system: SpatioTemporal, key: Array, *, num_slots: int) -> Array:
+    """Noise of a later frame of a stream, [R + 1, 1, K, D]."""
+    return sample_noise(system.model, key[None], num_frames=1, num_slots=num_slots)[0]
+
+
+@jax.jit
+def _frame_key(key: Array, t: int) -> Array:
+    """Key of frame t > 0: not that of frame 0, nor of its further samples (``fold_in(key, 1)``)."""
+    return jax.random.fold_in(jax.random.fold_in(key, 2), t)
 
 
 def _decomposition(frames: FrameResult, kl: Array) -> Decomposition:
