@@ -51,7 +51,10 @@ def test_names_in_messages_cannot_steer_the_terminal(capsys, tmp_path):
     options = ["frames=4", f"path={tmp_path}/\x1b[2J\udcff.mp4"]
     code, _, err = call(capsys, "prepare", "own_video", *options)
     assert code == 1
-    assert err == [f"error: no video at {tmp_path}/\\x1b[2J\\udcff.mp4: check the path"]
+    assert err == [
+        f"error: no video at {tmp_path}/\\x1b[2J\\udcff.mp4: set the option path of own_video, in "
+        "a config data.options.path, to a video or a folder of videos"
+    ]
 
 
 def test_an_interruption_is_one_line(capsys, monkeypatch, data):
