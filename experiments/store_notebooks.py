@@ -2,16 +2,20 @@
 
     python -m experiments.store_notebooks [NAME …]
 
-Images and text are stored; pages, videos and standard error are left out. A notebook takes a few
-minutes on two CPU cores; ``quickstart`` trains a model, which takes longer.
+Images and text are stored; pages, videos and standard error are left out. Sheets are stored with
+256 colors, animations at half their size and every second frame. A notebook takes a few minutes on
+two CPU cores; ``quickstart`` trains a model, which takes longer.
 """
 
+import base64
+import io
 import sys
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image, ImageSequence
 
 FOLDER = Path(__file__).parent / "notebooks"
 MOST = 200_000  # bytes of the outputs of a notebook
@@ -25,9 +29,32 @@ def main(names: list[str]) -> None:
         notebook = nbformat.read(path, as_version=4)
         resources = {"metadata": {"path": str(FOLDER)}}
         NotebookClient(notebook, timeout=None, resources=resources).execute()
+        shrink_images(notebook)
         trim(notebook)
         nbformat.write(notebook, path)
         print(f"{name}: {size(notebook)} bytes of outputs")
+
+
+def shrink_images(notebook: Any) -> None:
+    """Store sheets (PNG) with 256 colors, and animations (GIF) with half the frames and size."""
+    for output in (o for cell in notebook.cells for o in cell.get("outputs", ())):
+        data = output.get("data", {})
+        for kind in data.keys() & {"image/png", "image/gif"}:
+            image, smaller = Image.open(io.BytesIO(base64.b64decode(data[kind]))), io.BytesIO()
+            if kind == "image/png":
+                image.convert("RGB").quantize(256).save(smaller, "PNG", optimize=True)
+            else:
+                _save_smaller(image, smaller)
+            data[kind] = base64.b64encode(smaller.getvalue()).decode()
+
+
+def _save_smaller(animation: Image.Image, file: io.BytesIO) -> None:
+    """Save every second frame of a GIF at half its size, as long as before."""
+    frames = [frame.convert("RGB").reduce(2) for frame in ImageSequence.Iterator(animation)][::2]
+    palette = frames[0].quantize(128)
+    first, *others = [x.quantize(palette=palette, dither=Image.Dither.NONE) for x in frames]
+    pause = 2 * animation.info.get("duration", 100)
+    first.save(file, "GIF", save_all=True, append_images=others, duration=pause, loop=0)
 
 
 def trim(notebook: Any) -> None:

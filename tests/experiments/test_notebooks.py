@@ -1,11 +1,15 @@
 """Notebooks: stored with small outputs, and run from top to bottom on the tiny experiment."""
 
+import base64
+import io
 import re
 
 import nbformat
+import numpy as np
 import pytest
 import tiny
 from nbclient import NotebookClient
+from PIL import Image
 
 from experiments import store_notebooks
 
@@ -63,6 +67,29 @@ def test_large_outputs_are_left_out():
     cell.outputs[1].data["image/png"] = "x" * 300_000
     with pytest.raises(ValueError, match="expected at most 200000"):
         store_notebooks.trim(notebook)
+
+
+def test_stored_images_are_smaller():
+    noise = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
+    frames = [Image.fromarray(x) for x in noise]
+    data = {}
+    for kind in ("png", "gif"):
+        file = io.BytesIO()
+        more = {"save_all": True, "append_images": frames[1:], "duration": 80}
+        frames[0].save(file, kind, **(more if kind == "gif" else {}))
+        data[f"image/{kind}"] = base64.b64encode(file.getvalue()).decode()
+    cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("display_data", data)])
+    store_notebooks.shrink_images(nbformat.v4.new_notebook(cells=[cell]))
+    png, gif = (stored(cell.outputs[0].data[f"image/{kind}"]) for kind in ("png", "gif"))
+    assert (png.size, gif.size) == ((64, 48), (32, 24))
+    assert len(cell.outputs[0].data["image/png"]) < len(data["image/png"]) / 2
+    assert (gif.n_frames, gif.info["duration"]) == (2, 160)
+    change = np.asarray(png.convert("RGB"), int) - noise[0]
+    assert np.abs(change).mean() < 20  # of 255: the same picture in fewer colors
+
+
+def stored(text):
+    return Image.open(io.BytesIO(base64.b64decode(text)))
 
 
 @pytest.fixture(scope="module")
