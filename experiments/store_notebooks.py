@@ -21,6 +21,8 @@ FOLDER = Path(__file__).parent / "notebooks"
 MOST = 200_000  # bytes of the outputs of a notebook
 _STORED = ("image/png", "image/gif", "text/plain")
 _LINES = 40  # of printed text in a cell
+# What stands for an output that was left out, and what names the machine's Python.
+_EMPTY = ("<IPython", "CompletedProcess")
 
 
 def main(names: list[str]) -> None:
@@ -84,7 +86,7 @@ def _trimmed(output: Any) -> Any:
     if output.output_type == "stream":
         if output.name != "stdout":
             return None
-        lines = output.text.splitlines(keepends=True)
+        lines = output.text.replace(f"{Path.cwd()}/", "").splitlines(keepends=True)
         output.text = "".join(lines[:_LINES])
         return output
     if output.output_type not in ("display_data", "execute_result"):
@@ -93,8 +95,8 @@ def _trimmed(output: Any) -> Any:
     if output.output_type == "execute_result":
         output.execution_count = None
     images = output.data.keys() & {"image/png", "image/gif"}
-    if not images and output.data.get("text/plain", "").startswith("<IPython"):
-        return None  # replaces an output that was left out
+    if not images and output.data.get("text/plain", "").startswith(_EMPTY):
+        return None
     return output if output.data else None
 
 
