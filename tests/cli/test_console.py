@@ -151,7 +151,7 @@ def test_unknown_options_are_answered_by_one_line(capsys, monkeypatch, line, ans
     ("video", "answer"),
     [
         ("nowhere.mp4", r"no video at .*/nowhere\.mp4: check the path"),
-        ("stiid://sampel", "no video at stiid://sampel: the only one in the package is .*"),
+        ("stiid://sampl", "no video at stiid://sampl: the only one in the package is .*"),
         ("https://a.org/b.mp4", "video=https://a.org/b.mp4: only local paths are read .*"),
     ],
 )
