@@ -10,6 +10,7 @@ import tiny
 from PIL import Image
 
 from stiid.cli import modes
+from stiid.cli.decompose import Request
 from stiid.training.checkpoints import Checkpoints
 from stiid.training.interrupt import Interrupted
 from stiid.training.log import MetricWriter
@@ -103,8 +104,12 @@ def test_a_failed_save_is_one_line(data_dir, tmp_path, monkeypatch):
         tiny.train(experiment, tmp_path)
 
 
-@pytest.mark.parametrize("mode", ["eval", "decompose"])
-def test_checkpoints_are_closed_whatever_happens(trained, data_dir, tmp_path, monkeypatch, mode):
+@pytest.mark.parametrize(
+    ("mode", "video"), [("eval", None), ("decompose", Request("stiid://sample"))]
+)
+def test_checkpoints_are_closed_whatever_happens(
+    trained, data_dir, tmp_path, monkeypatch, mode, video
+):
     opened, closed = [], []
     init, close = Checkpoints.__init__, Checkpoints.close
 
@@ -120,7 +125,7 @@ def test_checkpoints_are_closed_whatever_happens(trained, data_dir, tmp_path, mo
     monkeypatch.setattr(Checkpoints, "close", close_and_note)
     experiment = tiny.experiment(data_dir, model__num_slots=4)
     with pytest.raises(ValueError, match=r"model\.num_slots is 3 there and 4 here"):
-        modes.run(mode, experiment, workdir=str(tmp_path), checkpoint=str(trained))
+        modes.run(mode, experiment, workdir=str(tmp_path), checkpoint=str(trained), video=video)
     assert opened == closed != []
 
 
