@@ -38,6 +38,7 @@ class _Packet(NamedTuple):
 
     decoded_at: int | None
     is_left_out: bool
+    is_cut: bool
 
 
 class VideoFile:
@@ -53,8 +54,7 @@ class VideoFile:
     Attributes:
       path: as given.
       packets: number of packets of the stream, usually one per frame; but some decode to no
-      frame,
-        and two fields may make up one frame.
+        frame, and two fields may make up one frame.
       fps: frames per second; 25 if the file does not say.
       height, width: size in pixels, after the rotation that the file asks for.
 
@@ -152,7 +152,7 @@ class VideoFile:
                         f"{self.path} has frames of more than {LARGEST} pixels: {_CURE}"
                     )
                 packets = [
-                    _Packet(packet.dts, packet.is_discard)
+                    _Packet(packet.dts, packet.is_discard, packet.is_corrupt)
                     for packet in container.demux(stream)
                     if packet.size
                 ]
@@ -161,7 +161,8 @@ class VideoFile:
                 f"{self.path} cannot be read as a video ({first_line(error)}): "
                 + remedy(error, _CURE)
             ) from error
-        held = _places(packets) if self._container == "avi" else len(packets)
+        whole = [packet for packet in packets if not packet.is_cut]
+        held = _places(whole) if self._container == "avi" else len(whole)
         if held < declared:
             raise ValueError(
                 f"{self.path} is truncated: it declares {declared} frames and holds {held}: {_CURE}"
