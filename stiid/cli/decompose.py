@@ -44,12 +44,11 @@ class Request(NamedTuple):
         open_video(self.path)
 
     def open(self, model: Model) -> Footage:
-        """Open the video as frames for a model.
+        """Open the video, after ``check``, as frames for a model.
 
         Raises:
-          OSError, ValueError: as of ``check``, or the crop does not fit.
+          OSError, ValueError: it has changed since then, or the crop does not fit.
         """
-        self.check()
         assert self.path is not None
         video = model.open(self.path, crop=self.crop, stride=self.stride, aspect=self.aspect)
         if self.frames is None:
