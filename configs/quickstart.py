@@ -1,6 +1,7 @@
 """Three colored balls at 24×24: slots that separate the balls within minutes on two CPU cores.
 
-Hardware: 2 CPU cores, no GPU. Time: 11 to 13 minutes on both of them, 19 on one.
+Hardware: 2 CPU cores, no GPU. Time: 5 minutes on both of them if they are idle,
+12 to 19 if they are shared.
 Expected, at 10 and at 20 frames: F-ARI per clip 0.99 (experiments/results/quickstart.json).
 
     python -m stiid.main --config=configs/quickstart.py --workdir=runs/quickstart
