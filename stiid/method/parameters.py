@@ -71,11 +71,11 @@ def init_params(model: SlotModel[ParameterOptions], key: Array) -> Params:
     }
     if options.conditional_prior:
         params["prior"] = model.prior.init(keys[2], h)["params"]
+    if options.initial_weights == "uniform":
+        params = uniform_weights(params, keys[0], model.refiner.lstm_features)
     if options.posterior_start == "seeds":
         seeds = model.seeds.clone(scale=options.seed_scale)
         params["seeds"] = seeds.init(jax.random.fold_in(keys[3], 1), frame, 1)["params"]
-    if options.initial_weights == "uniform":
-        params = uniform_weights(params, keys[0], model.refiner.lstm_features)
     if options.simulation_start == "relational":
         params["relational"] = init_relational(model, jax.random.fold_in(key, 1))
     params["posterior"] = noise.at[size:].add(options.init_log_var)

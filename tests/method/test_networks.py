@@ -71,6 +71,17 @@ def test_initial_weights_are_redrawn_if_uniform(make_model, monkeypatch):
     assert seen == [(["decoder", "refiner"], 6)]  # not the posterior
 
 
+def test_seeds_start_as_they_are_whatever_the_initial_weights(make_model):
+    params = {
+        kind: init_params(
+            make_model(initial_weights=kind, posterior_start="seeds"), jax.random.key(0)
+        )
+        for kind in ("lecun", "uniform")
+    }
+    jax.tree.map(np.testing.assert_array_equal, params["lecun"]["seeds"], params["uniform"]["seeds"])
+    assert (params["uniform"]["seeds"]["scales"] == 5.0).all()
+
+
 @pytest.mark.parametrize("first_prior", ["learned", "standard"])
 def test_first_frame_starts_from_the_learned_posterior_and_zero_states(make_model, first_prior):
     model = make_model(first_prior=first_prior)
