@@ -78,8 +78,9 @@ def test_seeds_start_as_they_are_whatever_the_initial_weights(make_model):
         )
         for kind in ("lecun", "uniform")
     }
-    jax.tree.map(np.testing.assert_array_equal, params["lecun"]["seeds"], params["uniform"]["seeds"])
-    assert (params["uniform"]["seeds"]["scales"] == 5.0).all()
+    lecun, uniform = params["lecun"]["seeds"], params["uniform"]["seeds"]
+    jax.tree.map(np.testing.assert_array_equal, lecun, uniform)
+    assert (uniform["scales"] == 5.0).all()
 
 
 @pytest.mark.parametrize("first_prior", ["learned", "standard"])
