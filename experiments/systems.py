@@ -42,6 +42,8 @@ SCORES = {
     "mse": "MSE",
     "ari": "ARI per clip",
     "f_ari": "F-ARI per clip",
+    "miou": "mIoU per clip",
+    "recall": "object recall per clip",
 }
 PER_FRAME = (
     "The paper's (F-)ARI is that of its authors' code: the mean over all frames of each frame's "
