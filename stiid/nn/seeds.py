@@ -2,8 +2,9 @@
 
 If slots differ by noise alone at the start of inference, one slot may end up with two objects. Here
 each slot starts from its own pixel of frame 0, a *seed*, which looks unlike the seeds of all slots
-before it. In later frames, a slot starts from the pixels that look like what it showed before.
-Slots that find nothing new stay empty.
+before it. In later frames, a slot starts from the pixels that look like what it showed before; one
+that finds nothing of that gets a new seed, if something that nobody covers has entered. Slots that
+find nothing new stay empty.
 """
 
 from typing import NamedTuple
@@ -18,7 +19,9 @@ from stiid.shapes import Array, Gaussian
 
 _BREADTH = 6.0  # ratio of squared distances: what a seed covers to what a slot takes
 _SHIFTS = 3  # mean-shift steps of a seed
-_GATE = 0.5  # least uncovered part of a pixel that gets a seed
+_GATE = 0.5  # least uncovered part of a pixel that gets a seed in frame 0
+_ENTERED = 0.9  # likewise in later frames, where what is there has rims that are covered less
+_FOUND = 0.01  # least share of its best pixel, for a slot that finds something
 _SAME = 2.0  # squared distance up to which two bumps exp(−|e − query|²) have one peak
 _NOWHERE = 100.0  # query of a slot without a seed: far from all pixels
 _LEAST_SHARE = 1e-3
@@ -81,8 +84,10 @@ class Seeds(nn.Module):
         parts = [scales[0] * colors, scales[1] * contrast * places, learned]
         embedding = jnp.concatenate(parts, -1)
         if isinstance(queries, int):
-            seeds = sow(embedding, queries)
-            queries = _mean(embedding, take(embedding, seeds), seeds)
+            queries = jnp.full((batch, queries, embedding.shape[-1]), _NOWHERE)
+        seeds = sow(embedding, queries)
+        around = _mean(embedding, take(embedding, seeds), seeds)
+        queries = jnp.where(_idle(embedding, queries), around, queries)
         taken = take(embedding, queries)
         areas = taken.sum(2)[..., None]
         means = taken @ pixels / (areas + _LEAST)
@@ -98,28 +103,37 @@ class Seeds(nn.Module):
         )
 
 
-def sow(embedding: Array, num_slots: int) -> Array:
-    """Choose queries around pixels that are unlike each other: [B, N, E] → [B, K, E].
+def sow(embedding: Array, queries: Array) -> Array:
+    """Give seeds to slots that find nothing: [B, N, E], [B, K, E] → [B, K, E]; others stay.
 
-    The first seed is the pixel nearest to the mean of all, usually in the background. Each further
-    seed is the pixel that those before it cover least. A seed moves to the mean of the pixels near
-    it that are not covered yet (mean shift). A seed that moves to an earlier one counts as none.
-    Once all pixels are covered, remaining slots get no seed.
+    If no slot finds anything, as in frame 0, the first seed is the pixel nearest to the mean of
+    all, usually in the background. Each further seed is the pixel that slots and seeds cover least.
+    A seed moves to the mean of the pixels near it that are not covered yet (mean shift). One that
+    moves to another slot's query counts as none. Once all pixels are covered, remaining slots get
+    no seed.
     """
-    left, queries = jnp.ones(embedding.shape[:2]), list[Array]()
-    seed = ((embedding - embedding.mean(1, keepdims=True)) ** 2).sum(-1).argmin(1)
-    for _ in range(num_slots):
+    idle = _idle(embedding, queries)
+    queries = jnp.where(idle, _NOWHERE, queries)
+    left = (1.0 - _likeness(embedding, queries, breadth=_BREADTH)).prod(1)
+    middle = ((embedding - embedding.mean(1, keepdims=True)) ** 2).sum(-1).argmin(1)
+    new = idle.all((1, 2))
+    seed = jnp.where(new, middle, left.argmax(1))
+    gate = jnp.where(new, _GATE, _ENTERED)[:, None, None]
+    for k in range(queries.shape[1]):
         query = pixel = jnp.take_along_axis(embedding, seed[:, None, None], axis=1)
-        needed = jnp.take_along_axis(left, seed[:, None], axis=1)[..., None] > _GATE
+        needed = jnp.take_along_axis(left, seed[:, None], axis=1)[..., None] > gate
         for _ in range(_SHIFTS):
             query = _mean(embedding, left[:, None] * _likeness(embedding, query), query)
-        for earlier in queries:
-            needed &= ((query - earlier) ** 2).sum(-1, keepdims=True) > _SAME
-        queries.append(jnp.where(needed, query, _NOWHERE))
+        apart = ((query - queries) ** 2).sum(-1, keepdims=True).min(1, keepdims=True) > _SAME
+        free, needed = idle[:, k : k + 1], needed & apart
+        queries = queries.at[:, k : k + 1].set(
+            jnp.where(free & needed, query, queries[:, k : k + 1])
+        )
         seen = jnp.where(needed, query, pixel)
-        left = left * (1.0 - _likeness(embedding, seen, breadth=_BREADTH)[:, 0])
+        covered = _likeness(embedding, seen, breadth=_BREADTH)[:, 0]
+        left = jnp.where(free[..., 0], left * (1.0 - covered), left)
         seed = left.argmax(1)
-    return jnp.concatenate(queries, 1)
+    return queries
 
 
 def take(embedding: Array, queries: Array) -> Array:
@@ -138,6 +152,11 @@ def follow(taken: Taken, masks: Array) -> Array:
     weights = masks.reshape(*masks.shape[:2], -1)
     embedding = taken.embedding.reshape(len(weights), -1, taken.embedding.shape[-1])
     return _mean(embedding, weights, taken.queries)
+
+
+def _idle(embedding: Array, queries: Array) -> Array:
+    """Whether a slot finds nothing: bool [B, K, 1]."""
+    return _likeness(embedding, queries).max(2, keepdims=True) < _FOUND
 
 
 def _mean(embedding: Array, weights: Array, before: Array) -> Array:

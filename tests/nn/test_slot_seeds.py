@@ -9,11 +9,16 @@ import pytest
 from stiid.nn.seeds import Seeds, follow, sow, take
 
 
+def nowhere(slots):
+    """Queries of slots without seeds, of a single number."""
+    return jnp.full((1, slots, 1), 100.0)
+
+
 def test_seeds_by_hand():
     # On a line: the mean, 4.4, is nearest to the pixel at 0.2; that at 10.4 is covered least then.
     # Each query moves to the middle of its pixels, and nothing is left for a third.
     places = jnp.asarray([0.0, 0.2, 0.1, 0.1, 10.0, 10.4, 10.2]).reshape(1, 7, 1)
-    background, other, none = sow(places, 3)[0, :, 0]
+    background, other, none = sow(places, nowhere(3))[0, :, 0]
     assert background == pytest.approx(0.1, abs=0.01)
     assert other == pytest.approx(10.2, abs=0.01)
     assert none == 100.0
@@ -24,9 +29,32 @@ def test_a_seed_that_moves_to_an_earlier_one_counts_as_none():
     # which is their own edge: its query moves back to them.
     near = [*np.zeros(900), *np.full(900, 0.8), 2.5]
     places = jnp.asarray([*near, *np.full(9, 8.0), *np.full(9, 11.0)]).reshape(1, -1, 1)
-    queries = np.asarray(sow(places, 5)[0, :, 0])
+    queries = np.asarray(sow(places, nowhere(5))[0, :, 0])
     found = np.sort(queries[queries < 100.0])
     np.testing.assert_allclose(found, [0.4, 8.0, 11.0], atol=0.1)
+
+
+def test_slots_that_find_nothing_get_a_seed_where_nobody_is():
+    # The second slot sees nothing like 50 and moves to the pixels that the others do not cover.
+    places = jnp.asarray([0.0, 0.1, 5.0, 5.2, 9.0]).reshape(1, 5, 1)
+    queries = jnp.asarray([0.05, 50.0, 9.0]).reshape(1, 3, 1)
+    np.testing.assert_allclose(sow(places, queries)[0, :, 0], [0.05, 5.1, 9.0], atol=0.01)
+    # Once all pixels are covered, it gets none; slots that find their pixels are left alone.
+    covered = jnp.asarray([0.05, 50.0, 9.0, 5.1]).reshape(1, 4, 1)
+    np.testing.assert_allclose(sow(places, covered)[0, :, 0], [0.05, 100.0, 9.0, 5.1], rtol=1e-6)
+
+
+def test_what_enters_gets_the_empty_slot_before_any_training():
+    before, _ = discs([(5, 5), (20, 8)], size=32, radius=3)
+    after, ids = discs([(5, 6), (20, 8), (25, 25)], size=32, radius=3)
+    first, params = Seeds(4).init_with_output(jax.random.key(0), before, 4)
+    owners = np.asarray(first.shares)[0, ..., 0].argmax(0)
+    later = Seeds(4).apply(params, after, follow(first, first.shares[..., 0]))
+    moved = np.asarray(later.shares)[0, ..., 0].argmax(0)
+    assert len(set(owners.ravel())) == 3
+    assert moved[25, 25] not in owners
+    assert len(set(zip(moved.ravel(), ids.ravel(), strict=True))) == 4
+    assert (moved[5, 6], moved[20, 8]) == (owners[5, 6], owners[20, 8])
 
 
 def test_a_slot_without_a_seed_takes_nothing():
@@ -81,12 +109,9 @@ def test_slots_follow_what_moves_before_any_training():
 @pytest.mark.usefixtures("float64")
 def test_network_is_that_of_numpy():
     module, rng = Seeds(4, features=5, layers=2, size=3), np.random.default_rng(0)
-    frame, queries = rng.random((2, 6, 7, 3)), rng.normal(size=(2, 3, 8))
+    frame = rng.random((2, 6, 7, 3))
     shapes = module.init(jax.random.key(0), jnp.asarray(frame), 3)["params"]
     params = jax.tree.map(lambda x: rng.normal(size=x.shape), shapes)
-    variables = {"params": jax.tree.map(jnp.asarray, params)}
-    actual = module.apply(variables, jnp.asarray(frame), jnp.asarray(queries))
-
     grid = np.broadcast_to(oracles.coordinates(6, 7), (2, 6, 7, 2))
     x = np.concatenate([frame, grid], -1)
     for i in range(2):
@@ -99,7 +124,12 @@ def test_network_is_that_of_numpy():
         params["scales"][1] * contrast[..., None] * pixels[..., 3:5],
         0.1 * oracles.dense(params["embedding"], pixels[..., 5:]),
     ]
-    for b, (e, values) in enumerate(zip(np.concatenate(parts, -1), pixels, strict=True)):
+    embedding = np.concatenate(parts, -1)
+    queries = embedding[:, [5, 20, 33]] + 0.1 * rng.normal(size=(2, 3, 8))  # they find something
+    variables = {"params": jax.tree.map(jnp.asarray, params)}
+    actual = module.apply(variables, jnp.asarray(frame), jnp.asarray(queries))
+    np.testing.assert_allclose(actual.queries, queries)
+    for b, (e, values) in enumerate(zip(embedding, pixels, strict=True)):
         wanted = np.exp(-((e - queries[b][:, None]) ** 2).sum(-1))
         taken = wanted / np.maximum(wanted.sum(0), 1.0)
         areas = taken.sum(1, keepdims=True)
