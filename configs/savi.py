@@ -20,7 +20,8 @@ on those of the variants of ``bouncing_balls.py`` with that name, ``clevrer_smal
 of slot attention in the first frame, each with a small network, and are trained on single frames
 first, at a rate five times as high. ``quick_boxes`` is ``quick`` with true boxes;
 ``--config.model.start=boxes`` (or ``centers``) does it elsewhere. ``quick`` takes 16 minutes of a
-core, F-ARI per clip 0.91 at 10 frames, ``small_color`` an hour, 1.00 (experiments/lab_notes.md).
+core, F-ARI per clip 0.91 at 10 frames; ``small_binary`` and ``small_color`` an hour each, 0.99 and
+1.00 (experiments/lab_notes.md).
 """
 
 from typing import Any
