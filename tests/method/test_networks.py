@@ -71,16 +71,20 @@ def test_initial_weights_are_redrawn_if_uniform(make_model, monkeypatch):
     assert seen == [(["decoder", "refiner"], 6)]  # not the posterior
 
 
-def test_seeds_start_as_they_are_whatever_the_initial_weights(make_model):
-    params = {
-        kind: init_params(
-            make_model(initial_weights=kind, posterior_start="seeds"), jax.random.key(0)
-        )
-        for kind in ("lecun", "uniform")
-    }
-    lecun, uniform = params["lecun"]["seeds"], params["uniform"]["seeds"]
-    jax.tree.map(np.testing.assert_array_equal, lecun, uniform)
-    assert (uniform["scales"] == 5.0).all()
+def test_seeds_keep_their_own_initial_weights(make_model, monkeypatch):
+    """Their scales are no layer, whose fan-in uniform weights need."""
+    seen = []
+
+    def redraw(params, key, lstm_features):
+        seen.extend(params)
+        return params
+
+    monkeypatch.setattr("stiid.method.parameters.uniform_weights", redraw)
+    model = make_model(initial_weights="uniform", posterior_start="seeds")
+    params = jax.eval_shape(functools.partial(init_params, model), jax.random.key(0))
+    assert params["seeds"]["scales"].shape == (2,)
+    assert "decoder" in seen
+    assert "seeds" not in seen
 
 
 @pytest.mark.parametrize("first_prior", ["learned", "standard"])
