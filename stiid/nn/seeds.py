@@ -3,7 +3,7 @@
 If slots differ by noise alone at the start of inference, one slot may end up with two objects. Here
 each slot starts from its own pixel of frame 0, a *seed*, which looks unlike the seeds of all slots
 before it. In later frames, a slot starts from the pixels that look like what it showed before; one
-that finds nothing of that gets a new seed, if something that nobody covers has entered. Slots that
+that finds nothing of that gets a new seed, if something has entered that nobody covers. Slots that
 find nothing new stay empty.
 """
 
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import lax
 
 from stiid.kernels.conv import Conv
 from stiid.kernels.elu import elu
@@ -84,10 +85,10 @@ class Seeds(nn.Module):
         parts = [scales[0] * colors, scales[1] * contrast * places, learned]
         embedding = jnp.concatenate(parts, -1)
         if isinstance(queries, int):
-            queries = jnp.full((batch, queries, embedding.shape[-1]), _NOWHERE)
-        seeds = sow(embedding, queries)
-        around = _mean(embedding, take(embedding, seeds), seeds)
-        queries = jnp.where(_idle(embedding, queries), around, queries)
+            seeds = sow(embedding, queries)
+            queries = _mean(embedding, take(embedding, seeds), seeds)
+        else:
+            queries = enter(embedding, queries)
         taken = take(embedding, queries)
         areas = taken.sum(2)[..., None]
         means = taken @ pixels / (areas + _LEAST)
@@ -103,37 +104,49 @@ class Seeds(nn.Module):
         )
 
 
-def sow(embedding: Array, queries: Array) -> Array:
-    """Give seeds to slots that find nothing: [B, N, E], [B, K, E] → [B, K, E]; others stay.
+def sow(embedding: Array, num_slots: int) -> Array:
+    """Choose queries around pixels that are unlike each other: [B, N, E] → [B, K, E].
 
-    If no slot finds anything, as in frame 0, the first seed is the pixel nearest to the mean of
-    all, usually in the background. Each further seed is the pixel that slots and seeds cover least.
-    A seed moves to the mean of the pixels near it that are not covered yet (mean shift). One that
-    moves to another slot's query counts as none. Once all pixels are covered, remaining slots get
-    no seed.
+    The first seed is the pixel nearest to the mean of all, usually in the background. Each further
+    seed is the pixel that those before it cover least. A seed moves to the mean of the pixels near
+    it that are not covered yet (mean shift). A seed that moves to an earlier one counts as none.
+    Once all pixels are covered, remaining slots get no seed.
     """
-    idle = _idle(embedding, queries)
-    queries = jnp.where(idle, _NOWHERE, queries)
-    left = (1.0 - _likeness(embedding, queries, breadth=_BREADTH)).prod(1)
-    middle = ((embedding - embedding.mean(1, keepdims=True)) ** 2).sum(-1).argmin(1)
-    new = idle.all((1, 2))
-    seed = jnp.where(new, middle, left.argmax(1))
-    gate = jnp.where(new, _GATE, _ENTERED)[:, None, None]
-    for k in range(queries.shape[1]):
-        query = pixel = jnp.take_along_axis(embedding, seed[:, None, None], axis=1)
-        needed = jnp.take_along_axis(left, seed[:, None], axis=1)[..., None] > gate
-        for _ in range(_SHIFTS):
-            query = _mean(embedding, left[:, None] * _likeness(embedding, query), query)
-        apart = ((query - queries) ** 2).sum(-1, keepdims=True).min(1, keepdims=True) > _SAME
-        free, needed = idle[:, k : k + 1], needed & apart
-        queries = queries.at[:, k : k + 1].set(
-            jnp.where(free & needed, query, queries[:, k : k + 1])
-        )
+    left, queries = jnp.ones(embedding.shape[:2]), list[Array]()
+    seed = ((embedding - embedding.mean(1, keepdims=True)) ** 2).sum(-1).argmin(1)
+    for _ in range(num_slots):
+        pixel = jnp.take_along_axis(embedding, seed[:, None, None], axis=1)
+        needed = jnp.take_along_axis(left, seed[:, None], axis=1)[..., None] > _GATE
+        query = _shifted(embedding, pixel, left)
+        for earlier in queries:
+            needed &= ((query - earlier) ** 2).sum(-1, keepdims=True) > _SAME
+        queries.append(jnp.where(needed, query, _NOWHERE))
         seen = jnp.where(needed, query, pixel)
-        covered = _likeness(embedding, seen, breadth=_BREADTH)[:, 0]
-        left = jnp.where(free[..., 0], left * (1.0 - covered), left)
+        left = left * (1.0 - _likeness(embedding, seen, breadth=_BREADTH)[:, 0])
         seed = left.argmax(1)
-    return queries
+    return jnp.concatenate(queries, 1)
+
+
+def enter(embedding: Array, queries: Array) -> Array:
+    """Give one slot that finds nothing a seed, if a pixel is hardly covered: [B, K, E].
+
+    Other slots that find nothing look for nothing, and wait for the next frame.
+
+    Args:
+      embedding: of pixels, [B, N, E].
+      queries: [B, K, E]; no gradient enters them from a seed.
+    """
+    embedding = lax.stop_gradient(embedding)
+    idle = _likeness(embedding, queries).max(2, keepdims=True) < _FOUND
+    queries = jnp.where(idle, _NOWHERE, queries)
+    covered = _likeness(embedding, lax.stop_gradient(queries), breadth=_BREADTH)
+    left = (1.0 - covered).prod(1)
+    pixel = jnp.take_along_axis(embedding, left.argmax(1)[:, None, None], axis=1)
+    query = _shifted(embedding, pixel, left)
+    apart = ((query - queries) ** 2).sum(-1).min(1) > _SAME
+    needed = (left.max(1) > _ENTERED) & apart
+    first = idle & (jnp.cumsum(idle, axis=1) == 1)
+    return jnp.where(first & needed[:, None, None], query, queries)
 
 
 def take(embedding: Array, queries: Array) -> Array:
@@ -154,9 +167,11 @@ def follow(taken: Taken, masks: Array) -> Array:
     return _mean(embedding, weights, taken.queries)
 
 
-def _idle(embedding: Array, queries: Array) -> Array:
-    """Whether a slot finds nothing: bool [B, K, 1]."""
-    return _likeness(embedding, queries).max(2, keepdims=True) < _FOUND
+def _shifted(embedding: Array, query: Array, left: Array) -> Array:
+    """A query [B, 1, E] moved to the mean of the uncovered pixels near it (mean shift)."""
+    for _ in range(_SHIFTS):
+        query = _mean(embedding, left[:, None] * _likeness(embedding, query), query)
+    return query
 
 
 def _mean(embedding: Array, weights: Array, before: Array) -> Array:

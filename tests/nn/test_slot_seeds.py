@@ -6,19 +6,14 @@ import numpy as np
 import oracles
 import pytest
 
-from stiid.nn.seeds import Seeds, follow, sow, take
-
-
-def nowhere(slots):
-    """Queries of slots without seeds, of a single number."""
-    return jnp.full((1, slots, 1), 100.0)
+from stiid.nn.seeds import Seeds, enter, follow, sow, take
 
 
 def test_seeds_by_hand():
     # On a line: the mean, 4.4, is nearest to the pixel at 0.2; that at 10.4 is covered least then.
     # Each query moves to the middle of its pixels, and nothing is left for a third.
     places = jnp.asarray([0.0, 0.2, 0.1, 0.1, 10.0, 10.4, 10.2]).reshape(1, 7, 1)
-    background, other, none = sow(places, nowhere(3))[0, :, 0]
+    background, other, none = sow(places, 3)[0, :, 0]
     assert background == pytest.approx(0.1, abs=0.01)
     assert other == pytest.approx(10.2, abs=0.01)
     assert none == 100.0
@@ -29,19 +24,24 @@ def test_a_seed_that_moves_to_an_earlier_one_counts_as_none():
     # which is their own edge: its query moves back to them.
     near = [*np.zeros(900), *np.full(900, 0.8), 2.5]
     places = jnp.asarray([*near, *np.full(9, 8.0), *np.full(9, 11.0)]).reshape(1, -1, 1)
-    queries = np.asarray(sow(places, nowhere(5))[0, :, 0])
+    queries = np.asarray(sow(places, 5)[0, :, 0])
     found = np.sort(queries[queries < 100.0])
     np.testing.assert_allclose(found, [0.4, 8.0, 11.0], atol=0.1)
 
 
-def test_slots_that_find_nothing_get_a_seed_where_nobody_is():
-    # The second slot sees nothing like 50 and moves to the pixels that the others do not cover.
+def test_a_slot_that_finds_nothing_gets_a_seed_where_nobody_is():
+    # The second slot sees nothing like 50, and moves to the pixels that the others do not cover.
     places = jnp.asarray([0.0, 0.1, 5.0, 5.2, 9.0]).reshape(1, 5, 1)
-    queries = jnp.asarray([0.05, 50.0, 9.0]).reshape(1, 3, 1)
-    np.testing.assert_allclose(sow(places, queries)[0, :, 0], [0.05, 5.1, 9.0], atol=0.01)
-    # Once all pixels are covered, it gets none; slots that find their pixels are left alone.
-    covered = jnp.asarray([0.05, 50.0, 9.0, 5.1]).reshape(1, 4, 1)
-    np.testing.assert_allclose(sow(places, covered)[0, :, 0], [0.05, 100.0, 9.0, 5.1], rtol=1e-6)
+
+    def entered(*queries):
+        return enter(places, jnp.asarray(queries).reshape(1, -1, 1))[0, :, 0]
+
+    np.testing.assert_allclose(entered(0.05, 50.0, 9.0), [0.05, 5.1, 9.0], atol=0.01)
+    # One slot a frame; once all pixels are covered, none. Slots that find something are left alone.
+    np.testing.assert_allclose(entered(0.05, 50.0, 9.0, 40.0), [0.05, 5.1, 9.0, 100.0], atol=0.01)
+    np.testing.assert_allclose(entered(0.05, 50.0, 9.0, 5.1), [0.05, 100.0, 9.0, 5.1], rtol=1e-6)
+    # A pixel that is covered by more than a tenth, e^(-2.25² / 6) = .43, does not count.
+    np.testing.assert_allclose(entered(0.05, 50.0, 9.0, 7.45), [0.05, 100.0, 9.0, 7.45], rtol=1e-6)
 
 
 def test_what_enters_gets_the_empty_slot_before_any_training():
