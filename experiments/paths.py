@@ -19,6 +19,7 @@ import stiid
 from experiments.trivial_prediction import move_on
 from stiid.files import atomic_path
 from stiid.outputs.palette import PALETTE, colorize
+from stiid.outputs.trajectories import slot_places
 
 TRUTH, LINE = "truth", "in a line"
 _GROUND = np.array((24, 26, 32), np.uint8)
@@ -118,12 +119,12 @@ def _draw_tile(axes: Axes, ids: np.ndarray) -> None:
 
 def _paths(ids: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Number and centroids [T, 2] of each object that is there in the first frame; else NaN."""
-    for name in range(1, int(ids.max()) + 1):
-        shown = ids == name
-        areas = shown.sum((1, 2))
-        if areas[0]:
-            y, x = (np.indices(shown.shape[1:]) * shown[:, None]).sum((2, 3)).T
-            yield name, np.stack([x, y], 1) / np.where(areas, areas, np.nan)[:, None]
+    count, corner, pixel = int(ids.max()) + 1, np.full(2, -0.5), np.ones(2)
+    places = [slot_places(one, num_slots=count, origin=corner, scale=pixel) for one in ids]
+    for name in range(1, count):
+        path = np.array([(frame[name].x, frame[name].y) for frame in places])
+        if not np.isnan(path[0]).any():
+            yield name, path
 
 
 if __name__ == "__main__":
